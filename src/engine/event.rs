@@ -1,0 +1,324 @@
+//! Facts about a run. An event is written once and never changed; every view of a run is a fold of
+//! its events. This enum is closed on purpose: the compiler lists the places a new fact touches.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::{RunId, StepKey, Timestamp};
+
+/// The version of the event format, kept in `RunStarted`. A journal of a newer version is refused.
+pub const FORMAT: u32 = 1;
+
+/// An event with its place in its run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub run: RunId,
+    /// Counted from 1 within the run.
+    pub seq: u64,
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    RunStarted(Box<RunStarted>),
+    PhaseStarted {
+        phase: Phase,
+    },
+    /// A step that runs once per item got its items.
+    FannedOut {
+        step: String,
+        items: Vec<Value>,
+    },
+    StepSkipped {
+        key: StepKey,
+        reason: String,
+    },
+    /// A person is asked before the attempt; `request` is exactly what will be done.
+    ApprovalAsked {
+        key: StepKey,
+        summary: String,
+        request: Value,
+        risk: Risk,
+        expires_at: Option<Timestamp>,
+    },
+    ApprovalSettled {
+        key: StepKey,
+        verdict: ApprovalVerdict,
+        by: String,
+        reason: String,
+    },
+    /// The intent: durable before the effect starts.
+    AttemptStarted {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        request: Value,
+        time_limit_ms: u64,
+    },
+    AttemptEnded {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        result: AttemptResult,
+    },
+    /// The program died while the attempt was running; whether its effect happened is not known.
+    AttemptInterrupted {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+    },
+    RetryScheduled {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        at: Timestamp,
+        why: String,
+    },
+    /// The detection condition of this probe holds and must go on holding until `at`.
+    HoldScheduled {
+        key: StepKey,
+        at: Timestamp,
+        since: Timestamp,
+    },
+    StepFinished {
+        key: StepKey,
+        status: StepStatus,
+        output: Value,
+        reason: Option<String>,
+        help: Option<String>,
+    },
+    /// The answer to "does the fault exist?", before (`recheck: false`) or after remediation.
+    DetectionSettled {
+        recheck: bool,
+        holds: Option<bool>,
+        evidence: Vec<Finding>,
+    },
+    /// The detection still holds, but the fix may need time; it is evaluated again at `at`.
+    RecheckScheduled {
+        at: Timestamp,
+    },
+    CausesFound {
+        causes: Vec<Cause>,
+        severity: Severity,
+    },
+    SeverityRaised {
+        severity: Severity,
+        why: String,
+    },
+    /// Completed remediations will be undone, last first.
+    UndoStarted {
+        steps: Vec<StepKey>,
+    },
+    UndoFinished {
+        key: StepKey,
+        error: Option<String>,
+    },
+    CancelRequested {
+        by: String,
+        hard: bool,
+    },
+    EscalationRaised {
+        policy: String,
+        why: String,
+    },
+    NotificationSent {
+        on: String,
+        channel: String,
+        subject: String,
+        delivered: Option<String>,
+        error: Option<String>,
+        attempts: u32,
+    },
+    Parked {
+        why: String,
+    },
+    Resumed {
+        by: String,
+    },
+    /// A person settled a step in doubt.
+    DoubtResolved {
+        key: StepKey,
+        resolution: Resolution,
+        by: String,
+        reason: String,
+    },
+    RunFinished {
+        outcome: Outcome,
+        severity: Severity,
+        why: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub format: u32,
+    pub playbook: String,
+    pub title: String,
+    pub code: Option<String>,
+    pub file: String,
+    /// SHA-256 of the playbook's text, hex.
+    pub digest: String,
+    pub inputs: Value,
+    pub by: String,
+    /// `hand`, or what else started the run.
+    pub trigger: String,
+    /// Every step of the plan, in order, for views that show what has not started yet.
+    pub steps: Vec<StepOutline>,
+}
+
+/// What a view needs to know of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepOutline {
+    pub id: String,
+    pub phase: Phase,
+    pub kind: String,
+    pub needs: Vec<String>,
+    pub help: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Detect,
+    Diagnose,
+    Remediate,
+    /// The detection again, and the steps under `verify`.
+    Verify,
+    Undo,
+    Finally,
+}
+
+/// What an attempt of a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Main,
+    /// Asks whether an interrupted step was done.
+    Check,
+    Undo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Passed,
+    /// It was checked, and the expectation does not hold.
+    Failed,
+    /// It could not be checked or done.
+    Error,
+    Skipped,
+    Cancelled,
+    InDoubt,
+}
+
+/// What an attempt reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum AttemptResult {
+    Measured { output: Value, failure: Option<String> },
+    Error { message: String, help: Option<String>, code: Option<u16> },
+    Cancelled,
+}
+
+/// A named finding: a detection probe or a cause, with the values it was judged by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    pub name: String,
+    /// `None` when it could not be decided.
+    pub holds: Option<bool>,
+    /// The expression and the values it saw: `status != "healthy"` with `status = "down"`.
+    pub condition: String,
+    pub values: Vec<(String, Value)>,
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    pub title: String,
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    Safe,
+    Disruptive,
+    Destructive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalVerdict {
+    Approved,
+    Rejected,
+    TimedOut,
+    /// Nobody can be asked here; the run waits for a human.
+    Parked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolution {
+    Done,
+    Retry,
+    Abort,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing was detected.
+    Healthy,
+    /// Detected, fixed, and the detection no longer holds.
+    Resolved,
+    /// The detection no longer holds, but something that should have passed did not.
+    Mitigated,
+    Unresolved,
+    Rejected,
+    Cancelled,
+    Parked,
+    Error,
+}
+
+macro_rules! labelled {
+    ($($type:ident { $($variant:ident = $label:literal),+ $(,)? })+) => {$(
+        impl $type {
+            /// The word used in output, journal and documentation.
+            pub fn label(self) -> &'static str {
+                match self { $($type::$variant => $label),+ }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.pad(self.label())
+            }
+        }
+    )+};
+}
+
+labelled! {
+    Phase { Detect = "detect", Diagnose = "diagnose", Remediate = "remediate", Verify = "verify", Undo = "undo", Finally = "finally" }
+    StepStatus { Passed = "passed", Failed = "failed", Error = "error", Skipped = "skipped", Cancelled = "cancelled", InDoubt = "in_doubt" }
+    Severity { Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical" }
+    Risk { Safe = "safe", Disruptive = "disruptive", Destructive = "destructive" }
+    Outcome {
+        Healthy = "healthy", Resolved = "resolved", Mitigated = "mitigated", Unresolved = "unresolved",
+        Rejected = "rejected", Cancelled = "cancelled", Parked = "parked", Error = "error",
+    }
+}

@@ -1,0 +1,127 @@
+//! What an attempt may use beside its configuration.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::StepError;
+use crate::base::{Clock, RunId, StepKey};
+use crate::model::Engine;
+use crate::site::Site;
+
+/// The surroundings of one attempt.
+#[derive(Clone)]
+pub struct Context {
+    pub run: RunId,
+    pub step: StepKey,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// The same for every attempt of this step in this run; peers that know idempotency keys get it.
+    pub idempotency_key: String,
+    pub time_limit: Duration,
+    pub cancel: CancellationToken,
+    /// In an undo: the step that is undone.
+    pub subject: Option<Subject>,
+    pub services: Arc<Services>,
+}
+
+impl Context {
+    /// Resolves when the attempt should stop.
+    pub async fn cancelled(&self) {
+        self.cancel.cancelled().await;
+    }
+
+    /// The undone step, or an error for a kind that only makes sense as an undo.
+    pub fn subject(&self) -> Result<&Subject, StepError> {
+        self.subject.as_ref().ok_or_else(|| {
+            StepError::new("there is nothing to undo here").help("this kind belongs under the `undo` key of a step")
+        })
+    }
+
+    /// A context for tests of a kind: no site file, a limit of ten seconds.
+    pub fn for_tests() -> Self {
+        Context {
+            run: RunId::from("test".to_owned()),
+            step: StepKey::plain("diagnose.test"),
+            attempt: 1,
+            idempotency_key: "test-key".into(),
+            time_limit: Duration::from_secs(10),
+            cancel: CancellationToken::new(),
+            subject: None,
+            services: Arc::new(Services::new(Site::default(), Clock::start())),
+        }
+    }
+}
+
+/// What was done by the step that an undo reverses.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub request: Value,
+    pub output: Value,
+}
+
+/// Things shared by all attempts of a process.
+pub struct Services {
+    pub site: Site,
+    pub clock: Clock,
+    /// Where kept copies and other files of runs go; a folder per run below it.
+    pub files: PathBuf,
+    pub playbooks: Option<Arc<dyn Playbooks>>,
+    http: OnceLock<reqwest::Client>,
+    engine: OnceLock<Arc<dyn Engine>>,
+}
+
+impl Services {
+    pub fn new(site: Site, clock: Clock) -> Self {
+        let files = site.state.join("files");
+        Services { site, clock, files, playbooks: None, http: OnceLock::new(), engine: OnceLock::new() }
+    }
+
+    /// The HTTP client of this process: no redirects unless a step asks, no proxy surprises, made on
+    /// first use because loading the trust store costs milliseconds a local run need not pay.
+    pub fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(|| {
+            // Two crates bring TLS; installing twice is harmless, so the result does not matter.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .expect("the TLS provider is compiled in")
+        })
+    }
+
+    /// The engine that runs models.
+    pub fn engine(&self) -> Arc<dyn Engine> {
+        self.engine.get_or_init(crate::model::default_engine).clone()
+    }
+}
+
+/// A call of a playbook by a step.
+#[derive(Debug, Clone)]
+pub struct PlaybookCall {
+    pub name: String,
+    pub inputs: Value,
+    pub run: RunId,
+    pub cancel: CancellationToken,
+}
+
+/// What a called playbook came to.
+#[derive(Debug, Clone)]
+pub struct PlaybookResult {
+    pub run: RunId,
+    pub outcome: String,
+    pub severity: String,
+    pub causes: Vec<String>,
+    /// `phase -> step -> output` of the called run.
+    pub steps: Value,
+}
+
+/// Runs other playbooks; the runtime implements it.
+pub trait Playbooks: Send + Sync {
+    fn call(&self, call: PlaybookCall) -> Pin<Box<dyn Future<Output = Result<PlaybookResult, StepError>> + Send + '_>>;
+}

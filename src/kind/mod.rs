@@ -1,0 +1,214 @@
+//! What a step kind is: one file with its configuration, its output, its code and its tests, and one
+//! name in the registry of its room (`action` for what changes something, `probe` for what observes).
+//!
+//! A kind is a type that implements [`Kind`]; [`entry`] turns it into the uniform [`KindEntry`] that
+//! the parser, the planner, the runtime, the schema and the documentation walk. Configuration arrives
+//! with every template already rendered and encoded for its place, so a kind never sees a template
+//! and cannot mistake data for code. How a field encodes what is inserted into it is said on the field:
+//!
+//! - `#[schemars(extend("x-encode" = "url"))]` percent-encodes (`promql`, `jsonpath`, `regex` likewise);
+//! - `#[schemars(extend("x-constant" = true))]` refuses templates at load, for code such as shell text;
+//! - `#[schemars(extend("x-unit" = "duration"))]` on a number of seconds accepts `15m`
+//!   (`"bytes"` accepts `512 MiB`).
+
+mod context;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::Field;
+pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
+
+/// What running a step again would do; decides what happens to a step in doubt after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Observes only; always safe to repeat.
+    Read,
+    /// Changes something, and repeating it changes nothing more.
+    Idempotent,
+    /// Must not be repeated without knowing whether it happened.
+    Once,
+}
+
+/// A measurement that was made: `failure` says why what was found is not as it should be.
+#[derive(Debug, Clone)]
+pub struct Outcome<T> {
+    pub output: T,
+    pub failure: Option<String>,
+}
+
+impl<T> Outcome<T> {
+    pub fn passed(output: T) -> Self {
+        Outcome { output, failure: None }
+    }
+
+    /// It was checked, and the expectation that is part of the kind itself does not hold.
+    pub fn failed(output: T, why: impl Into<String>) -> Self {
+        Outcome { output, failure: Some(why.into()) }
+    }
+
+    /// Passed without a reason to fail, failed with one.
+    pub fn judged(output: T, failure: Option<String>) -> Self {
+        Outcome { output, failure }
+    }
+
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
+        Outcome { output: change(self.output), failure: self.failure }
+    }
+}
+
+/// The step could not be checked or done. Never a measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// A lower-case fragment with the cause in it: "cannot connect to 127.0.0.1:9 (refused)".
+    pub message: String,
+    /// What the reader can do next.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub help: Option<String>,
+    /// A status code of the peer, such as 503, for `retry: {on: [503]}`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<u16>,
+}
+
+impl StepError {
+    pub fn new(message: impl Into<String>) -> Self {
+        StepError { message: message.into(), help: None, code: None }
+    }
+
+    /// `what` failed because of `cause`, with the chain of causes in the message.
+    pub fn because(what: impl std::fmt::Display, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut message = format!("{what}: {cause}");
+        let mut next = cause.source();
+        while let Some(deeper) = next {
+            let text = deeper.to_string();
+            // Many libraries repeat their cause in their own text.
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            next = deeper.source();
+        }
+        StepError::new(message)
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    #[must_use]
+    pub fn code(mut self, code: u16) -> Self {
+        self.code = Some(code);
+        self
+    }
+}
+
+pub type StepResult<T> = Result<Outcome<T>, StepError>;
+
+/// A step kind. `Config` must be `#[serde(deny_unknown_fields)]`; the doc comments of its fields and of
+/// `Output`'s fields become the reference documentation.
+pub trait Kind: 'static {
+    /// The key in a playbook, such as `http`.
+    const NAME: &'static str;
+    /// One sentence for `runbook kinds`.
+    const SUMMARY: &'static str;
+    /// The kind's part of a step in YAML, such as `http: {get: 'http://127.0.0.1:8000/health'}`; a
+    /// test parses it, and the documentation shows it.
+    const EXAMPLE: &'static str;
+    type Config: DeserializeOwned + JsonSchema + Send;
+    type Output: Serialize + JsonSchema;
+
+    /// The effect of a step with this configuration (templates not yet rendered) unless the step says.
+    fn effect(config: &Value) -> Effect;
+
+    /// Output fields that the configuration names, such as what `extract` takes out of a body.
+    fn extra_outputs(_config: &Value) -> Vec<Field> {
+        Vec::new()
+    }
+
+    /// Makes one attempt. Must stop soon after `context.cancelled()`; a dropped future must leave
+    /// nothing running. The time limit is enforced from outside.
+    fn run(config: Self::Config, context: Context) -> impl Future<Output = StepResult<Self::Output>> + Send;
+}
+
+pub type StepFuture = Pin<Box<dyn Future<Output = StepResult<Value>> + Send>>;
+
+/// A kind as the rest of the program sees it.
+#[derive(Clone, Copy)]
+pub struct KindEntry {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub example: &'static str,
+    pub config_schema: fn() -> Value,
+    pub output_schema: fn() -> Value,
+    pub effect: fn(&Value) -> Effect,
+    pub extra_outputs: fn(&Value) -> Vec<Field>,
+    pub run: fn(Value, Context) -> StepFuture,
+}
+
+impl std::fmt::Debug for KindEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+impl KindEntry {
+    /// Every field a step of this kind may output with this configuration.
+    pub fn outputs(&self, config: &Value) -> Vec<Field> {
+        let mut fields = Field::of_schema(&(self.output_schema)());
+        fields.extend((self.extra_outputs)(config));
+        fields
+    }
+}
+
+/// The uniform form of the kind `K`.
+pub const fn entry<K: Kind>() -> KindEntry {
+    KindEntry {
+        name: K::NAME,
+        summary: K::SUMMARY,
+        example: K::EXAMPLE,
+        config_schema: schema_of::<K::Config>,
+        output_schema: schema_of::<K::Output>,
+        effect: K::effect,
+        extra_outputs: K::extra_outputs,
+        run: run_erased::<K>,
+    }
+}
+
+/// The JSON Schema of a type, as plain JSON.
+pub fn schema_of<T: JsonSchema>() -> Value {
+    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+fn run_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
+    Box::pin(async move {
+        let config: K::Config = serde_json::from_value(config).map_err(|error| {
+            StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
+        })?;
+        let outcome = K::run(config, context).await?;
+        let output = serde_json::to_value(outcome.output).map_err(|error| {
+            StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
+        })?;
+        Ok(Outcome { output, failure: outcome.failure })
+    })
+}
+
+/// Declares the modules of a room's kinds and lists them, in this order, as `KINDS`.
+/// Each module has a type `Step` that implements [`Kind`].
+#[macro_export]
+macro_rules! step_kinds {
+    ($($(#[$meta:meta])* $module:ident),+ $(,)?) => {
+        $($(#[$meta])* pub mod $module;)+
+
+        /// The kinds of this room.
+        pub static KINDS: &[$crate::kind::KindEntry] = &[$($crate::kind::entry::<$module::Step>()),+];
+    };
+}

@@ -1,0 +1,104 @@
+//! The site file: what belongs to a place, not to a procedure. Without one everything has a working
+//! default. Channels and service backends are kept as plain data here; the rooms that own those kinds
+//! check and decode them.
+
+pub mod secret;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use secret::{SecretError, SecretReference};
+
+/// The default name of the site file, looked for in the working directory.
+pub const FILE_NAME: &str = "runbook.yaml";
+
+/// The decoded site file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Folders that hold playbooks, searched with everything below them.
+    pub playbooks: Vec<PathBuf>,
+    /// The folder of the journal and of kept files. `RUNBOOK_STATE` wins over it; without both it is
+    /// the state folder of the XDG base directory specification.
+    pub state: PathBuf,
+    /// Where `promql` steps ask when they name no address of their own.
+    pub prometheus: Option<Prometheus>,
+    /// People and groups, by name.
+    pub contacts: BTreeMap<String, Contact>,
+    /// Notification channels: kind, then name, then the channel's settings.
+    pub channels: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Services that `service` steps act on: name, then one backend with its settings.
+    pub services: BTreeMap<String, BTreeMap<String, Value>>,
+    /// A folder with Handlebars files that replace the shipped message templates of the same name.
+    pub templates: Option<PathBuf>,
+    /// The most steps of one run that may be running at the same time.
+    pub parallel: usize,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site {
+            playbooks: vec![PathBuf::from("playbooks")],
+            state: PathBuf::from(".runbook"),
+            prometheus: None,
+            contacts: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            services: BTreeMap::new(),
+            templates: None,
+            // Enough to hide the waiting of probes, few enough not to be a load test.
+            parallel: 16,
+        }
+    }
+}
+
+/// A metric source that speaks the Prometheus HTTP API.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prometheus {
+    /// For example `http://127.0.0.1:9090`.
+    pub url: String,
+    /// A bearer token, by reference.
+    #[serde(default)]
+    pub token: Option<SecretReference>,
+}
+
+/// How a person or group is reached.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contact {
+    pub title: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    /// A channel of this file, such as `slack:ml-alerts`.
+    pub channel: Option<String>,
+}
+
+impl Site {
+    /// The folder for state: `RUNBOOK_STATE`, else the site file's, else the XDG state folder.
+    pub fn resolve_state(&mut self, from_file: bool) {
+        use crate::base::environment;
+        if let Some(folder) = environment::path("RUNBOOK_STATE") {
+            self.state = folder;
+        } else if !from_file {
+            let home = || environment::path("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".local/state");
+            self.state = environment::path("XDG_STATE_HOME").unwrap_or_else(home).join("runbook");
+        }
+    }
+
+    pub fn journal_file(&self) -> PathBuf {
+        self.state.join("journal.sqlite")
+    }
+
+    /// Makes the relative paths of a site file relative to its folder.
+    #[must_use]
+    pub fn based_at(mut self, folder: &Path) -> Self {
+        self.playbooks = self.playbooks.into_iter().map(|path| folder.join(path)).collect();
+        self.state = folder.join(self.state);
+        self.templates = self.templates.map(|path| folder.join(path));
+        self
+    }
+}
