@@ -132,9 +132,6 @@ pub enum Event {
         error: Option<String>,
         attempts: u32,
     },
-    Parked {
-        why: String,
-    },
     Resumed {
         by: String,
     },

@@ -1,5 +1,36 @@
 //! The pure core: `decide`, `apply`, `commands_for`. No IO, no clock, no randomness, no async.
+//!
+//! An item of a step moves like this; each arrow is one event:
+//!
+//! | from | event | to |
+//! |---|---|---|
+//! | – | `ApprovalAsked` | asked |
+//! | asked | `ApprovalSettled` approved / parked | approved / asked (parked) |
+//! | asked | `ApprovalSettled` rejected, timed out; then `StepSkipped` | done |
+//! | –, approved, retrying, holding | `AttemptStarted` | running |
+//! | running | `AttemptEnded` | judged by the next event |
+//! | judged | `RetryScheduled` | retrying until its time |
+//! | judged | `HoldScheduled` (a probe that must go on holding) | holding until its time |
+//! | judged | `StepFinished` | done |
+//! | running | `AttemptInterrupted` (after a crash) | doubtful |
+//! | doubtful | `RetryScheduled` (harmless to repeat, or its check found it not done) | retrying |
+//! | doubtful | `AttemptStarted` of its check | running |
+//! | doubtful | `DoubtResolved` by a person | approved or done |
 
+mod decide;
 pub mod event;
+pub mod graph;
+mod input;
+mod judge;
+mod outcome;
+mod phases;
+mod rollback;
+pub mod scope;
+pub mod state;
+mod steps;
 
+pub use decide::{advance, decide};
 pub use event::{Event, Record};
+pub use graph::Graph;
+pub use input::{Command, Input, What, commands_for};
+pub use state::{IllegalTransition, RECHECK, RunState};

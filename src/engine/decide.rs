@@ -1,0 +1,128 @@
+//! `decide`: what follows from an input, as facts. Nothing here changes anything.
+
+use super::event::{ApprovalVerdict, Event, Record, Resolution, Role, StepStatus};
+use super::graph::Graph;
+use super::input::{Input, What};
+use super::state::{IllegalTransition, ItemState, RunState};
+use super::{judge, phases};
+use crate::base::{RunId, StepKey};
+use serde_json::Value;
+
+/// The facts that follow from `input` in this state. With [`What::Proceed`] it answers what has become
+/// possible; an empty answer means that the run waits for the world.
+pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    match &input.what {
+        What::Start if state.header.is_none() => vec![Event::RunStarted(Box::new(graph.header.clone()))],
+        What::Start => Vec::new(),
+        What::Ended { key, role, attempt, result } => {
+            judge::attempt_ended(graph, state, input, key, *role, *attempt, result)
+        }
+        What::Answered { key, verdict, by, reason } => answered(state, key, *verdict, by, reason),
+        What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
+        What::Resumed { by } => resumed(state, by),
+        What::DoubtResolved { key, resolution, by, reason } => doubt_resolved(state, key, *resolution, by, reason),
+        What::Notified(event) => vec![event.clone()],
+        What::Proceed => phases::proceed(graph, state, input),
+    }
+}
+
+/// Decides and applies until the run waits for the world. The records are in order and not yet durable:
+/// append them before any command they call for is carried out.
+pub fn advance(
+    graph: &Graph,
+    state: &mut RunState,
+    run: &RunId,
+    input: &Input,
+) -> Result<Vec<Record>, IllegalTransition> {
+    let mut records = Vec::new();
+    let mut events = decide(graph, state, input);
+    let proceed = Input { what: What::Proceed, ..input.clone() };
+    loop {
+        for event in events {
+            let record = state.record(run, input.at, event);
+            state.apply(&record)?;
+            records.push(record);
+        }
+        events = decide(graph, state, &proceed);
+        if events.is_empty() {
+            return Ok(records);
+        }
+    }
+}
+
+fn answered(state: &RunState, key: &StepKey, verdict: ApprovalVerdict, by: &str, reason: &str) -> Vec<Event> {
+    let asked = state.find(key).and_then(|(step, item)| state.steps[step].items.get(item as usize));
+    if !asked.is_some_and(|item| matches!(item.state, ItemState::Asked { .. })) {
+        return Vec::new();
+    }
+    let settled = Event::ApprovalSettled { key: key.clone(), verdict, by: by.to_owned(), reason: reason.to_owned() };
+    match verdict {
+        ApprovalVerdict::Approved | ApprovalVerdict::Parked => vec![settled],
+        ApprovalVerdict::Rejected => vec![settled, skipped(key, format!("rejected by {by}"))],
+        ApprovalVerdict::TimedOut => vec![settled, skipped(key, "nobody answered in time".to_owned())],
+    }
+}
+
+pub(super) fn skipped(key: &StepKey, reason: String) -> Event {
+    // An item of a step that fans out ends by itself; only whole steps are skipped.
+    match key.item {
+        None => Event::StepSkipped { key: key.clone(), reason },
+        Some(_) => Event::StepFinished {
+            key: key.clone(),
+            status: StepStatus::Skipped,
+            output: Value::Null,
+            reason: Some(reason),
+            help: None,
+        },
+    }
+}
+
+fn cancel_asked(state: &RunState, by: &str, hard: bool) -> Vec<Event> {
+    let nothing_new =
+        state.finished.is_some() || state.cancelled == Some(true) || (state.cancelled == Some(false) && !hard);
+    if nothing_new { Vec::new() } else { vec![Event::CancelRequested { by: by.to_owned(), hard }] }
+}
+
+/// Everything that was running when the program died is interrupted; what happens to it then is the
+/// ordinary rule for doubtful items.
+fn resumed(state: &RunState, by: &str) -> Vec<Event> {
+    if state.header.is_none() {
+        return Vec::new();
+    }
+    let mut events = vec![Event::Resumed { by: by.to_owned() }];
+    for (step, number) in state.items_where(|item| matches!(item, ItemState::Running { .. })) {
+        let item = &state.steps[step].items[number as usize];
+        if let ItemState::Running { role } = item.state {
+            events.push(Event::AttemptInterrupted { key: state.key(step, number), role, attempt: item.attempts });
+        }
+    }
+    if let Some(undo) = state.undo.as_ref().filter(|undo| !undo.doubtful)
+        && let Some(key) = &undo.running
+    {
+        events.push(Event::AttemptInterrupted { key: key.clone(), role: Role::Undo, attempt: undo.attempts });
+    }
+    events
+}
+
+fn doubt_resolved(state: &RunState, key: &StepKey, resolution: Resolution, by: &str, reason: &str) -> Vec<Event> {
+    let settled = Event::DoubtResolved { key: key.clone(), resolution, by: by.to_owned(), reason: reason.to_owned() };
+    let told = |what: &str| Some(format!("{by} says it was {what}: {reason}"));
+    if state.undo.as_ref().is_some_and(|undo| undo.doubtful && undo.running.as_ref() == Some(key)) {
+        return match resolution {
+            Resolution::Retry => vec![settled],
+            Resolution::Done => vec![settled, Event::UndoFinished { key: key.clone(), error: None }],
+            Resolution::Abort => vec![settled, Event::UndoFinished { key: key.clone(), error: told("not done") }],
+        };
+    }
+    let doubtful = state.find(key).and_then(|(step, item)| state.steps[step].items.get(item as usize));
+    if !doubtful.is_some_and(|item| matches!(item.state, ItemState::Doubtful { .. })) {
+        return Vec::new();
+    }
+    let finished =
+        |status, reason| Event::StepFinished { key: key.clone(), status, output: Value::Null, reason, help: None };
+    match resolution {
+        Resolution::Retry => vec![settled],
+        Resolution::Done => vec![settled, finished(StepStatus::Passed, told("done"))],
+        Resolution::Abort => vec![settled, finished(StepStatus::Error, told("not done"))],
+    }
+}

@@ -1,0 +1,82 @@
+//! What the world reports to the engine, and what the engine asks of the world.
+
+use serde_json::Value;
+
+use super::event::{ApprovalVerdict, AttemptResult, Event, Resolution, Role};
+use crate::base::{StepKey, Timestamp};
+
+/// Something that happened. Time and randomness enter only here, so that `decide` is a function.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub at: Timestamp,
+    /// Random bits, for jitter.
+    pub entropy: u64,
+    pub what: What,
+}
+
+#[derive(Debug, Clone)]
+pub enum What {
+    Start,
+    Ended {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        result: AttemptResult,
+    },
+    Answered {
+        key: StepKey,
+        verdict: ApprovalVerdict,
+        by: String,
+        reason: String,
+    },
+    CancelAsked {
+        by: String,
+        hard: bool,
+    },
+    /// The program was started again with the journal of an unfinished run.
+    Resumed {
+        by: String,
+    },
+    DoubtResolved {
+        key: StepKey,
+        resolution: Resolution,
+        by: String,
+        reason: String,
+    },
+    Notified(Event),
+    /// Nothing new: a timer may be due, or the last events may have made something possible.
+    Proceed,
+}
+
+/// A side effect asked of the runtime.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    StartAttempt {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        request: Value,
+        time_limit_ms: u64,
+    },
+    AskApproval {
+        key: StepKey,
+    },
+    /// Running attempts are to be ended at once.
+    KillAttempts,
+}
+
+/// The side effect that an event, once durable, calls for.
+pub fn commands_for(event: &Event) -> Option<Command> {
+    match event {
+        Event::AttemptStarted { key, role, attempt, request, time_limit_ms } => Some(Command::StartAttempt {
+            key: key.clone(),
+            role: *role,
+            attempt: *attempt,
+            request: request.clone(),
+            time_limit_ms: *time_limit_ms,
+        }),
+        Event::ApprovalAsked { key, .. } => Some(Command::AskApproval { key: key.clone() }),
+        Event::CancelRequested { hard: true, .. } => Some(Command::KillAttempts),
+        _ => None,
+    }
+}

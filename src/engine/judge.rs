@@ -1,0 +1,242 @@
+//! What the end of an attempt means for its step.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::event::{AttemptResult, Event, Role, StepStatus};
+use super::graph::{Graph, Retry, SideAction, Step};
+use super::input::Input;
+use super::scope::RunScope;
+use super::state::{ItemState, RunState};
+use crate::base::value::show;
+use crate::base::{StepKey, Timestamp};
+use crate::language::{Expression, Truth};
+
+/// The facts that follow from the end of an attempt; none for an attempt that is not running, which a
+/// runtime may report late or twice.
+pub(super) fn attempt_ended(
+    graph: &Graph,
+    state: &RunState,
+    input: &Input,
+    key: &StepKey,
+    role: Role,
+    attempt: u32,
+    result: &AttemptResult,
+) -> Vec<Event> {
+    let ended = Event::AttemptEnded { key: key.clone(), role, attempt, result: result.clone() };
+    if role == Role::Undo {
+        let running =
+            state.undo.as_ref().is_some_and(|undo| undo.running.as_ref() == Some(key) && undo.attempts == attempt);
+        return if running { vec![ended, undo_finished(key, result)] } else { Vec::new() };
+    }
+    let Some((index, number)) = state.find(key) else { return Vec::new() };
+    let Some(item) = state.steps[index].items.get(number as usize) else { return Vec::new() };
+    if item.state != (ItemState::Running { role }) || (role == Role::Main && item.attempts != attempt) {
+        return Vec::new();
+    }
+    let step = &graph.steps[index];
+    let judge = Judge {
+        graph,
+        state,
+        input,
+        step,
+        key,
+        attempt,
+        item_value: item.value.as_ref(),
+        holds_since: item.holds_since,
+    };
+    let mut events = vec![ended];
+    events.extend(if role == Role::Check { judge.check(result) } else { judge.main(result) });
+    events
+}
+
+fn undo_finished(key: &StepKey, result: &AttemptResult) -> Event {
+    let error = match result {
+        AttemptResult::Measured { failure, .. } => failure.clone(),
+        AttemptResult::Error { message, .. } => Some(message.clone()),
+        AttemptResult::Cancelled => Some("cancelled".to_owned()),
+    };
+    Event::UndoFinished { key: key.clone(), error }
+}
+
+struct Judge<'a> {
+    graph: &'a Graph,
+    state: &'a RunState,
+    input: &'a Input,
+    step: &'a Step,
+    key: &'a StepKey,
+    attempt: u32,
+    item_value: Option<&'a Value>,
+    holds_since: Option<Timestamp>,
+}
+
+impl Judge<'_> {
+    fn main(&self, result: &AttemptResult) -> Vec<Event> {
+        match result {
+            AttemptResult::Cancelled => self.finish(StepStatus::Cancelled, Value::Null, Some("cancelled".into()), None),
+            AttemptResult::Error { message, help, code } => {
+                let retries = |retry: &Retry| retry.on_error || code.is_some_and(|code| retry.codes.contains(&code));
+                self.retry(message, retries)
+                    .unwrap_or_else(|| self.finish(StepStatus::Error, Value::Null, Some(message.clone()), help.clone()))
+            }
+            AttemptResult::Measured { output, failure } => self.measured(output, failure.as_deref()),
+        }
+    }
+
+    fn measured(&self, output: &Value, failure: Option<&str>) -> Vec<Event> {
+        if self.step.probe {
+            return self.probe(output);
+        }
+        let failure = match (failure, &self.step.expect) {
+            (Some(why), _) => Some(why.to_owned()),
+            (None, Some(expect)) => match self.expectation(expect, output) {
+                Ok(failure) => failure,
+                Err(why) => return self.finish(StepStatus::Error, output.clone(), Some(why), None),
+            },
+            (None, None) => None,
+        };
+        match failure {
+            None => self.finish(StepStatus::Passed, output.clone(), None, None),
+            Some(why) => self
+                .retry(&why, |retry| {
+                    retry.on_failed
+                        || output["status"]
+                            .as_u64()
+                            .is_some_and(|code| retry.codes.iter().any(|wanted| u64::from(*wanted) == code))
+                })
+                .unwrap_or_else(|| self.finish(StepStatus::Failed, output.clone(), Some(why), None)),
+        }
+    }
+
+    fn scope<'b>(&'b self, own: &'b Value) -> RunScope<'b> {
+        let name = self.step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
+        RunScope::new(self.graph, self.state).with_own(own).with_item(self.item_value.map(|value| (name, value)))
+    }
+
+    /// `None` when the expectation holds, else why not; an error when it cannot be decided.
+    fn expectation(&self, expect: &Expression, output: &Value) -> Result<Option<String>, String> {
+        let scope = self.scope(output);
+        match expect.truth(&scope) {
+            Truth::True => Ok(None),
+            Truth::False => Ok(Some(format!("expected {}, but {}", expect.text(), evidence(expect, &scope)))),
+            Truth::Unknown(why) => Err(format!("cannot tell whether {}: {why}", expect.text())),
+        }
+    }
+
+    fn probe(&self, output: &Value) -> Vec<Event> {
+        let Some(condition) = &self.step.expect else {
+            return self.finish(StepStatus::Passed, output.clone(), None, None);
+        };
+        let holds = match condition.truth(&self.scope(output)) {
+            Truth::Unknown(why) => {
+                let why = format!("cannot tell whether {}: {why}", condition.text());
+                return self
+                    .retry(&why, |retry| retry.on_error)
+                    .unwrap_or_else(|| self.finish(StepStatus::Error, output.clone(), Some(why), None));
+            }
+            known => known == Truth::True,
+        };
+        if let (true, Some(hold)) = (holds, self.step.hold) {
+            let since = self.holds_since.unwrap_or(self.input.at);
+            if self.input.at.since(since) < hold {
+                return vec![Event::HoldScheduled { key: self.key.clone(), at: self.next_look(since, hold), since }];
+            }
+        }
+        let mut output = output.clone();
+        if let Value::Object(fields) = &mut output {
+            fields.insert("holds".into(), holds.into());
+        }
+        self.finish(StepStatus::Passed, output, None, None)
+    }
+
+    /// A condition that must go on holding is looked at four times in its duration, at least every
+    /// half minute and at most once a second, and a last time exactly when the duration is over.
+    fn next_look(&self, since: Timestamp, hold: Duration) -> Timestamp {
+        let pause = (hold / 4).clamp(Duration::from_secs(1), Duration::from_secs(30));
+        self.input.at.plus(pause).min(since.plus(hold).max(self.input.at.plus(Duration::from_millis(1))))
+    }
+
+    fn check(&self, result: &AttemptResult) -> Vec<Event> {
+        let AttemptResult::Measured { output, failure } = result else { return Vec::new() };
+        let Some(SideAction { expect, .. }) = &self.step.check else { return Vec::new() };
+        let done = match (failure, expect) {
+            (Some(_), _) => Ok(false),
+            (None, None) => Ok(true),
+            (None, Some(expect)) => self.expectation(expect, output).map(|failure| failure.is_none()),
+        };
+        match done {
+            Ok(true) => self.finish(
+                StepStatus::Passed,
+                output.clone(),
+                Some("done before the interruption, as its check found".into()),
+                None,
+            ),
+            Ok(false) => vec![self.again("its check found that it was not done")],
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn again(&self, why: &str) -> Event {
+        Event::RetryScheduled {
+            key: self.key.clone(),
+            role: Role::Main,
+            attempt: self.attempt + 1,
+            at: self.input.at,
+            why: why.to_owned(),
+        }
+    }
+
+    fn retry(&self, why: &str, wanted: impl Fn(&Retry) -> bool) -> Option<Vec<Event>> {
+        let retry = self.step.retry.as_ref().filter(|retry| wanted(retry) && self.attempt < retry.attempts)?;
+        if self.state.cancelled.is_some() {
+            return None;
+        }
+        let at = self.input.at.plus(pause(retry, self.attempt, self.input.entropy));
+        Some(vec![Event::RetryScheduled {
+            key: self.key.clone(),
+            role: Role::Main,
+            attempt: self.attempt + 1,
+            at,
+            why: why.to_owned(),
+        }])
+    }
+
+    fn finish(&self, status: StepStatus, output: Value, reason: Option<String>, help: Option<String>) -> Vec<Event> {
+        let mut events = vec![Event::StepFinished { key: self.key.clone(), status, output, reason, help }];
+        let bad = matches!(status, StepStatus::Failed | StepStatus::Error);
+        if let (true, Some(severity)) = (bad, self.step.severity)
+            && self.state.severity < Some(severity)
+        {
+            events.push(Event::SeverityRaised { severity, why: format!("{} {status}", self.key) });
+        }
+        events
+    }
+}
+
+/// The values an expression saw: `size = 0, exists = true`.
+pub(super) fn evidence(expression: &Expression, scope: &RunScope<'_>) -> String {
+    let values = expression.values(scope);
+    let shown: Vec<String> = values.iter().map(|(name, value)| format!("{name} = {}", shorten(value))).collect();
+    if shown.is_empty() { "it does not hold".to_owned() } else { shown.join(", ") }
+}
+
+/// Evidence is read, not parsed: a long value is cut.
+fn shorten(value: &Value) -> String {
+    const LONG: usize = 120;
+    let text = if value.is_string() { format!("{:?}", show(value)) } else { value.to_string() };
+    match text.char_indices().nth(LONG) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}
+
+/// The pause before the attempt after `attempt`: exponential with a cap, a share of it random.
+fn pause(retry: &Retry, attempt: u32, entropy: u64) -> Duration {
+    let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+    let grown = retry.backoff.as_secs_f64() * retry.factor.powi(exponent);
+    let capped = grown.min(retry.max.as_secs_f64());
+    // The upper 53 bits make a uniform number in [0, 1).
+    let random = (entropy >> 11) as f64 / (1_u64 << 53) as f64;
+    Duration::from_secs_f64(capped * (1.0 - retry.jitter * random))
+}

@@ -1,0 +1,273 @@
+//! What has become possible: the phases in their order, each with what ends it.
+//!
+//! ```text
+//! detect ── holds ──► diagnose ─► causes ─► remediate ─► verify (detection again, then its steps)
+//!    │                                          │            │
+//!    │ does not hold, or cannot be told         │ nothing    │ still holds
+//!    ▼                                          ▼ was done   ▼
+//! finally ◄──────────────────────────────────────────────── undo
+//! ```
+
+use serde_json::json;
+
+use super::event::{Cause, Event, Finding, Outcome, Phase, Severity, StepStatus};
+use super::graph::{Detection, Graph, StepIndex, Verdict};
+use super::input::Input;
+use super::scope::RunScope;
+use super::state::{ItemState, RECHECK, RunState};
+use super::{judge, outcome, rollback, steps};
+use crate::language::Truth;
+
+pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    if state.header.is_none() || state.finished.is_some() {
+        return Vec::new();
+    }
+    if let Some(events) = cancellation(state) {
+        return events;
+    }
+    let Some(phase) = state.phase else { return vec![start_phase(first_phase(graph))] };
+    let events = steps::progress(graph, state, input, phase);
+    if !events.is_empty() {
+        return events;
+    }
+    let events = match phase {
+        Phase::Detect => after_detection(graph, state),
+        Phase::Diagnose => after_diagnosis(graph, state),
+        Phase::Remediate => after_remediation(graph, state),
+        Phase::Verify => verification(graph, state, input),
+        Phase::Undo => rollback::undo(graph, state),
+        Phase::Finally => after_all(graph, state, input),
+    };
+    if events.is_empty() { park(state) } else { events }
+}
+
+fn start_phase(phase: Phase) -> Event {
+    Event::PhaseStarted { phase }
+}
+
+fn first_phase(graph: &Graph) -> Phase {
+    if graph.detection.is_some() { Phase::Detect } else { Phase::Diagnose }
+}
+
+/// Asked to stop softly, the run lets what is running end, then cleans up; asked hard, it ends as soon
+/// as the killed attempts are gone.
+fn cancellation(state: &RunState) -> Option<Vec<Event>> {
+    let hard = state.cancelled?;
+    if hard {
+        let over = state.running == 0;
+        return Some(if over {
+            vec![finish(state, Outcome::Cancelled, "cancelled at once; nothing was cleaned up".into())]
+        } else {
+            Vec::new()
+        });
+    }
+    match state.phase {
+        Some(Phase::Finally) => None,
+        _ if state.running > 0 => Some(Vec::new()),
+        _ => Some(vec![start_phase(Phase::Finally)]),
+    }
+}
+
+fn finish(state: &RunState, outcome: Outcome, why: String) -> Event {
+    Event::RunFinished { outcome, severity: state.severity.unwrap_or(Severity::Info), why }
+}
+
+/// What a probe says once it has ended; unknown before.
+fn verdict(state: &RunState, step: StepIndex) -> Verdict {
+    let step = &state.steps[step];
+    match step.status {
+        Some(StepStatus::Skipped) => Verdict::Absent,
+        Some(StepStatus::Passed) => step.output["holds"].as_bool().map_or(Verdict::Unknown, Verdict::Holds),
+        _ => Verdict::Unknown,
+    }
+}
+
+fn findings(graph: &Graph, state: &RunState, detection: &Detection<StepIndex>) -> Vec<Finding> {
+    let finding = |index: StepIndex| {
+        let step = &graph.steps[index];
+        let scope = RunScope::new(graph, state).with_own(&state.steps[index].output);
+        let measured = state.steps[index].status == Some(StepStatus::Passed);
+        let condition = step.expect.as_ref();
+        Finding {
+            name: step.id.rsplit('.').next().unwrap_or(&step.id).to_owned(),
+            holds: verdict(state, index).known(),
+            condition: condition.map_or_else(String::new, |condition| condition.text().to_owned()),
+            values: condition.filter(|_| measured).map(|condition| condition.values(&scope)).unwrap_or_default(),
+            why: state.steps[index].reason.clone(),
+        }
+    };
+    detection.probes().into_iter().map(finding).collect()
+}
+
+fn after_detection(graph: &Graph, state: &RunState) -> Vec<Event> {
+    let Some(detection) = &graph.detection else { return vec![start_phase(Phase::Diagnose)] };
+    if let Some(detected) = state.detected {
+        let next = if detected == Some(true) { Phase::Diagnose } else { Phase::Finally };
+        return if state.running == 0 { vec![start_phase(next)] } else { Vec::new() };
+    }
+    let answer = detection.evaluate(&|step| verdict(state, step));
+    let over = state.phase_is_over(Phase::Detect);
+    match answer {
+        Verdict::Holds(_) if !over => steps::drop_waiting(state, Phase::Detect, "the detection was already decided"),
+        _ if over => vec![Event::DetectionSettled {
+            recheck: false,
+            holds: answer.known(),
+            evidence: findings(graph, state, detection),
+        }],
+        _ => Vec::new(),
+    }
+}
+
+fn after_diagnosis(graph: &Graph, state: &RunState) -> Vec<Event> {
+    if !state.phase_is_over(Phase::Diagnose) {
+        return Vec::new();
+    }
+    if state.causes.is_some() {
+        return vec![start_phase(Phase::Remediate)];
+    }
+    let scope = RunScope::new(graph, state);
+    let causes: Vec<Cause> = graph
+        .causes
+        .iter()
+        .map(|rule| {
+            let truth = rule.when.truth(&scope);
+            let why = match &truth {
+                Truth::Unknown(why) => Some(why.clone()),
+                _ => None,
+            };
+            let finding = Finding {
+                name: rule.name.clone(),
+                holds: truth.known(),
+                condition: rule.when.text().to_owned(),
+                values: rule.when.values(&scope),
+                why,
+            };
+            Cause { title: rule.title.clone(), finding }
+        })
+        .collect();
+    let severity = severity(graph, state, &causes);
+    vec![Event::CausesFound { causes, severity }]
+}
+
+/// The first rule that holds. Rules may ask for causes, which are facts only after this event, so they
+/// are looked at in a copy of the state that already has them.
+fn severity(graph: &Graph, state: &RunState, causes: &[Cause]) -> Severity {
+    if graph.severity.is_empty() {
+        return Severity::Medium;
+    }
+    let mut with_causes = state.clone();
+    with_causes.causes = Some(causes.to_vec());
+    let scope = RunScope::new(graph, &with_causes);
+    let applies = |(when, _): &&(Option<crate::language::Expression>, Severity)| {
+        when.as_ref().is_none_or(|when| when.truth(&scope) == Truth::True)
+    };
+    graph.severity.iter().find(applies).map_or(Severity::Medium, |(_, severity)| *severity)
+}
+
+/// Whether any remediation began, so that there is something to verify.
+pub(super) fn acted(state: &RunState) -> bool {
+    state.steps_of(Phase::Remediate).any(|step| state.steps[step].items.iter().any(|item| item.attempts > 0))
+}
+
+fn after_remediation(graph: &Graph, state: &RunState) -> Vec<Event> {
+    if !state.phase_is_over(Phase::Remediate) {
+        return Vec::new();
+    }
+    let observes_only = graph.detection.is_none() && state.steps_of(Phase::Remediate).next().is_none();
+    let next = if acted(state) || observes_only { Phase::Verify } else { Phase::Finally };
+    vec![start_phase(next)]
+}
+
+fn verification(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    if let (Some(recheck), None) = (&graph.recheck, state.rechecked) {
+        return recheck_ended(graph, state, input, recheck);
+    }
+    let cleared = graph.recheck.is_none() || state.rechecked == Some(Some(false));
+    if !cleared {
+        let waiting = steps::drop_waiting(state, Phase::Verify, "the fault was not fixed");
+        if !waiting.is_empty() {
+            return waiting;
+        }
+    }
+    if !state.phase_is_over(Phase::Verify) {
+        return Vec::new();
+    }
+    // Without a detection of its own a playbook is judged by its verification.
+    let still_broken = match state.rechecked {
+        Some(holds) => holds == Some(true),
+        None => outcome::failed_step(graph, state, Phase::Verify).is_some(),
+    };
+    let undoable = rollback::undoable(graph, state);
+    if !still_broken || undoable.is_empty() {
+        return vec![start_phase(Phase::Finally)];
+    }
+    vec![start_phase(Phase::Undo), Event::UndoStarted { steps: undoable }]
+}
+
+fn recheck_ended(graph: &Graph, state: &RunState, input: &Input, recheck: &Detection<StepIndex>) -> Vec<Event> {
+    let over = recheck.probes().into_iter().all(|step| state.steps[step].status.is_some());
+    if !over {
+        return Vec::new();
+    }
+    let answer = recheck.evaluate(&|step| verdict(state, step));
+    let waited = input.at.since(state.phase_started_at);
+    if answer != Verdict::Holds(false) && waited < graph.recovery.within {
+        return vec![Event::RecheckScheduled { at: input.at.plus(graph.recovery.every) }];
+    }
+    vec![Event::DetectionSettled { recheck: true, holds: answer.known(), evidence: findings(graph, state, recheck) }]
+}
+
+fn after_all(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    if !state.phase_is_over(Phase::Finally) {
+        return Vec::new();
+    }
+    let (outcome, why) = outcome::of(graph, state);
+    let end = finish(state, outcome, why);
+    match escalation(graph, state, input, outcome) {
+        Some(escalation) if !state.escalated => vec![escalation, end],
+        _ => vec![end],
+    }
+}
+
+fn escalation(graph: &Graph, state: &RunState, input: &Input, outcome: Outcome) -> Option<Event> {
+    let escalation = graph.escalation.as_ref()?;
+    let unresolved = outcome == Outcome::Unresolved;
+    let Some(when) = &escalation.when else {
+        let why = "the fault is not resolved".to_owned();
+        return unresolved.then(|| Event::EscalationRaised { policy: escalation.policy.clone(), why });
+    };
+    let extra = [
+        ("unresolved", json!(unresolved)),
+        ("mitigated", json!(outcome == Outcome::Mitigated)),
+        ("error", json!(outcome == Outcome::Error)),
+        ("phase_elapsed", json!(input.at.since(state.phase_started_at).as_secs_f64())),
+        ("run_elapsed", json!(input.at.since(state.started_at).as_secs_f64())),
+    ];
+    let scope = RunScope { extra: &extra, ..RunScope::new(graph, state) };
+    let why = format!("{} ({})", when.text(), judge::evidence(when, &scope));
+    (when.truth(&scope) == Truth::True).then(|| Event::EscalationRaised { policy: escalation.policy.clone(), why })
+}
+
+/// When nothing runs, no timer is set, and something waits for a person, the run parks.
+fn park(state: &RunState) -> Vec<Event> {
+    if state.running > 0 || state.next_wake().is_some() {
+        return Vec::new();
+    }
+    let asked = state.items_where(|item| matches!(item, ItemState::Asked { parked: true, .. })).next();
+    let doubtful = state.items_where(|item| matches!(item, ItemState::Doubtful { .. })).next();
+    let undo = state.undo.as_ref().filter(|undo| undo.doubtful).and_then(|undo| undo.running.clone());
+    let why = match (asked, doubtful, undo) {
+        (Some((step, item)), ..) => format!("{} waits for approval", state.key(step, item)),
+        (None, Some((step, item)), _) => {
+            format!("{} was interrupted, and whether it was done is not known", state.key(step, item))
+        }
+        (None, None, Some(key)) => format!("the undo of {key} was interrupted, and whether it was done is not known"),
+        (None, None, None) => return Vec::new(),
+    };
+    vec![finish(state, Outcome::Parked, why)]
+}
+
+/// Whether a step belongs to the detection that is evaluated again.
+pub(super) fn is_recheck(graph: &Graph, step: StepIndex) -> bool {
+    graph.steps[step].id.starts_with(RECHECK)
+}

@@ -1,0 +1,153 @@
+//! The values that names in expressions and templates have at a point of a run.
+
+use serde_json::{Value, json};
+
+use super::event::StepStatus;
+use super::graph::Graph;
+use super::state::{RunState, StepState};
+use crate::language::{Lookup, Scope};
+
+/// Words about a step that every step has, beside the fields of its output.
+pub const STATUS_WORDS: [&str; 6] = ["passed", "failed", "errored", "skipped", "status", "reason"];
+
+/// Names of phases in expressions.
+pub const PHASE_WORDS: [&str; 5] = ["detect", "diagnose", "remediate", "verify", "finally"];
+
+pub struct RunScope<'a> {
+    pub graph: &'a Graph,
+    pub state: &'a RunState,
+    /// The output that bare names read: a step's own, in its `expect` and `holds`.
+    pub own: Option<&'a Value>,
+    /// Name and value of the item of a step that fans out.
+    pub item: Option<(&'a str, &'a Value)>,
+    /// Further bare names, such as `unresolved` in an escalation.
+    pub extra: &'a [(&'a str, Value)],
+}
+
+impl<'a> RunScope<'a> {
+    pub fn new(graph: &'a Graph, state: &'a RunState) -> Self {
+        RunScope { graph, state, own: None, item: None, extra: &[] }
+    }
+
+    #[must_use]
+    pub fn with_own(mut self, own: &'a Value) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    #[must_use]
+    pub fn with_item(mut self, item: Option<(&'a str, &'a Value)>) -> Self {
+        self.item = item;
+        self
+    }
+
+    fn step_value(&self, id: &str, rest: &str) -> Lookup {
+        let Some((index, step)) = self.graph.step(id) else {
+            return Lookup::Missing(format!("there is no step {id}"));
+        };
+        let Some(state) = self.state.steps.get(index) else {
+            return Lookup::Missing("the run has not started".into());
+        };
+        if let Some(value) = status_word(state, rest) {
+            return value;
+        }
+        match state.status {
+            Some(StepStatus::Passed | StepStatus::Failed) => navigate(&state.output, rest),
+            Some(StepStatus::Skipped) => Lookup::Missing(format!("{} was skipped", step.id)),
+            Some(_) => Lookup::Missing(format!("{} could not be checked", step.id)),
+            None => self.unfinished(state, &step.id, rest),
+        }
+    }
+
+    /// An undo or a check reads the output of a step that is not settled as a whole.
+    fn unfinished(&self, state: &StepState, id: &str, rest: &str) -> Lookup {
+        match state.items.first() {
+            Some(item) if item.status.is_some() => navigate(&item.output, rest),
+            _ => Lookup::Missing(format!("{id} has not run")),
+        }
+    }
+}
+
+fn status_word(state: &StepState, word: &str) -> Option<Lookup> {
+    let is = |wanted: StepStatus| Some(Lookup::Value((state.status == Some(wanted)).into()));
+    match word {
+        "passed" => is(StepStatus::Passed),
+        "failed" => is(StepStatus::Failed),
+        "errored" => is(StepStatus::Error),
+        "skipped" => is(StepStatus::Skipped),
+        "status" => Some(Lookup::Value(state.status.map_or("not run", StepStatus::label).into())),
+        "reason" => Some(Lookup::Value(state.reason.clone().unwrap_or_default().into())),
+        _ => None,
+    }
+}
+
+/// Follows a dotted path into a value; numbers are indices of lists.
+pub fn navigate(value: &Value, path: &str) -> Lookup {
+    let mut place = value;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let next = match place {
+            Value::Array(items) => part.parse::<usize>().ok().and_then(|index| items.get(index)),
+            other => other.get(part),
+        };
+        match next {
+            Some(found) => place = found,
+            None => return Lookup::Missing(format!("it has no '{part}'")),
+        }
+    }
+    Lookup::Value(place.clone())
+}
+
+impl Scope for RunScope<'_> {
+    fn lookup(&self, name: &str) -> Lookup {
+        let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+        if let Some((item_name, value)) = self.item
+            && head == item_name
+        {
+            return navigate(value, rest);
+        }
+        if PHASE_WORDS.contains(&head) && !rest.is_empty() {
+            let (step, field) = rest.split_once('.').unwrap_or((rest, ""));
+            return self.step_value(&format!("{head}.{step}"), field);
+        }
+        match head {
+            "inputs" => navigate(self.graph.inputs(), rest),
+            "causes" => self.cause(rest),
+            "run" => navigate(&self.run(), rest),
+            _ => self.bare(name),
+        }
+    }
+}
+
+impl RunScope<'_> {
+    fn cause(&self, name: &str) -> Lookup {
+        let causes = self.state.causes.iter().flatten();
+        match causes.into_iter().find(|cause| cause.finding.name == name) {
+            Some(cause) => match cause.finding.holds {
+                Some(holds) => Lookup::Value(holds.into()),
+                None => Lookup::Missing(format!("cause '{name}' could not be decided")),
+            },
+            None => Lookup::Missing("the diagnosis is not complete".into()),
+        }
+    }
+
+    fn run(&self) -> Value {
+        let header = &self.graph.header;
+        json!({
+            "id": self.state.run.as_ref().map_or("", |run| run.as_str()),
+            "playbook": header.playbook,
+            "by": header.by,
+            "severity": self.state.severity.map(|severity| severity.label()),
+            "started_at": self.state.started_at.to_rfc3339(),
+        })
+    }
+
+    fn bare(&self, name: &str) -> Lookup {
+        if let Some((_, value)) = self.extra.iter().find(|(extra, _)| *extra == name) {
+            return Lookup::Value(value.clone());
+        }
+        match self.own {
+            Some(own) => navigate(own, name),
+            None => Lookup::Missing(format!("'{name}' is not known here")),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Names and types of every expression and template, each mistake with its place.
+
+use super::names::{Catalogue, Place};
+use super::step_route;
+use crate::base::{Diagnostic, Field, Route, Type, suggestion};
+use crate::engine::event::Phase;
+use crate::language::{Expression, LanguageError, Request, Template};
+use crate::playbook::{Action, Playbook, Step};
+use crate::schema::language_problem;
+
+pub(super) fn all(playbook: &Playbook) -> Vec<Diagnostic> {
+    let catalogue = Catalogue::new(playbook);
+    let mut checker = Checker { playbook, catalogue: &catalogue, problems: Vec::new() };
+    playbook.steps.iter().for_each(|step| checker.step(step));
+    checker.causes();
+    checker.severity();
+    checker.escalation();
+    checker.problems
+}
+
+struct Checker<'a> {
+    playbook: &'a Playbook,
+    catalogue: &'a Catalogue<'a>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Checker<'a> {
+    fn place(&self, step: &'a Step) -> Place<'a> {
+        Place {
+            catalogue: self.catalogue,
+            phase: step.phase,
+            own: Vec::new(),
+            item: step.for_each.as_ref().map(|(_, for_each)| for_each.name.as_str()),
+            not_yet: Some(step.id()),
+            causes: step.phase >= Phase::Remediate,
+        }
+    }
+
+    fn step(&mut self, step: &'a Step) {
+        let place = self.place(step);
+        let own = step.action.kind.outputs(&step.action.request.raw);
+        self.request(&step.action, &place);
+        self.condition(step.when.as_ref(), &Place { item: None, ..self.place(step) }, &step_route(step, "when"));
+        let judged_by = if step.phase == Phase::Detect { "holds" } else { "expect" };
+        self.condition(
+            step.expect.as_ref(),
+            &Place { own: own.clone(), ..self.place(step) },
+            &step_route(step, judged_by),
+        );
+        if let Some((list, _)) = &step.for_each {
+            let place = Place { item: None, ..self.place(step) };
+            self.expression(
+                list,
+                &place,
+                &step_route(step, "for_each").key("in"),
+                |kind| matches!(kind, Type::List(_) | Type::Any),
+                "a list",
+            );
+        }
+        self.second_actions(step);
+        self.fixes(step);
+    }
+
+    fn second_actions(&mut self, step: &'a Step) {
+        let own: Vec<Field> = Vec::new();
+        if let Some((check, expect)) = &step.check {
+            let place = Place { own, ..self.place(step) };
+            self.request(check, &place);
+            let output = check.kind.outputs(&check.request.raw);
+            self.condition(
+                expect.as_ref(),
+                &Place { own: output, ..self.place(step) },
+                &step_route(step, "check").key("expect"),
+            );
+            if check.effect() != crate::kind::Effect::Read {
+                self.problem("changes-while-observing", "a check must only read".into(), &check.route, None);
+            }
+        }
+        if let Some(undo) = &step.undo {
+            let place = Place { not_yet: None, ..self.place(step) };
+            self.request(undo, &place);
+        }
+    }
+
+    fn fixes(&mut self, step: &Step) {
+        let causes = &self.playbook.causes;
+        for name in step.keys.fixes.iter().filter(|name| !causes.iter().any(|cause| cause.name == **name)) {
+            let help = suggestion::did_you_mean(name, causes.iter().map(|cause| cause.name.as_str()));
+            self.problem("unknown-cause", format!("there is no cause '{name}'"), &step_route(step, "fixes"), help);
+        }
+    }
+
+    fn causes(&mut self) {
+        for cause in &self.playbook.causes {
+            let place = self.general(Phase::Diagnose);
+            self.condition(Some(&cause.when), &place, &cause.route.key("when"));
+        }
+    }
+
+    fn severity(&mut self) {
+        for (position, (when, _)) in self.playbook.severity.iter().enumerate() {
+            let place = Place { causes: true, ..self.general(Phase::Diagnose) };
+            self.condition(when.as_ref(), &place, &Route::of(["severity"]).index(position).key("when"));
+        }
+    }
+
+    fn escalation(&mut self) {
+        let Some(text) = self.playbook.header.escalate.as_ref().and_then(|escalate| escalate.when.as_deref()) else {
+            return;
+        };
+        let Ok(when) = Expression::parse(text) else { return };
+        let flag = |name: &str| Field::new(name, Type::Bool, "how the run ended");
+        let time = |name: &str| Field::new(name, Type::Duration, "time passed");
+        let own =
+            vec![flag("unresolved"), flag("mitigated"), flag("error"), time("phase_elapsed"), time("run_elapsed")];
+        let place = Place { own, causes: true, ..self.general(Phase::Finally) };
+        self.condition(Some(&when), &place, &Route::of(["escalate", "when"]));
+    }
+
+    fn general(&self, phase: Phase) -> Place<'a> {
+        Place { catalogue: self.catalogue, phase, own: Vec::new(), item: None, not_yet: None, causes: false }
+    }
+
+    fn condition(&mut self, expression: Option<&Expression>, place: &Place<'_>, route: &Route) {
+        if let Some(expression) = expression {
+            self.expression(expression, place, route, |kind| matches!(kind, Type::Bool | Type::Any), "true or false");
+        }
+    }
+
+    fn expression(
+        &mut self,
+        expression: &Expression,
+        place: &Place<'_>,
+        route: &Route,
+        accept: fn(&Type) -> bool,
+        wanted: &str,
+    ) {
+        match expression.check(place) {
+            Ok(kind) if accept(&kind) => {}
+            Ok(kind) => {
+                self.problem("wrong-type", format!("the expression is {kind}, but must be {wanted}"), route, None)
+            }
+            Err(problems) => problems.iter().for_each(|problem| self.language("bad-expression", problem, route)),
+        }
+    }
+
+    fn request(&mut self, action: &Action, place: &Place<'_>) {
+        let Request { slots, .. } = &action.request;
+        for slot in slots {
+            let route = slot.route.parts().iter().fold(action.route.clone(), |route, part| match part {
+                crate::base::source::Part::Key(key) => route.key(key),
+                crate::base::source::Part::Index(index) => route.index(*index),
+            });
+            let problems: Vec<LanguageError> = Template::check(&slot.template, place);
+            problems.iter().for_each(|problem| self.language("bad-template", problem, &route));
+        }
+    }
+
+    fn language(&mut self, code: &'static str, problem: &LanguageError, route: &Route) {
+        let span = self.playbook.root.locate(route);
+        self.problems.push(language_problem(code, problem, &self.playbook.source, span));
+    }
+
+    fn problem(&mut self, code: &'static str, message: String, route: &Route, help: Option<String>) {
+        let span = self.playbook.root.locate(route);
+        self.problems.push(Diagnostic::error(code, message).at(&self.playbook.source, span).help(help));
+    }
+}

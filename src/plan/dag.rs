@@ -1,0 +1,94 @@
+//! Edges between steps of a phase: written as `needs`, or implied by the use of an output.
+
+use std::collections::HashMap;
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::step_route;
+use crate::base::{Diagnostic, suggestion};
+use crate::engine::graph::StepIndex;
+use crate::playbook::{Playbook, Step};
+
+/// For each step the steps of its phase that must end before it, each once, in order.
+pub(super) fn edges(playbook: &Playbook) -> Vec<Vec<StepIndex>> {
+    let index = index(playbook);
+    playbook.steps.iter().map(|step| needs(step, &index)).collect()
+}
+
+fn index(playbook: &Playbook) -> HashMap<String, StepIndex> {
+    playbook.steps.iter().enumerate().map(|(position, step)| (step.id(), position)).collect()
+}
+
+fn needs(step: &Step, index: &HashMap<String, StepIndex>) -> Vec<StepIndex> {
+    let phase = step.phase.label();
+    let written = step.keys.needs.iter().map(|name| format!("{phase}.{name}"));
+    let implied = references(step).filter_map(|name| {
+        let mut parts = name.split('.');
+        let (head, step_name) = (parts.next()?, parts.next()?);
+        (head == phase).then(|| format!("{head}.{step_name}"))
+    });
+    let mut needs: Vec<StepIndex> = written.chain(implied).filter_map(|id| index.get(&id).copied()).collect();
+    needs.retain(|need| index.get(&step.id()) != Some(need));
+    needs.sort_unstable();
+    needs.dedup();
+    needs
+}
+
+/// Every dotted name that must have a value when the step starts or is judged.
+fn references(step: &Step) -> impl Iterator<Item = &str> {
+    let conditions = [step.when.as_ref(), step.expect.as_ref(), step.for_each.as_ref().map(|(list, _)| list)];
+    let in_conditions = conditions.into_iter().flatten().flat_map(|condition| condition.references());
+    in_conditions.chain(step.action.request.references()).map(String::as_str)
+}
+
+/// Unknown needs, needs of oneself, cycles.
+pub(super) fn check(playbook: &Playbook) -> Vec<Diagnostic> {
+    let mut problems: Vec<Diagnostic> = playbook.steps.iter().flat_map(|step| unknown_needs(playbook, step)).collect();
+    problems.extend(cycles(playbook));
+    problems
+}
+
+fn unknown_needs(playbook: &Playbook, step: &Step) -> Vec<Diagnostic> {
+    let peers: Vec<&str> =
+        playbook.steps.iter().filter(|other| other.phase == step.phase).map(|other| other.name.as_str()).collect();
+    let problem = |(position, name): (usize, &String)| {
+        let message = match name {
+            name if *name == step.name => format!("'{name}' needs itself"),
+            name if !peers.contains(&name.as_str()) => format!("there is no step '{name}' in {}", step.phase),
+            _ => return None,
+        };
+        let span = playbook.root.locate(&step_route(step, "needs").index(position));
+        let others: Vec<&str> = peers.iter().copied().filter(|peer| *peer != step.name).collect();
+        Some(
+            Diagnostic::error("unknown-step", message)
+                .at(&playbook.source, span)
+                .help(suggestion::did_you_mean(name, others)),
+        )
+    };
+    step.keys.needs.iter().enumerate().filter_map(problem).collect()
+}
+
+fn cycles(playbook: &Playbook) -> Vec<Diagnostic> {
+    let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(playbook.steps.len(), playbook.steps.len());
+    for _ in &playbook.steps {
+        graph.add_node(());
+    }
+    for (step, needs) in edges(playbook).iter().enumerate() {
+        for need in needs {
+            graph.add_edge(NodeIndex::new(*need), NodeIndex::new(step), ());
+        }
+    }
+    let rings = tarjan_scc(&graph).into_iter().filter(|ring| ring.len() > 1);
+    rings.map(|ring| cycle_problem(playbook, ring)).collect()
+}
+
+fn cycle_problem(playbook: &Playbook, ring: Vec<NodeIndex>) -> Diagnostic {
+    let mut members: Vec<&Step> = ring.iter().map(|node| &playbook.steps[node.index()]).collect();
+    members.sort_by_key(|step| playbook.root.locate_key(&step.route).start);
+    let names: Vec<&str> = members.iter().map(|step| step.name.as_str()).collect();
+    let span = playbook.root.locate_key(&members[0].route);
+    Diagnostic::error("cycle", format!("steps wait for each other: {}", names.join(", ")))
+        .at(&playbook.source, span)
+        .help("remove one of the `needs` or references between them".to_owned())
+}

@@ -1,0 +1,177 @@
+//! Which names exist at a place of a playbook, and their types.
+
+use std::collections::HashMap;
+
+use crate::base::{Field, Type, suggestion};
+use crate::engine::event::Phase;
+use crate::engine::scope::{PHASE_WORDS, STATUS_WORDS};
+use crate::language::{LanguageError, Names};
+use crate::playbook::{Playbook, Step, inputs};
+
+/// Names that every run has under `run.`.
+const RUN_FIELDS: [&str; 5] = ["id", "playbook", "by", "severity", "started_at"];
+
+/// What all places of a playbook share: the outputs of each step, computed once.
+pub(super) struct Catalogue<'a> {
+    playbook: &'a Playbook,
+    /// `diagnose.file` to its output fields.
+    steps: HashMap<String, (Phase, Vec<Field>)>,
+}
+
+impl<'a> Catalogue<'a> {
+    pub(super) fn new(playbook: &'a Playbook) -> Self {
+        let steps = playbook.steps.iter().map(|step| (step.id(), (step.phase, outputs(step)))).collect();
+        Catalogue { playbook, steps }
+    }
+}
+
+/// The output fields of a step; a step that fans out has the outputs of its items in a list.
+fn outputs(step: &Step) -> Vec<Field> {
+    let own = step.action.kind.outputs(&step.action.request.raw);
+    let mut fields = if step.for_each.is_some() { fan_fields(own) } else { own };
+    if step.phase == Phase::Detect {
+        fields.push(Field::new("holds", Type::Bool, "whether the condition of the probe holds"));
+    }
+    fields
+}
+
+fn fan_fields(own: Vec<Field>) -> Vec<Field> {
+    let count = |name: &str, help: &str| Field::new(name, Type::Int, help);
+    vec![
+        count("count", "number of items"),
+        count("passed_count", "items that passed"),
+        count("failed_count", "items that failed"),
+        count("error_count", "items that could not be done"),
+        Field::new("items", Type::List(Box::new(Type::Object(own))), "the output of each item"),
+    ]
+}
+
+/// The names known at one place.
+pub(super) struct Place<'a> {
+    pub catalogue: &'a Catalogue<'a>,
+    /// The phase whose step this is; later phases have no outputs yet.
+    pub phase: Phase,
+    /// Bare names: the step's own output.
+    pub own: Vec<Field>,
+    /// The name of the item of a step that fans out.
+    pub item: Option<&'a str>,
+    /// The step itself, whose output does not exist yet (unless it is being undone or checked).
+    pub not_yet: Option<String>,
+    pub causes: bool,
+}
+
+impl Names for Place<'_> {
+    fn type_of(&self, name: &str) -> Result<Type, LanguageError> {
+        let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+        if self.item == Some(head) {
+            return Ok(Type::Any);
+        }
+        match head {
+            "inputs" => self.input(rest),
+            "causes" if self.causes => self.cause(rest),
+            "run" => self.run(rest),
+            _ if PHASE_WORDS.contains(&head) && !rest.is_empty() => self.step(head, rest),
+            _ => self.bare(name, head, rest),
+        }
+    }
+}
+
+impl Place<'_> {
+    fn input(&self, rest: &str) -> Result<Type, LanguageError> {
+        let inputs = &self.catalogue.playbook.inputs;
+        let name = rest.split('.').next().unwrap_or(rest);
+        match inputs.iter().find(|(known, _)| known == name) {
+            Some((_, declaration)) => Ok(inputs::declared_type(declaration)),
+            None => {
+                let help = suggestion::did_you_mean(name, inputs.iter().map(|(known, _)| known.as_str()));
+                Err(LanguageError::new(format!("there is no input '{name}'"))
+                    .help(help.or(Some("declare it under `inputs:`".into()))))
+            }
+        }
+    }
+
+    fn cause(&self, name: &str) -> Result<Type, LanguageError> {
+        let causes = &self.catalogue.playbook.causes;
+        if causes.iter().any(|cause| cause.name == name) {
+            return Ok(Type::Bool);
+        }
+        Err(LanguageError::new(format!("there is no cause '{name}'"))
+            .help(suggestion::did_you_mean(name, causes.iter().map(|cause| cause.name.as_str()))))
+    }
+
+    fn run(&self, field: &str) -> Result<Type, LanguageError> {
+        if RUN_FIELDS.contains(&field) {
+            return Ok(Type::String);
+        }
+        Err(LanguageError::new(format!("a run has no '{field}'")).help(suggestion::did_you_mean(field, RUN_FIELDS)))
+    }
+
+    fn step(&self, phase: &str, rest: &str) -> Result<Type, LanguageError> {
+        let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
+        let id = format!("{phase}.{name}");
+        let Some((step_phase, fields)) = self.catalogue.steps.get(&id) else {
+            let prefix = format!("{phase}.");
+            let known: Vec<&str> =
+                self.catalogue.steps.keys().filter_map(|known| known.strip_prefix(&prefix)).collect();
+            return Err(
+                LanguageError::new(format!("there is no step '{id}'")).help(suggestion::did_you_mean(name, known))
+            );
+        };
+        if *step_phase > self.phase {
+            return Err(LanguageError::new(format!("{id} runs later than this"))
+                .help("a step can only use what ran before it".to_owned()));
+        }
+        if self.not_yet.as_deref() == Some(&id) {
+            return Err(LanguageError::new(format!("{id} cannot use its own output here")));
+        }
+        if field.is_empty() {
+            return Err(LanguageError::new(format!("which part of {id}?"))
+                .help(suggestion::did_you_mean("", fields.iter().map(|field| field.name.as_str()))));
+        }
+        if STATUS_WORDS.contains(&field) {
+            return Ok(if matches!(field, "status" | "reason") { Type::String } else { Type::Bool });
+        }
+        field_type(&id, fields, field)
+    }
+
+    fn bare(&self, name: &str, head: &str, rest: &str) -> Result<Type, LanguageError> {
+        if self.own.iter().any(|field| field.name == head) {
+            return field_type("this step", &self.own, name);
+        }
+        let own = self.own.iter().map(|field| field.name.as_str());
+        let known: Vec<&str> = own.chain(["inputs", "run"]).chain(PHASE_WORDS).chain(self.item).collect();
+        let mut help = suggestion::did_you_mean(head, known);
+        if rest.is_empty() && self.catalogue.playbook.inputs.iter().any(|(input, _)| input == head) {
+            help = Some(format!("inputs are written inputs.{head}"));
+        }
+        Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
+    }
+}
+
+fn field_type(owner: &str, fields: &[Field], path: &str) -> Result<Type, LanguageError> {
+    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+    let Some(field) = fields.iter().find(|field| field.name == head) else {
+        let help = suggestion::did_you_mean(head, fields.iter().map(|field| field.name.as_str()));
+        return Err(LanguageError::new(format!("{owner} has no '{head}'")).help(help));
+    };
+    match (&field.kind, rest) {
+        (kind, "") => Ok(kind.clone()),
+        (Type::Object(inner), rest) => field_type(&format!("{owner}.{head}"), inner, rest),
+        (Type::List(item), rest) => inside_list(owner, head, item, rest),
+        (Type::Any, _) => Ok(Type::Any),
+        (kind, _) => Err(LanguageError::new(format!("'{head}' of {owner} is {kind} and has no parts"))),
+    }
+}
+
+fn inside_list(owner: &str, head: &str, item: &Type, rest: &str) -> Result<Type, LanguageError> {
+    let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
+    if index.parse::<usize>().is_err() {
+        return Err(LanguageError::new(format!("'{head}' of {owner} is a list"))
+            .help(format!("write {head}.0 for its first item")));
+    }
+    match (item, rest) {
+        (kind, "") => Ok(kind.clone()),
+        (Type::Object(inner), rest) => field_type(&format!("{owner}.{head}.{index}"), inner, rest),
+        _ => Ok(Type::Any),
+    }
+}

@@ -1,0 +1,160 @@
+//! The whole document: checks its form in one pass, then takes it apart.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::document;
+use super::model::{CauseDeclaration, Detection, Header, InputDeclaration, Playbook, Step};
+use super::steps::StepDecoder;
+use crate::base::{Diagnostic, Route, Source};
+use crate::engine::event::{Phase, Severity};
+use crate::language::Expression;
+use crate::schema;
+use crate::yaml::{Data, Node};
+
+/// Phases whose steps stand under a key of their own.
+const STEP_PHASES: [(&str, Phase); 4] = [
+    ("diagnose", Phase::Diagnose),
+    ("remediate", Phase::Remediate),
+    ("verify", Phase::Verify),
+    ("finally", Phase::Finally),
+];
+
+pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Playbook, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let value = schema::check_document(&root, document::schema(), source, &mut problems);
+    let mut decoder = StepDecoder::new(source, &mut problems);
+    let detection = root.get("detect").map(|node| detection(&mut decoder, node));
+    let mut steps = std::mem::take(&mut decoder.steps);
+    for (key, phase) in STEP_PHASES {
+        let node = root.get(key);
+        steps.extend(
+            node.into_iter()
+                .flat_map(Node::entries)
+                .filter_map(|entry| decoder.step(entry, phase, Route::of([key, &entry.key]))),
+        );
+    }
+    let header = decode_header(&value, &mut problems);
+    let inputs = decode_inputs(&root, &value, source, &mut problems);
+    let (Some(header), true) = (header, problems.is_empty()) else { return Err(sorted(problems)) };
+    Ok(Playbook {
+        source: source.clone(),
+        digest,
+        header,
+        inputs,
+        detect: detection.flatten(),
+        steps,
+        causes: causes(&root),
+        severity: severity(&root),
+        root: Arc::new(root),
+    })
+}
+
+/// In the order of the text; each mistake once, although the document and its parts are both checked.
+fn sorted(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let key = |problem: &Diagnostic| {
+        (problem.place.as_ref().map(|(_, span)| (span.start, span.end)), problem.message.clone())
+    };
+    problems.sort_by_key(key);
+    problems.dedup_by_key(|problem| key(problem));
+    problems
+}
+
+fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
+    let parts = ["inputs", "detect", "diagnose", "causes", "severity", "remediate", "verify", "finally"];
+    let mut header = value.clone();
+    if let Some(entries) = header.as_object_mut() {
+        parts.iter().for_each(|part| drop(entries.remove(*part)));
+    }
+    match serde_json::from_value(header) {
+        Ok(header) => Some(header),
+        Err(_) if !problems.is_empty() => None,
+        Err(error) => {
+            problems.push(Diagnostic::error("bad-playbook", format!("the top of the playbook is not valid: {error}")));
+            None
+        }
+    }
+}
+
+fn decode_inputs(
+    root: &Node,
+    value: &Value,
+    source: &Source,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<(String, InputDeclaration)> {
+    let mut inputs = Vec::new();
+    for entry in root.get("inputs").into_iter().flat_map(Node::entries) {
+        match serde_json::from_value::<InputDeclaration>(value["inputs"][&entry.key].clone()) {
+            Ok(declaration) => {
+                problems.extend(
+                    super::inputs::check_declaration(&entry.key, &declaration)
+                        .map(|problem| Diagnostic::error("bad-input", problem).at(source, entry.value.span)),
+                );
+                inputs.push((entry.key.clone(), declaration));
+            }
+            Err(error) if problems.is_empty() => {
+                problems.push(Diagnostic::error("bad-input", error.to_string()).at(source, entry.value.span));
+            }
+            Err(_) => {}
+        }
+    }
+    inputs
+}
+
+fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
+    let groups: Vec<Detection> = node
+        .entries()
+        .iter()
+        .filter_map(|entry| group(decoder, &entry.key, &entry.value, &Route::of(["detect"])))
+        .collect();
+    match groups.len() {
+        0 => None,
+        1 => groups.into_iter().next(),
+        _ => Some(Detection::All(groups)),
+    }
+}
+
+fn group(decoder: &mut StepDecoder<'_>, name: &str, node: &Node, route: &Route) -> Option<Detection> {
+    let route = route.key(name);
+    let members = node.entries().iter().filter_map(|entry| match entry.key.as_str() {
+        "any" | "all" | "not" => group(decoder, &entry.key, &entry.value, &route),
+        _ => decoder.step(entry, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
+            let name = step.name.clone();
+            decoder.steps.push(step);
+            Detection::Probe(name)
+        }),
+    });
+    let members: Vec<Detection> = members.collect();
+    match name {
+        "any" => Some(Detection::Any(members)),
+        "all" => Some(Detection::All(members)),
+        "not" => Some(Detection::Not(Box::new(Detection::Any(members)))),
+        _ => None,
+    }
+}
+
+fn causes(root: &Node) -> Vec<CauseDeclaration> {
+    let cause = |entry: &crate::yaml::Entry| {
+        Some(CauseDeclaration {
+            name: entry.key.clone(),
+            title: entry.value.get("title")?.as_str()?.to_owned(),
+            when: Expression::parse(entry.value.get("when")?.as_str()?).ok()?,
+            route: Route::of(["causes", &entry.key]),
+        })
+    };
+    root.get("causes").into_iter().flat_map(Node::entries).filter_map(cause).collect()
+}
+
+fn severity(root: &Node) -> Vec<(Option<Expression>, Severity)> {
+    let word = |node: &Node| serde_json::from_value::<Severity>(node.to_json()).ok();
+    let rule = |node: &Node| {
+        let when = node.get("when").and_then(Node::as_str).and_then(|text| Expression::parse(text).ok());
+        Some((when, word(node.get("is")?)?))
+    };
+    match root.get("severity") {
+        None => Vec::new(),
+        Some(node) if matches!(node.data, Data::List(_)) => node.items().iter().filter_map(rule).collect(),
+        Some(node) => word(node).map(|severity| (None, severity)).into_iter().collect(),
+    }
+}

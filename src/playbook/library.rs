@@ -1,0 +1,96 @@
+//! Finding playbooks by name in the folders of the site file.
+
+use std::path::{Path, PathBuf};
+
+use super::{Playbook, parse};
+use crate::base::{Diagnostic, Source, suggestion};
+
+/// Deeper folders are not searched: a link that leads back must not make the search endless.
+const MAX_DEPTH: usize = 8;
+
+/// The folders that hold playbooks.
+#[derive(Debug, Clone)]
+pub struct Library {
+    folders: Vec<PathBuf>,
+}
+
+impl Library {
+    pub fn new(folders: Vec<PathBuf>) -> Self {
+        Library { folders }
+    }
+
+    /// Every playbook file, in a stable order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.folders.iter().flat_map(|folder| yaml_files(folder)).collect()
+    }
+
+    /// The playbook of that name or in that file.
+    pub fn find(&self, name: &str) -> Result<Playbook, Vec<Diagnostic>> {
+        if name.contains('/') || is_yaml(Path::new(name)) {
+            return load(Path::new(name));
+        }
+        // A file named like the playbook is looked at first, so that a large library costs nothing.
+        let files = self.files();
+        let (same, others): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.file_stem().is_some_and(|stem| stem == name));
+        if let Some(file) = same.first() {
+            return load(file);
+        }
+        match others.iter().find(|file| declared_name(file).as_deref() == Some(name)) {
+            Some(file) => load(file),
+            None => Err(vec![self.no_such(name, &others)]),
+        }
+    }
+
+    fn no_such(&self, name: &str, files: &[PathBuf]) -> Diagnostic {
+        let known: Vec<String> = files.iter().filter_map(|file| declared_name(file)).collect();
+        let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let help = suggestion::did_you_mean(name, known.iter().map(String::as_str))
+            .unwrap_or_else(|| "`runbook list` shows all; a file is named with its path".to_owned());
+        Diagnostic::error("no-such-playbook", format!("there is no playbook '{name}' in {}", folders.join(", ")))
+            .help(help)
+    }
+}
+
+/// Reads and parses a playbook file.
+pub fn load(path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let help = "give the path of a playbook file, or a name that `runbook list` shows".to_owned();
+        vec![Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())).help(help)]
+    })?;
+    parse(&Source::new(path, text))
+}
+
+/// The YAML files below a folder, or the file itself.
+pub fn yaml_files(path: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(path, 0, &mut files);
+    files.sort();
+    files
+}
+
+fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    if path.is_file() {
+        if depth == 0 || is_yaml(path) {
+            files.push(path.to_owned());
+        }
+        return;
+    }
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) && depth > 0;
+    if depth < MAX_DEPTH && !hidden {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.for_each(|entry| collect(&entry.path(), depth + 1, files));
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// The `name:` of a playbook file without parsing the rest of it.
+fn declared_name(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("name:"))?;
+    let name = line.split('#').next().unwrap_or(line).trim().trim_matches(['"', '\'']);
+    Some(name.to_owned())
+}

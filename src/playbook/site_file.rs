@@ -1,0 +1,70 @@
+//! The site file: its schema needs the channels and service backends, so it is read here.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::base::{Diagnostic, Source};
+use crate::kind::schema_of;
+use crate::notify::CHANNELS;
+use crate::schema::{Schema, decode_value};
+use crate::site::{self, Site};
+use crate::yaml;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(build);
+
+fn build() -> Value {
+    let mut schema = schema_of::<Site>();
+    let mut channels = Map::new();
+    let mut definitions = schema.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
+    for channel in CHANNELS {
+        let mut config = (channel.config_schema)();
+        if let Some(Value::Object(inner)) = config.as_object_mut().and_then(|config| config.remove("$defs")) {
+            definitions.extend(inner);
+        }
+        definitions.insert(format!("channel_{}", channel.name), config);
+        let named = json!({"type": "object", "description": channel.summary, "additionalProperties": {"$ref": format!("#/$defs/channel_{}", channel.name)}});
+        channels.insert(channel.name.to_owned(), named);
+    }
+    schema["properties"]["channels"] = json!({
+        "type": "object",
+        "description": "Notification channels: kind, then a name of your own, then the channel's settings.",
+        "properties": channels,
+        "additionalProperties": false,
+    });
+    schema["$defs"] = Value::Object(definitions);
+    schema["title"] = "runbook site file".into();
+    schema
+}
+
+/// The schema for editors.
+pub fn site_schema() -> Value {
+    let mut schema = SCHEMA.clone();
+    super::document::publish(&mut schema);
+    schema
+}
+
+/// Reads a site file.
+pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let help = format!("RUNBOOK_CONFIG or --config names the site file; without one, {} in the working directory is used if it is there", site::FILE_NAME);
+        vec![Diagnostic::error("unreadable", format!("cannot read the site file {}: {error}", path.display())).help(help)]
+    })?;
+    let source = Source::new(path, text);
+    let root = yaml::parse(&source)?;
+    let mut problems = Vec::new();
+    let value = decode_value(&root, Schema::whole(&SCHEMA), &source, &mut problems);
+    let from_file = root.get("state").is_some();
+    match serde_json::from_value::<Site>(value) {
+        Ok(decoded) if problems.is_empty() => {
+            let mut site = decoded.based_at(path.parent().unwrap_or(Path::new("")));
+            site.resolve_state(from_file);
+            Ok(site)
+        }
+        Err(error) if problems.is_empty() => {
+            Err(vec![Diagnostic::error("bad-site-file", error.to_string()).at(&source, root.span)])
+        }
+        _ => Err(problems),
+    }
+}

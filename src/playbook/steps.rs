@@ -1,0 +1,143 @@
+//! Steps: exactly one kind, any common keys.
+
+use serde_json::{Map, Value};
+
+use super::model::{Action, Step, StepKeys};
+use super::{document, registry};
+use crate::base::{Diagnostic, Route, Source};
+use crate::engine::event::Phase;
+use crate::kind::{Effect, KindEntry};
+use crate::language::Expression;
+use crate::schema::{self, Schema};
+use crate::yaml::{Data, Entry, Node};
+
+pub(super) struct StepDecoder<'a> {
+    source: &'a Source,
+    problems: &'a mut Vec<Diagnostic>,
+    /// Steps found while something else is decoded (the probes of a detection).
+    pub(super) steps: Vec<Step>,
+}
+
+impl<'a> StepDecoder<'a> {
+    pub(super) fn new(source: &'a Source, problems: &'a mut Vec<Diagnostic>) -> Self {
+        StepDecoder { source, problems, steps: Vec::new() }
+    }
+
+    /// The step, or `None` when its form is wrong; the mistakes have then been reported.
+    pub(super) fn step(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
+        let action = self.action(&entry.value, entry, &route)?;
+        let definition = if phase == Phase::Detect { "probe" } else { "step" };
+        let keys = self.keys(&entry.value, action.kind, definition)?;
+        let check = match entry.value.get("check") {
+            Some(node) => Some((self.action(node, entry, &route.key("check"))?, expression(node, "expect"))),
+            None => None,
+        };
+        let undo = match entry.value.get("undo") {
+            Some(node) => Some(self.action(node, entry, &route.key("undo"))?),
+            None => None,
+        };
+        let judged_by = if phase == Phase::Detect { "holds" } else { "expect" };
+        let step = Step {
+            name: entry.key.clone(),
+            phase,
+            when: expression(&entry.value, "when"),
+            expect: expression(&entry.value, judged_by),
+            for_each: self.for_each(&entry.value, &keys),
+            action,
+            keys,
+            check,
+            undo,
+            route,
+        };
+        self.meaning(entry, &step);
+        Some(step)
+    }
+
+    fn action(&mut self, node: &Node, entry: &Entry, route: &Route) -> Option<Action> {
+        let named: Vec<(&Entry, &'static KindEntry)> =
+            node.entries().iter().filter_map(|part| registry::find(&part.key).map(|kind| (part, kind))).collect();
+        match named.as_slice() {
+            [(part, kind)] => {
+                let name = document::kind_definition(kind.name);
+                let request = schema::decode_request(
+                    &part.value,
+                    Schema::definition(document::schema(), &name),
+                    self.source,
+                    self.problems,
+                );
+                Some(Action { kind, request, route: route.key(kind.name) })
+            }
+            [] => {
+                let stranger = node.entries().iter().find(|part| matches!(part.value.data, Data::Map(_)));
+                let help = stranger.and_then(|part| registry::suggest(&part.key));
+                let help = help.or_else(|| Some("`runbook kinds` lists what a step can do".to_owned()));
+                self.problem("no-kind", format!("'{}' says nothing to do", entry.key), entry, help);
+                None
+            }
+            [(first, _), (second, _), ..] => {
+                let message = format!("'{}' has two kinds, '{}' and '{}'", entry.key, first.key, second.key);
+                self.problem("two-kinds", message, entry, Some("make two steps of it".to_owned()));
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, code: &'static str, message: String, entry: &Entry, help: Option<String>) {
+        self.problems.push(Diagnostic::error(code, message).at(self.source, entry.key_span).help(help));
+    }
+
+    fn keys(&mut self, node: &Node, kind: &KindEntry, definition: &str) -> Option<StepKeys> {
+        let properties = document::schema()["$defs"][definition]["properties"].as_object()?;
+        let mut keys = Map::new();
+        for entry in node.entries().iter().filter(|entry| entry.key != kind.name) {
+            let part = properties.get(&entry.key)?;
+            let schema = Schema { document: document::schema(), part };
+            // Mistakes in these keys were reported with the whole document.
+            keys.insert(entry.key.clone(), schema::decode_value(&entry.value, schema, self.source, &mut Vec::new()));
+        }
+        serde_json::from_value(Value::Object(keys)).ok()
+    }
+
+    fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<(Expression, super::ForEach)> {
+        let declared = keys.for_each.clone()?;
+        Some((expression(node.get("for_each")?, "in")?, declared))
+    }
+
+    /// Mistakes of a single step that a schema cannot express.
+    fn meaning(&mut self, entry: &Entry, step: &Step) {
+        let observes = matches!(step.phase, Phase::Detect | Phase::Diagnose | Phase::Verify);
+        if observes && step.effect() != Effect::Read {
+            let help = format!(
+                "move it to remediate, or, if it only reads, say `effect: read` beside '{}'",
+                step.action.kind.name
+            );
+            self.problem(
+                "changes-while-observing",
+                format!("'{}' may change something, but {} only observes", entry.key, step.phase),
+                entry,
+                Some(help),
+            );
+        }
+        if step.phase == Phase::Detect && step.expect.is_none() {
+            self.problem(
+                "no-holds",
+                format!("'{}' does not say when the fault exists", entry.key),
+                entry,
+                Some("add `holds:` with a condition over its output".to_owned()),
+            );
+        }
+        if step.phase != Phase::Remediate && !step.keys.fixes.is_empty() {
+            self.problem(
+                "fixes-outside-remediate",
+                format!("'{}' fixes nothing in {}", entry.key, step.phase),
+                entry,
+                Some("move it to remediate".to_owned()),
+            );
+        }
+    }
+}
+
+/// The expression under a key; mistakes in it were reported with the whole document.
+fn expression(node: &Node, key: &str) -> Option<Expression> {
+    Expression::parse(node.get(key)?.as_str()?).ok()
+}
