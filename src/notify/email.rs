@@ -13,6 +13,7 @@ use lettre::transport::smtp::{self, AsyncSmtpTransport};
 use lettre::{Address, AsyncTransport, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::text::one_line;
 use super::{Channel, DeliveryError, Message, Receipt, post};
@@ -20,8 +21,9 @@ use crate::base::Timestamp;
 use crate::kind::StepError;
 use crate::site::SecretReference;
 
-/// For the connection and for each command, as for an HTTP request.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// For a whole mail. Mail servers make strangers wait on purpose, so it is longer than for HTTP; a
+/// server that needs more than this leaves no time for another attempt.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Every address is sent to over its own connection; more people than this belong into a mailing list.
 const MOST_ADDRESSES: usize = 20;
@@ -122,7 +124,11 @@ async fn send_to(
     let to = mailbox(to).map_err(DeliveryError::lasting)?.email;
     let envelope = Envelope::new(Some(from.clone()), vec![to]);
     let envelope = envelope.map_err(|error| DeliveryError::lasting(error.to_string()))?;
-    let answer = transport.send_raw(&envelope, mail).await.map_err(|error| classify(&config.host, &error))?;
+    // The transport limits only its connecting.
+    let sending = timeout(TIME_LIMIT, transport.send_raw(&envelope, mail)).await;
+    let sent =
+        sending.map_err(|_| DeliveryError::transient(format!("no answer in time from mail server {}", config.host)))?;
+    let answer = sent.map_err(|error| classify(&config.host, &error))?;
     Ok(one_line(answer.first_line().unwrap_or("accepted")))
 }
 
@@ -345,6 +351,24 @@ mod tests {
         assert!(deliver_with(config, doubles::message()).await.result.is_ok());
         // base64 of NUL me NUL hush
         assert!(double.lines().contains(&"AUTH PLAIN AG1lAGh1c2g=".to_owned()), "{:?}", double.lines());
+    }
+
+    #[tokio::test]
+    async fn a_subject_cannot_begin_another_header() {
+        let double = SmtpDouble::start(&[]).await;
+        let message = Message { subject: "Disk\r\nBcc: victim@example.com".into(), ..doubles::message() };
+        assert!(deliver_with(settings(double.port, &["a@example.com"]), message).await.result.is_ok());
+        let text = double.mails().remove(0).text;
+        assert!(text.lines().any(|line| line == r"Subject: Disk\r\nBcc: victim@example.com"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_left() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = settings(silent.local_addr().unwrap().port(), &["a@example.com"]);
+        let sending = (entry().send)(config, doubles::message(), doubles::http());
+        let error = timeout(Duration::from_secs(60), sending).await.unwrap().unwrap_err();
+        assert!(error.transient && error.message.contains("no answer in time"), "{error}");
     }
 
     #[test]

@@ -189,6 +189,15 @@ mod tests {
         assert!(error.message.ends_with("no such key: [secret]\\u{1b}[2J"), "{error}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_is_left() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let post = Post::json(&format!("http://{}/", silent.local_addr().unwrap()), "{}".into()).unwrap();
+        let http = doubles::http();
+        let error = tokio::time::timeout(Duration::from_secs(60), post.send(&http)).await.unwrap().unwrap_err();
+        assert!(error.transient && error.message.starts_with("no answer in time from 127.0.0.1:"), "{error}");
+    }
+
     #[test]
     fn both_forms_of_retry_after_are_read() {
         let after = |text: &'static str| {

@@ -278,6 +278,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_webhook_that_is_not_encrypted_is_not_called() {
+        let address = keep("http://hooks.example.com/services/hush");
+        let sending = (CHANNELS[0].send)(json!({"webhook": address.config}), doubles::message(), doubles::http());
+        let error = sending.await.unwrap_err();
+        assert_eq!(error, DeliveryError::lasting("a secret would travel unencrypted; use an https address"));
+    }
+
+    #[tokio::test]
     async fn a_bot_posts_to_its_channel_with_its_token() {
         let double = HttpDouble::start(vec![Reply::status(200, r#"{"ok": true, "ts": "1503435956.000247"}"#)]).await;
         let token = keep("xoxb-hush");

@@ -50,6 +50,7 @@ mod tests {
     fn escapes_and_turned_text_become_visible() {
         assert_eq!(visible("a\u{1b}[2Jb\nc\u{202e}d\0"), "a\\u{1b}[2Jb\nc\\u{202e}d\\u{0}");
         assert_eq!(one_line("a\r\nb"), "a\\r\\nb");
+        assert_eq!(one_line("a\u{2028}b\u{2029}c\u{2066}d\u{200f}e"), "a\\u{2028}b\\u{2029}c\\u{2066}d\\u{200f}e");
         assert_eq!(one_line("Größe 5 µm"), "Größe 5 µm");
     }
 
