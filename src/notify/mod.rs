@@ -1,7 +1,21 @@
 //! Who is told: one file a channel. Add a channel by adding its file and its name here.
 //!
-//! A channel gets a finished [`Message`]; the templates that make its text are in `message`.
+//! A channel gets a finished [`Message`] and tries once. Around it: `message` makes the message from
+//! the `facts` of a run, `template` holds its wording, `target` finds the channel that `slack:ml-alerts`
+//! names, `delivery` tries again, and `post` is the one way a channel speaks HTTP.
 
+pub mod delivery;
+pub mod facts;
+mod message;
+mod post;
+pub mod target;
+pub mod template;
+mod text;
+
+#[cfg(test)]
+mod doubles;
+
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,6 +26,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::Timestamp;
+pub use delivery::{Delivery, DeliveryPolicy, deliver};
+pub use facts::{Approval, Facts};
+pub use target::{TargetError, parse_target, resolve};
+pub use template::Templates;
 
 /// Why a message is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -26,9 +44,45 @@ pub enum Occasion {
     Error,
 }
 
+impl Occasion {
+    pub const ALL: [Occasion; 7] = [
+        Occasion::Started,
+        Occasion::Approval,
+        Occasion::Resolved,
+        Occasion::Unresolved,
+        Occasion::Escalated,
+        Occasion::Parked,
+        Occasion::Error,
+    ];
+
+    /// The word used in playbooks, in output, and as the name of the message template.
+    pub fn label(self) -> &'static str {
+        match self {
+            Occasion::Started => "started",
+            Occasion::Approval => "approval",
+            Occasion::Resolved => "resolved",
+            Occasion::Unresolved => "unresolved",
+            Occasion::Escalated => "escalated",
+            Occasion::Parked => "parked",
+            Occasion::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.label())
+    }
+}
+
 /// What a channel sends. All text is plain; a channel escapes it for its own format.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
+    /// Differs between any two messages and is the same in every attempt to deliver one, so that a
+    /// receiver can drop a repetition.
+    pub id: String,
+    /// When the message was made.
+    pub at: Timestamp,
     pub on: Occasion,
     pub run: String,
     pub playbook: String,
@@ -37,7 +91,7 @@ pub struct Message {
     pub severity: String,
     /// One line.
     pub subject: String,
-    /// Several lines of plain text, from the message template.
+    /// Several lines of plain text, from the message template; the last one is `command`.
     pub text: String,
     /// Short facts to show in a table: cause, provider, outcome.
     pub facts: Vec<(String, String)>,
@@ -62,6 +116,18 @@ pub struct DeliveryError {
     pub retry_after: Option<Duration>,
 }
 
+impl DeliveryError {
+    /// Trying again cannot help.
+    pub fn lasting(message: impl Into<String>) -> Self {
+        DeliveryError { message: message.into(), transient: false, retry_after: None }
+    }
+
+    /// Trying again can help.
+    pub fn transient(message: impl Into<String>) -> Self {
+        DeliveryError { message: message.into(), transient: true, retry_after: None }
+    }
+}
+
 /// A notification channel.
 pub trait Channel: 'static {
     /// The part before the colon in `slack:ml-alerts`.
@@ -70,6 +136,12 @@ pub trait Channel: 'static {
     /// Settings in the site file, as YAML; a test parses them, and the documentation shows them.
     const EXAMPLE: &'static str;
     type Config: DeserializeOwned + JsonSchema + Send;
+
+    /// What is wrong with settings that decode but cannot work, such as two ways to log in. Looks at
+    /// nothing outside them, so that `validate` can ask before anything runs.
+    fn check(_config: &Self::Config) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Tries once to deliver; `deliver` repeats it.
     fn send(
@@ -88,8 +160,96 @@ pub struct ChannelEntry {
     pub summary: &'static str,
     pub example: &'static str,
     pub config_schema: fn() -> Value,
+    /// What is wrong with these settings, without trying them.
+    pub check: fn(&Value) -> Result<(), DeliveryError>,
     pub send: fn(Value, Message, reqwest::Client) -> SendFuture,
 }
 
-/// The channels.
-pub static CHANNELS: &[ChannelEntry] = &[];
+impl fmt::Debug for ChannelEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// The uniform form of the channel `C`.
+pub const fn entry<C: Channel>() -> ChannelEntry {
+    ChannelEntry {
+        name: C::NAME,
+        summary: C::SUMMARY,
+        example: C::EXAMPLE,
+        config_schema: crate::kind::schema_of::<C::Config>,
+        check: |config| decode::<C>(config.clone()).map(drop),
+        send: |config, message, http| Box::pin(async move { C::send(decode::<C>(config)?, message, http).await }),
+    }
+}
+
+fn decode<C: Channel>(config: Value) -> Result<C::Config, DeliveryError> {
+    let wrong =
+        |why: String| DeliveryError::lasting(format!("the settings of a {} channel are not valid: {why}", C::NAME));
+    let decoded: C::Config =
+        serde_json::from_value(config.clone()).map_err(|error| wrong(without_values(&error.to_string(), &config)))?;
+    C::check(&decoded).map_err(wrong)?;
+    Ok(decoded)
+}
+
+/// Decoding errors quote what they found, and what they found may be a secret written where a
+/// reference belongs.
+fn without_values(text: &str, config: &Value) -> String {
+    let mut shown = text.to_owned();
+    for value in texts_in(config) {
+        shown = shown.replace(&format!("`{value}`"), "[value]").replace(&format!("{value:?}"), "[value]");
+    }
+    if text.contains("`env` or `file`") {
+        shown.push_str("; a secret is given by reference, such as {env: SLACK_TOKEN} or {file: /run/secrets/slack}");
+    }
+    shown
+}
+
+fn texts_in(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) if !text.is_empty() => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Declares the modules of the channels and lists them, in this order, as `CHANNELS`.
+/// Each module has a type `Sender` that implements [`Channel`].
+macro_rules! channels {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// The channels.
+        pub static CHANNELS: &[ChannelEntry] = &[$(entry::<$module::Sender>()),+];
+    };
+}
+
+channels! { slack, email, pagerduty, webhook, console }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Source;
+
+    #[test]
+    fn every_example_is_valid_and_every_setting_documented() {
+        for entry in CHANNELS {
+            let example = crate::yaml::parse(&Source::new("example.yaml", entry.example)).unwrap().to_json();
+            assert_eq!((entry.check)(&example), Ok(()), "{}", entry.name);
+            let schema = (entry.config_schema)();
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(field["description"].is_string(), "{}.{name}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_settings_are_named_but_not_quoted() {
+        let config = serde_json::json!({"url": "http://127.0.0.1/", "secret": "whsec_hush", "colour": "x"});
+        let entry = CHANNELS.iter().find(|entry| entry.name == "webhook").unwrap();
+        let error = (entry.check)(&config).unwrap_err();
+        assert!(!error.transient && !error.message.contains("hush"), "{error}");
+        assert!(error.message.starts_with("the settings of a webhook channel are not valid: "), "{error}");
+    }
+}
