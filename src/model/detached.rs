@@ -1,0 +1,38 @@
+//! Runs blocking work on models on a thread of its own.
+//!
+//! Not on the runtime's pool for blocking work: the runtime waits for that pool when it shuts down, so
+//! a model that never ends (a loop of 2^40 rounds loads like any other) would keep the program from
+//! exiting. A thread that nobody waits for ends with the process.
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum DetachedError {
+    #[error("cannot start a thread for the model")]
+    Start(#[source] std::io::Error),
+    #[error("the check of the model broke down; its panic message is in the standard error output")]
+    Panicked,
+}
+
+/// The result of `work`, which goes on alone when the returned future is dropped.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DetachedError> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("model".into())
+        // The reader descends into nested graphs; the usual 2 MiB are little for an unoptimised build.
+        .stack_size(8 << 20)
+        // The receiver is gone when the step was cancelled; then nobody wants the result.
+        .spawn(move || drop(sender.send(work())))
+        .map_err(DetachedError::Start)?;
+    receiver.await.map_err(|_| DetachedError::Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_not_the_end() {
+        assert_eq!(run(|| 1 + 1).await.unwrap(), 2);
+        assert!(matches!(run(|| -> u8 { std::panic::panic_any("boom") }).await, Err(DetachedError::Panicked)));
+    }
+}
