@@ -10,7 +10,6 @@ they do not come from any engine that is later judged by them.
 """
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 

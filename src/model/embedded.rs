@@ -29,28 +29,21 @@ impl Engine for EmbeddedEngine {
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault> {
-        let inspection = preflight::inspect(path, &Limits::EMBEDDED);
-        let model = load_inspected(path, inspection)?;
-        Ok(Box::new(model))
+        self.load_inspected(path, preflight::inspect(path, &Limits::EMBEDDED))
     }
-}
 
-/// Loads a model that [`preflight::inspect`] has read, so that a caller who wants both reads it once.
-pub fn load_inspected(path: &Path, inspection: Inspection) -> Result<EmbeddedModel, ModelFault> {
-    if let Some(fault) = inspection.faults.into_iter().next() {
-        return Err(fault);
+    fn load_inspected(&self, path: &Path, inspection: Inspection) -> Result<Box<dyn Model>, ModelFault> {
+        inspection.first_fault()?;
+        let Inspection { file, bytes, .. } = inspection;
+        let options = ModelOptions::with_all_ops();
+        let loaded = guarded("loading the model", || {
+            // External data is found relative to a path only; otherwise the engine gets the judged bytes.
+            let result =
+                if file.external_files.is_empty() { options.load(Vec::from(bytes)) } else { options.load_file(path) };
+            result.map_err(|error| ModelFault::new(kind_of_load_error(&error.kind()), error.to_string()))
+        })?;
+        Ok(Box::new(EmbeddedModel::new(loaded, file.inputs, file.outputs)?))
     }
-    let options = ModelOptions::with_all_ops();
-    let loaded = guarded("loading the model", || {
-        // External data is found relative to a path only; otherwise the engine gets the judged bytes.
-        let result = if inspection.file.external_files.is_empty() {
-            options.load(Vec::from(inspection.bytes))
-        } else {
-            options.load_file(path)
-        };
-        result.map_err(|error| ModelFault::new(kind_of_load_error(&error.kind()), error.to_string()))
-    })?;
-    EmbeddedModel::new(loaded, inspection.file.inputs, inspection.file.outputs)
 }
 
 /// Runs `work` and turns a panic of the engine into a fault.
@@ -212,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::model::default_engine;
-    use crate::model::golden::{self, CaseResult, Comparison, Golden, Values, Verdict};
+    use crate::model::golden::{Golden, Verdict, judge};
 
     fn path(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -226,19 +219,6 @@ mod tests {
         default_engine().load(&path("models/ocr-text/model.onnx")).unwrap()
     }
 
-    fn judge(model: &dyn Model, golden: &Golden) -> Comparison {
-        let results: Vec<CaseResult> = golden
-            .cases
-            .iter()
-            .map(|case| {
-                let answers = model.run(case.tensors(model.inputs()).unwrap()).unwrap();
-                let answers = answers.iter().map(|(name, tensor)| (name.clone(), Values::from(tensor))).collect();
-                golden::compare(case, &answers, golden.tolerance)
-            })
-            .collect();
-        Comparison::of(&results)
-    }
-
     #[test]
     fn the_version_is_the_one_that_is_pinned() {
         let manifest = std::fs::read_to_string(path("Cargo.toml")).unwrap();
@@ -250,7 +230,7 @@ mod tests {
         for name in ["column-classifier", "ocr-text", "ocr-layout"] {
             let model = default_engine().load(&path(&format!("models/{name}/model.onnx"))).unwrap();
             let golden = Golden::read(&path(&format!("models/{name}/golden.json"))).unwrap();
-            let comparison = judge(&*model, &golden);
+            let comparison = judge(&*model, &golden.cases, golden.tolerance, &|| false);
             assert_eq!(comparison.verdict, Verdict::Match, "{name}: {comparison:?}");
             assert!(comparison.max_absolute_error < 2e-6, "{name}: {comparison:?}");
         }
@@ -261,7 +241,7 @@ mod tests {
         let golden = Golden::read(&path("models/ocr-text/golden.json")).unwrap();
         let verdict = |name: &str| {
             let model = default_engine().load(&path(&format!("models/faults/ocr-text/{name}")))?;
-            Ok::<_, ModelFault>(judge(&*model, &golden).verdict)
+            Ok::<_, ModelFault>(judge(&*model, &golden.cases, golden.tolerance, &|| false).verdict)
         };
         assert_eq!(verdict("nan.onnx").unwrap(), Verdict::NotFinite);
         assert_eq!(verdict("wrong-shape.onnx").unwrap(), Verdict::WrongShape);

@@ -12,13 +12,23 @@ pub struct ModelFault {
 
 impl ModelFault {
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        ModelFault { kind, detail: detail.into() }
+        ModelFault { kind, detail: shortened(detail.into()) }
     }
 
     /// What the reader can do next.
     pub fn remedy(&self) -> &'static str {
         self.kind.remedy()
     }
+}
+
+/// Names inside a broken file may be of any length; a journal is no place for them.
+fn shortened(mut text: String) -> String {
+    const MOST_BYTES: usize = 600;
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -105,5 +115,11 @@ mod tests {
         for kind in [FaultKind::Missing, FaultKind::LfsPointer, FaultKind::NotAFile, FaultKind::EngineCrashed] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_letters() {
+        let fault = ModelFault::new(FaultKind::InvalidGraph, "ä".repeat(5000));
+        assert_eq!(fault.detail.chars().count(), 301);
     }
 }

@@ -19,6 +19,7 @@ use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{FaultKind, ModelFault};
+use preflight::Inspection;
 
 /// Something that loads ONNX models and runs them.
 pub trait Engine: Send + Sync {
@@ -27,6 +28,12 @@ pub trait Engine: Send + Sync {
     fn version(&self) -> String;
     /// Loads a model. Blocking; call it from a thread that may block.
     fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault>;
+
+    /// Loads a model that preflight has read already. Refuses one with a fault.
+    fn load_inspected(&self, path: &Path, inspection: Inspection) -> Result<Box<dyn Model>, ModelFault> {
+        inspection.first_fault()?;
+        self.load(path)
+    }
 }
 
 /// A loaded model.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Case, Tolerance, Values};
+use crate::model::ModelFault;
 
 /// What a comparison came to, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +84,9 @@ impl CaseResult {
             let error = (got - want).abs();
             self.max_absolute_error = self.max_absolute_error.max(error);
             if *want != 0.0 {
-                self.max_relative_error = self.max_relative_error.max(error / want.abs());
+                // Not infinity for the tiniest of golden values: JSON has no word for it.
+                let relative = (error / want.abs()).min(f64::MAX);
+                self.max_relative_error = self.max_relative_error.max(relative);
             }
             if !tolerance.accepts(*got, *want) {
                 self.note(Verdict::Differs, || format!("{} is {got}; expected {want}", place()));
@@ -156,6 +159,17 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// What is known when the model does not load: no case was run.
+    pub fn load_failed(cases: usize, fault: &ModelFault) -> Self {
+        Comparison {
+            verdict: Verdict::LoadFailed,
+            cases,
+            mismatched: cases,
+            first_difference: Some(fault.detail.clone()),
+            ..Comparison::of(&[])
+        }
+    }
+
     pub fn of(results: &[CaseResult]) -> Self {
         let count = |verdict| results.iter().filter(|result| result.verdict == verdict).count();
         let largest = |error: fn(&CaseResult) -> f64| results.iter().map(error).fold(0.0, f64::max);

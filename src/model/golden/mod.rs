@@ -10,7 +10,7 @@ use std::path::Path;
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 
-use super::{FaultKind, ModelFault, Tensor, TensorInfo};
+use super::{FaultKind, Model, ModelFault, Tensor, TensorInfo};
 pub use compare::{CaseResult, Comparison, Verdict, compare};
 
 /// Golden files are made of a few rows; a larger one is a data set given by mistake.
@@ -134,6 +134,24 @@ impl Case {
         };
         self.inputs.iter().map(tensor).collect()
     }
+}
+
+/// Runs a model on the cases and compares; stops between two cases once `abandoned`. Blocking.
+pub fn judge(model: &dyn Model, cases: &[Case], tolerance: Tolerance, abandoned: &dyn Fn() -> bool) -> Comparison {
+    let results: Vec<CaseResult> = cases
+        .iter()
+        .take_while(|_| !abandoned())
+        .map(|case| match answers(model, case) {
+            Ok(answers) => compare(case, &answers, tolerance),
+            Err(fault) => CaseResult::run_failed(&case.name, fault.detail),
+        })
+        .collect();
+    Comparison::of(&results)
+}
+
+fn answers(model: &dyn Model, case: &Case) -> Result<BTreeMap<String, Values>, ModelFault> {
+    let answers = model.run(case.tensors(model.inputs())?)?;
+    Ok(answers.iter().map(|(name, tensor)| (name.clone(), Values::from(tensor))).collect())
 }
 
 impl Tolerance {

@@ -15,9 +15,7 @@ const MOST_BYTES: u64 = 2 << 30;
 /// The whole content of a regular file.
 pub fn read(path: &Path) -> Result<Bytes, ModelFault> {
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            ModelFault::new(FaultKind::Missing, format!("there is no file at {}", path.display()))
-        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => missing(path),
         _ => ModelFault::new(FaultKind::Unreadable, format!("cannot read {}: {error}", path.display())),
     };
     // Looked at before it is opened: opening a pipe would wait for a writer.
@@ -27,6 +25,15 @@ pub fn read(path: &Path) -> Result<Bytes, ModelFault> {
     // Asked again of what was read, because a file that is being written grows.
     refuse_too_large(path, content.len() as u64)?;
     Ok(Bytes::from(content))
+}
+
+fn missing(path: &Path) -> ModelFault {
+    // Model caches are made of links, and a cleaned store leaves them behind.
+    let what = match std::fs::read_link(path) {
+        Ok(target) => format!("{} is a link to {}, which does not exist", path.display(), target.display()),
+        Err(_) => format!("there is no file at {}", path.display()),
+    };
+    ModelFault::new(FaultKind::Missing, what)
 }
 
 fn refuse_other_than_file(path: &Path, about: &std::fs::Metadata) -> Result<u64, ModelFault> {

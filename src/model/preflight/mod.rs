@@ -73,6 +73,13 @@ pub struct Inspection {
     pub bytes: Bytes,
 }
 
+impl Inspection {
+    /// An error for a file that no engine should see.
+    pub fn first_fault(&self) -> Result<(), ModelFault> {
+        self.faults.first().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+}
+
 /// Reads and judges the file at `path`. Blocking.
 pub fn inspect(path: &Path, limits: &Limits) -> Inspection {
     let bytes = match file::read(path) {
