@@ -205,3 +205,6 @@ impl From<&Tensor> for Values {
         Values { shape: tensor.shape().to_vec(), data }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ fn warnings(file: &ModelFile) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;
