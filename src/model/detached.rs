@@ -3,6 +3,9 @@
 //! Not on the runtime's pool for blocking work: the runtime waits for that pool when it shuts down, so
 //! a model that never ends (a loop of 2^40 rounds loads like any other) would keep the program from
 //! exiting. A thread that nobody waits for ends with the process.
+//!
+//! What this does not hold back: a model that asks for more memory than there is ends the process, and an
+//! abandoned endless model keeps one core busy. Both need a process of their own.
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]

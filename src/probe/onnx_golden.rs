@@ -18,7 +18,10 @@ pub struct Config {
     /// The model file, such as `models/ocr-text/model.onnx`.
     model: PathBuf,
     /// The file with the golden cases. A bare file name such as `golden.json` lies beside the model; any
-    /// other path is taken from the working folder.
+    /// other path is taken from the working folder. It is JSON:
+    /// `{"cases": [{"name": "one", "inputs": {"features": {"shape": [1, 2], "data": [0.5, 1]}},
+    /// "outputs": {"probabilities": {"shape": [1, 2], "data": [0.25, 0.75]}}}],
+    /// "tolerance": {"absolute": 0.00001, "relative": 0.00001}}`, numbers in row-major order.
     cases: PathBuf,
     /// How far a number may be from the golden one, whatever its size. Default: what the file says, else 0.00001.
     /// float32 needs 0.00001, float16 about 0.001, int8 about 0.05.
@@ -107,7 +110,7 @@ fn read_cases(config: &Config) -> Result<Golden, StepError> {
     let path = cases_path(&config.model, &config.cases);
     Golden::read(&path).map_err(|error| {
         StepError::because(path.display(), &error)
-            .help("golden files are described under `onnx_golden` in the reference of step kinds")
+            .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
     })
 }
 
