@@ -1,0 +1,125 @@
+//! What can be wrong with a model, and what to do about each of it.
+
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with a model, by its kind of fault; `detail` keeps the engine's own words.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{detail}")]
+pub struct ModelFault {
+    pub kind: FaultKind,
+    pub detail: String,
+}
+
+impl ModelFault {
+    pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        ModelFault { kind, detail: shortened(detail.into()) }
+    }
+
+    /// What the reader can do next.
+    pub fn remedy(&self) -> &'static str {
+        self.kind.remedy()
+    }
+}
+
+/// Names inside a broken file may be of any length; a journal is no place for them.
+fn shortened(mut text: String) -> String {
+    const MOST_BYTES: usize = 600;
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    Missing,
+    Unreadable,
+    /// A folder, a pipe or a device where the model should be.
+    NotAFile,
+    Empty,
+    TooLarge,
+    LfsPointer,
+    Malformed,
+    UnsupportedVersion,
+    UnsupportedOperator,
+    InvalidGraph,
+    /// A weight whose bytes do not fit its shape.
+    InvalidWeights,
+    ExternalData,
+    WrongInput,
+    RunFailed,
+    /// The engine itself broke down; the program caught it.
+    EngineCrashed,
+}
+
+impl FaultKind {
+    /// The name that outputs and playbooks use, such as `unsupported_version`.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Missing => "missing",
+            FaultKind::Unreadable => "unreadable",
+            FaultKind::NotAFile => "not_a_file",
+            FaultKind::Empty => "empty",
+            FaultKind::TooLarge => "too_large",
+            FaultKind::LfsPointer => "lfs_pointer",
+            FaultKind::Malformed => "malformed",
+            FaultKind::UnsupportedVersion => "unsupported_version",
+            FaultKind::UnsupportedOperator => "unsupported_operator",
+            FaultKind::InvalidGraph => "invalid_graph",
+            FaultKind::InvalidWeights => "invalid_weights",
+            FaultKind::ExternalData => "external_data",
+            FaultKind::WrongInput => "wrong_input",
+            FaultKind::RunFailed => "run_failed",
+            FaultKind::EngineCrashed => "engine_crashed",
+        }
+    }
+
+    /// What the reader can do next.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            FaultKind::Missing => "restore the file from the model registry or a backup, or correct the path",
+            FaultKind::Unreadable => "give the user that runs this program read permission, or check the disk",
+            FaultKind::NotAFile => "name the .onnx file itself, not its folder",
+            FaultKind::Empty => "the write was cut off, often by a full disk: free space, then copy the model again",
+            FaultKind::TooLarge => "export the model with its weights as external data: ONNX files end at 2 GiB",
+            FaultKind::LfsPointer => "fetch the real file with `git lfs pull`",
+            FaultKind::Malformed => "compare the sha256 with the release, then copy the model again",
+            FaultKind::UnsupportedVersion => {
+                "export the model for an older opset, or upgrade the engine that serves it"
+            }
+            FaultKind::UnsupportedOperator => {
+                "export the model with standard operators, or serve it with a runtime that has these operators"
+            }
+            FaultKind::InvalidGraph => "export the model again and run the ONNX checker on it before it is shipped",
+            FaultKind::InvalidWeights => "the export or a later edit damaged the weights: export the model again",
+            FaultKind::ExternalData => {
+                "copy the model together with its data files, keeping names and folders as exported"
+            }
+            FaultKind::WrongInput => "compare the inputs with those the model declares; `onnx_load` lists them",
+            FaultKind::RunFailed => "roll back to the last model that passed its golden cases",
+            FaultKind::EngineCrashed => {
+                "try the model with ONNX Runtime; if it works there, report the model as a bug of the engine"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_serde_writes() {
+        for kind in [FaultKind::Missing, FaultKind::LfsPointer, FaultKind::NotAFile, FaultKind::EngineCrashed] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_letters() {
+        let fault = ModelFault::new(FaultKind::InvalidGraph, "ä".repeat(5000));
+        assert_eq!(fault.detail.chars().count(), 301);
+    }
+}
