@@ -71,6 +71,7 @@ pub struct Replaced {
     /// SHA-256 of the content the file has now, in hexadecimal.
     pub sha256: String,
     /// SHA-256 of the content the file had before; null when there was none.
+    #[serde(default)]
     pub sha256_before: Option<String>,
 }
 

@@ -2,4 +2,4 @@
 
 pub mod keep;
 
-pub static KINDS: &[crate::kind::KindEntry] = &[];
+crate::step_kinds! { download, restore_kept }
