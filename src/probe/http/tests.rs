@@ -26,7 +26,7 @@ fn app() -> Router {
         .route("/large", get(|| async { format!("{}end", "x".repeat(2 << 20)) }))
         .route("/echo", post(|headers: HeaderMap, body: String| async move { describe(&headers, body) }))
         .route("/echo", put(|headers: HeaderMap, body: String| async move { describe(&headers, body) }))
-        .route("/hang", get(|| std::future::pending::<&'static str>()))
+        .route("/hang", get(std::future::pending::<&'static str>))
         .route("/hang-in-body", get(|| async { AxumBody::from_stream(one_piece_then_nothing()) }))
         .route("/chunked", get(|| async { AxumBody::from_stream(pieces()) }))
         .route("/headers", get(|headers: HeaderMap| async move { describe(&headers, String::new()) }))
