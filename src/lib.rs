@@ -15,6 +15,7 @@ pub mod audit;
 pub mod base;
 pub mod cli;
 pub mod engine;
+pub mod http;
 pub mod journal;
 pub mod kind;
 pub mod language;

@@ -1,3 +1,5 @@
 //! What a step does: one file a kind. Add a kind by adding its file and its name here.
 
-pub static KINDS: &[crate::kind::KindEntry] = &[];
+pub mod keep;
+
+crate::step_kinds! { download, restore_kept }

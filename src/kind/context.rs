@@ -76,6 +76,9 @@ pub struct Services {
 }
 
 impl Services {
+    /// Longer than any healthy network needs for a connection, shorter than a reader's patience.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
     pub fn new(site: Site, clock: Clock) -> Self {
         let files = site.state.join("files");
         Services { site, clock, files, playbooks: None, http: OnceLock::new(), engine: OnceLock::new() }
@@ -89,6 +92,7 @@ impl Services {
             let _ = rustls::crypto::ring::default_provider().install_default();
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Self::CONNECT_TIMEOUT)
                 .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .expect("the TLS provider is compiled in")

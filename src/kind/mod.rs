@@ -161,10 +161,13 @@ impl std::fmt::Debug for KindEntry {
 }
 
 impl KindEntry {
-    /// Every field a step of this kind may output with this configuration.
+    /// Every field a step of this kind may output with this configuration. A field that the
+    /// configuration names takes the place of one of the kind's own of the same name.
     pub fn outputs(&self, config: &Value) -> Vec<Field> {
+        let extra = (self.extra_outputs)(config);
         let mut fields = Field::of_schema(&(self.output_schema)());
-        fields.extend((self.extra_outputs)(config));
+        fields.retain(|field| extra.iter().all(|named| named.name != field.name));
+        fields.extend(extra);
         fields
     }
 }
