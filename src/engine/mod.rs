@@ -24,6 +24,7 @@ mod input;
 mod judge;
 mod outcome;
 mod phases;
+pub mod preview;
 mod rollback;
 pub mod scope;
 pub mod state;

@@ -26,6 +26,9 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
         return events;
     }
     let Some(phase) = state.phase else { return vec![start_phase(first_phase(graph))] };
+    if graph.look_only && phase >= Phase::Remediate {
+        return Vec::new();
+    }
     let events = steps::progress(graph, state, input, phase);
     if !events.is_empty() {
         return events;

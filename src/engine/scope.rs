@@ -8,7 +8,7 @@ use super::state::{RunState, StepState};
 use crate::language::{Lookup, Scope};
 
 /// Words about a step that every step has, beside the fields of its output.
-pub const STATUS_WORDS: [&str; 6] = ["passed", "failed", "errored", "skipped", "status", "reason"];
+pub const STATUS_WORDS: [&str; 5] = ["passed", "failed", "errored", "skipped", "reason"];
 
 /// Names of phases in expressions.
 pub const PHASE_WORDS: [&str; 5] = ["detect", "diagnose", "remediate", "verify", "finally"];
@@ -75,7 +75,6 @@ fn status_word(state: &StepState, word: &str) -> Option<Lookup> {
         "failed" => is(StepStatus::Failed),
         "errored" => is(StepStatus::Error),
         "skipped" => is(StepStatus::Skipped),
-        "status" => Some(Lookup::Value(state.status.map_or("not run", StepStatus::label).into())),
         "reason" => Some(Lookup::Value(state.reason.clone().unwrap_or_default().into())),
         _ => None,
     }

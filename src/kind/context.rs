@@ -110,7 +110,12 @@ impl Services {
 pub struct PlaybookCall {
     pub name: String,
     pub inputs: Value,
+    /// The identifier of the called run.
     pub run: RunId,
+    /// The attempt of the calling step.
+    pub attempt: u32,
+    /// The calling step only observes, so the playbook must not remediate.
+    pub read_only: bool,
     pub cancel: CancellationToken,
 }
 

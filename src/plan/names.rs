@@ -129,7 +129,7 @@ impl Place<'_> {
                 .help(suggestion::did_you_mean("", fields.iter().map(|field| field.name.as_str()))));
         }
         if STATUS_WORDS.contains(&field) {
-            return Ok(if matches!(field, "status" | "reason") { Type::String } else { Type::Bool });
+            return Ok(if field == "reason" { Type::String } else { Type::Bool });
         }
         field_type(&id, fields, field)
     }

@@ -1,1 +1,20 @@
-//! runtime
+//! The pump: the one loop that carries out what the engine decides.
+//!
+//! ```text
+//!        inputs                                   commands
+//! world ───────► decide ─► append (durable) ─► apply ─► attempts, questions, messages ─► world
+//!                                                └────► reporters
+//! ```
+
+mod answers;
+mod attempt;
+mod calls;
+mod driver;
+mod host;
+mod messages;
+mod signals;
+
+pub use answers::{Answer, Approver, Nobody, Question, Yes};
+pub use driver::Ended;
+pub use host::{Host, Prepared, RuntimeError};
+pub use signals::stop_requests;

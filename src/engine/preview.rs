@@ -1,0 +1,88 @@
+//! What a run that has only looked would do next: the same engine goes on in a copy of the state, with
+//! every approval given and every step a success, so that plan and run cannot disagree.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::event::{ApprovalVerdict, AttemptResult, Event, Phase, Risk, Role};
+use super::graph::Graph;
+use super::input::{Input, What};
+use super::state::{IllegalTransition, RunState};
+use super::advance;
+use crate::base::{StepKey, Timestamp};
+
+/// A remediation as a plan shows it.
+#[derive(Debug, Clone)]
+pub struct PlannedStep {
+    pub key: StepKey,
+    pub kind: String,
+    pub risk: Risk,
+    pub asks: bool,
+    pub does: Planned,
+    pub undone_by: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Planned {
+    /// Exactly this would be done.
+    Run(Value),
+    /// What would be done depends on a step before it.
+    Later(String),
+    Skip(String),
+}
+
+/// The remediations in the order in which they would be decided about.
+pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<PlannedStep>, IllegalTransition> {
+    let graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
+    let mut state = looked.clone();
+    let Some(run) = state.run.clone() else { return Ok(Vec::new()) };
+    let mut planned = Vec::new();
+    let mut asked = HashSet::new();
+    let mut next = vec![What::Proceed];
+    while let Some(what) = next.pop() {
+        let records = advance(&graph, &mut state, &run, &Input { at, entropy: 0, what })?;
+        for record in records {
+            match &record.event {
+                Event::PhaseStarted { phase } if *phase > Phase::Remediate => return Ok(planned),
+                Event::ApprovalAsked { key, .. } => {
+                    asked.insert(key.clone());
+                    next.push(answer(key));
+                }
+                Event::AttemptStarted { key, attempt, .. } => next.push(success(key, *attempt)),
+                _ => {}
+            }
+            planned.extend(planned_step(&graph, &record.event, &asked));
+        }
+    }
+    Ok(planned)
+}
+
+fn answer(key: &StepKey) -> What {
+    What::Answered { key: key.clone(), verdict: ApprovalVerdict::Approved, by: "plan".into(), reason: String::new() }
+}
+
+fn success(key: &StepKey, attempt: u32) -> What {
+    let result = AttemptResult::Measured { output: Value::Object(serde_json::Map::new()), failure: None };
+    What::Ended { key: key.clone(), role: Role::Main, attempt, result }
+}
+
+fn planned_step(graph: &Graph, event: &Event, asked: &HashSet<StepKey>) -> Option<PlannedStep> {
+    let (key, does) = match event {
+        Event::AttemptStarted { key, request, attempt: 1, .. } => (key, Planned::Run(request.clone())),
+        Event::StepSkipped { key, reason } => (key, Planned::Skip(reason.clone())),
+        // A step that cannot be filled in yet uses the output of a step that did not run here. An item's
+        // own end after its attempt is no such thing.
+        Event::StepFinished { key, reason: Some(reason), output: Value::Null, .. } => (key, Planned::Later(reason.clone())),
+        _ => return None,
+    };
+    let (_, step) = graph.step(&key.step).filter(|(_, step)| step.phase == Phase::Remediate)?;
+    Some(PlannedStep {
+        key: key.clone(),
+        kind: step.kind.clone(),
+        risk: step.risk,
+        asks: asked.contains(key),
+        does,
+        undone_by: step.undo.as_ref().map(|undo| undo.kind.clone()),
+    })
+}

@@ -1,0 +1,56 @@
+//! One attempt: the kind's work under a time limit and a kill switch.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::units::show_duration;
+use crate::engine::event::AttemptResult;
+use crate::kind::{Context, KindEntry, Outcome, StepError};
+
+/// A step that was told to stop has its own grace of ten seconds for a process group, and two more to
+/// say how it ended; after that it is dropped, which ends whatever it still holds.
+const LAST_WORDS: Duration = Duration::from_secs(12);
+
+/// Runs the attempt to its end.
+pub(super) async fn run(kind: &'static KindEntry, request: Value, context: Context) -> AttemptResult {
+    let limit = context.time_limit;
+    let cancel = context.cancel.clone();
+    // The attempt's own token tells the kind to stop, whoever wants it; `cancel` is the person's wish.
+    let stop = CancellationToken::new();
+    let work = AssertUnwindSafe((kind.run)(request, Context { cancel: stop.clone(), ..context })).catch_unwind();
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        result = &mut work => return ended(kind.name, result),
+        () = cancel.cancelled() => {}
+        () = tokio::time::sleep(limit) => {}
+    }
+    let cancelled = cancel.is_cancelled();
+    stop.cancel();
+    // What it says while stopping is not a measurement.
+    let _ = tokio::time::timeout(LAST_WORDS, work).await;
+    if cancelled { AttemptResult::Cancelled } else { timed_out(limit) }
+}
+
+fn timed_out(limit: Duration) -> AttemptResult {
+    let message = format!("not done within {}", show_duration(limit));
+    AttemptResult::Error { message, help: Some("raise `timeout:` if that is how long it takes".into()), code: None }
+}
+
+type Caught = Result<Result<Outcome<Value>, StepError>, Box<dyn std::any::Any + Send>>;
+
+fn ended(kind: &str, result: Caught) -> AttemptResult {
+    match result {
+        Ok(Ok(Outcome { output, failure })) => AttemptResult::Measured { output, failure },
+        Ok(Err(StepError { message, help, code })) => AttemptResult::Error { message, help, code },
+        Err(_) => AttemptResult::Error {
+            message: format!("bug: the kind '{kind}' panicked"),
+            help: Some("please report this with the program's output".into()),
+            code: None,
+        },
+    }
+}

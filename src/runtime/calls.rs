@@ -1,0 +1,135 @@
+//! Playbooks called by steps: a run of its own, in the same journal, under its parent's name.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use super::answers::Approver;
+use super::driver::Ended;
+use super::host::{Host, RuntimeError};
+use crate::base::RunId;
+use crate::engine::event::{Outcome, Phase, Record};
+use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
+use crate::playbook::inputs::Given;
+use crate::report::Reporter;
+
+/// Playbooks that call playbooks that call … end here.
+const MAX_DEPTH: usize = 5;
+
+pub(super) struct Calls {
+    host: Weak<Host>,
+    approver: Arc<dyn Approver>,
+}
+
+impl Calls {
+    pub(super) fn new(host: Weak<Host>, approver: Arc<dyn Approver>) -> Self {
+        Calls { host, approver }
+    }
+
+    async fn run(&self, call: PlaybookCall) -> Result<PlaybookResult, StepError> {
+        let host = self.host.upgrade().ok_or_else(|| StepError::new("the program is ending"))?;
+        if call.run.as_str().matches('/').count() > MAX_DEPTH {
+            return Err(StepError::new(format!("playbooks call each other more than {MAX_DEPTH} deep")));
+        }
+        let stops = stop_with(&call);
+        let mut silent = Silent;
+        let ended = match unfinished(&host, &call)? {
+            Some(run) => host.resume(&run, Vec::new(), &mut silent, self.approver.clone(), Some(stops)).await,
+            None => {
+                let mut prepared = prepare(&host, &call)?;
+                prepared.run = call.run.clone();
+                host.run(prepared, &mut silent, self.approver.clone(), Some(stops)).await
+            }
+        };
+        ended.map(result).map_err(|error| runtime_error(&call.name, &error))
+    }
+}
+
+impl Playbooks for Calls {
+    fn call(&self, call: PlaybookCall) -> Pin<Box<dyn Future<Output = Result<PlaybookResult, StepError>> + Send + '_>> {
+        Box::pin(self.run(call))
+    }
+}
+
+/// Ends the called run when its caller is told to stop.
+fn stop_with(call: &PlaybookCall) -> mpsc::UnboundedReceiver<bool> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let cancel = call.cancel.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = cancel.cancelled() => drop(sender.send(true)),
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}
+
+/// The run of an earlier attempt of this step that did not come to its end.
+fn unfinished(host: &Host, call: &PlaybookCall) -> Result<Option<RunId>, StepError> {
+    let Some(before) = call.attempt.checked_sub(1).filter(|attempt| *attempt > 0) else { return Ok(None) };
+    let Some(prefix) = call.run.as_str().rsplit_once('.').map(|(prefix, _)| prefix) else { return Ok(None) };
+    let run = RunId::from(format!("{prefix}.{before}"));
+    let records = host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
+    let state = crate::engine::RunState::replay(&records).map_err(|error| StepError::because("the called run is damaged", &error))?;
+    let open = state.header.is_some() && state.finished.is_none_or(|outcome| outcome == Outcome::Parked);
+    Ok(open.then_some(run))
+}
+
+fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepError> {
+    let playbook = host.library.find(&call.name).map_err(|problems| {
+        let first = problems.first().map_or_else(String::new, |problem| problem.message.clone());
+        StepError::new(format!("playbook '{}' cannot be used: {first}", call.name))
+    })?;
+    if call.read_only && playbook.steps.iter().any(|step| step.phase == Phase::Remediate) {
+        let help = "call it under remediate, or split it";
+        return Err(StepError::new(format!("'{}' remediates, but this step only observes", call.name)).help(help));
+    }
+    let given: BTreeMap<String, Given> = match &call.inputs {
+        Value::Object(entries) => entries.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect(),
+        _ => BTreeMap::new(),
+    };
+    let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
+    host.prepare(playbook, &given, &crate::base::environment::user(), &format!("run {parent}")).map_err(|error| runtime_error(&call.name, &error))
+}
+
+fn runtime_error(name: &str, error: &RuntimeError) -> StepError {
+    match error {
+        RuntimeError::Inputs(problems) => {
+            let all: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            StepError::new(format!("playbook '{name}': {}", all.join("; ")))
+        }
+        RuntimeError::Playbook(problems) => {
+            let first = problems.first().map_or("it is not valid", |problem| problem.message.as_str());
+            StepError::new(format!("playbook '{name}': {first}")).help("`runbook validate` shows all of its problems")
+        }
+        other => StepError::because(format!("playbook '{name}'"), other),
+    }
+}
+
+fn result(ended: Ended) -> PlaybookResult {
+    let causes = ended.state.causes.iter().flatten().filter(|cause| cause.finding.holds == Some(true));
+    let causes = causes.map(|cause| cause.finding.name.clone()).collect();
+    let mut steps = Map::new();
+    for (planned, state) in ended.graph.steps.iter().zip(&ended.state.steps) {
+        let Some((phase, name)) = planned.id.split_once('.') else { continue };
+        let phase = steps.entry(phase).or_insert_with(|| Value::Object(Map::new()));
+        phase[name] = state.output.clone();
+    }
+    PlaybookResult {
+        run: ended.run,
+        outcome: ended.outcome.map_or("error", Outcome::label).to_owned(),
+        severity: ended.state.severity.map_or("info", |severity| severity.label()).to_owned(),
+        causes,
+        steps: Value::Object(steps),
+    }
+}
+
+/// A called run is shown by the step that called it; its own events are in the journal.
+struct Silent;
+
+impl Reporter for Silent {
+    fn report(&mut self, _record: &Record) {}
+}

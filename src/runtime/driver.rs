@@ -1,0 +1,266 @@
+//! The loop of one run: decide, append durably, apply, carry out, report.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::answers::{Answer, Approver, Question};
+use super::attempt;
+use super::host::{Host, Prepared, RuntimeError};
+use super::messages::Messages;
+use crate::base::{RunId, StepKey, entropy};
+use crate::engine::event::{AttemptResult, Outcome, Role};
+use crate::engine::{Command, Graph, Input, Record, RunState, What, advance, commands_for};
+use crate::kind::{Context, KindEntry, Subject};
+use crate::playbook::registry;
+use crate::report::Reporter;
+
+/// How a run came to its end, or to a stop.
+#[derive(Debug)]
+pub struct Ended {
+    pub run: RunId,
+    /// `None` for a run that only looked.
+    pub outcome: Option<Outcome>,
+    pub state: RunState,
+    pub graph: Graph,
+}
+
+pub(super) struct Driver {
+    host: Arc<Host>,
+    prepared: Prepared,
+    state: RunState,
+    approver: Arc<dyn Approver>,
+    sender: mpsc::UnboundedSender<What>,
+    inputs: mpsc::UnboundedReceiver<What>,
+    attempts: HashMap<(StepKey, Role), CancellationToken>,
+    /// Questions wait their turn: a person answers one at a time.
+    questions: VecDeque<StepKey>,
+    asking: bool,
+    messages: Messages,
+    queued: Vec<What>,
+}
+
+impl Driver {
+    pub(super) fn new(host: Arc<Host>, prepared: Prepared, state: RunState, approver: Arc<dyn Approver>) -> Self {
+        // Unbounded is bounded here: every message answers something that this driver started.
+        let (sender, inputs) = mpsc::unbounded_channel();
+        let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
+        Driver {
+            host,
+            prepared,
+            state,
+            approver,
+            sender,
+            inputs,
+            attempts: HashMap::new(),
+            questions: VecDeque::new(),
+            asking: false,
+            messages,
+            queued: Vec::new(),
+        }
+    }
+
+    /// Inputs to take up right after the first one.
+    pub(super) fn queue(&mut self, inputs: Vec<What>) {
+        self.queued.extend(inputs);
+    }
+
+    pub(super) async fn run(
+        mut self,
+        first: What,
+        reporter: &mut dyn Reporter,
+        mut stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let mut batch = vec![first];
+        batch.append(&mut self.queued);
+        // A resumed run asks its open questions again, whatever this first turn adds.
+        self.ask_again();
+        loop {
+            self.turn(batch, reporter).await?;
+            self.ask_next(reporter);
+            if self.is_over() {
+                break;
+            }
+            batch = self.next_inputs(&mut stops).await;
+        }
+        reporter.finish();
+        Ok(Ended { run: self.prepared.run, outcome: self.state.finished, state: self.state, graph: self.prepared.graph })
+    }
+
+    /// Everything that has come in is decided about in memory and becomes durable in one append; only
+    /// then is it carried out and shown.
+    async fn turn(&mut self, batch: Vec<What>, reporter: &mut dyn Reporter) -> Result<(), RuntimeError> {
+        let mut records: Vec<Record> = Vec::new();
+        for what in batch {
+            if let What::Answered { .. } = what {
+                self.asking = false;
+                reporter.resume();
+            }
+            if let What::Ended { key, role, .. } = &what {
+                self.attempts.remove(&(key.clone(), *role));
+            }
+            let input = Input { at: self.host.clock.now(), entropy: entropy::random(), what };
+            records.extend(advance(&self.prepared.graph, &mut self.state, &self.prepared.run, &input)?);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.host.journal.append(&self.prepared.run, records.clone()).await?;
+        for record in &records {
+            if let Some(command) = commands_for(&record.event) {
+                self.carry_out(command);
+            }
+        }
+        for record in &records {
+            reporter.report(record);
+            self.messages.after(record, &self.prepared, &self.state);
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let idle = self.state.running == 0 && self.state.next_wake().is_none() && !self.asking;
+        let looked = self.prepared.graph.look_only && idle && self.inputs.is_empty();
+        (self.state.finished.is_some() || looked) && self.messages.all_delivered()
+    }
+
+    /// The next thing that happens, and everything that has happened meanwhile.
+    async fn next_inputs(&mut self, stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> Vec<What> {
+        let wait = match self.state.next_wake().filter(|_| self.state.finished.is_none()) {
+            Some(at) => at.since(self.host.clock.now()),
+            // Far enough to be never, near enough for every timer implementation.
+            None => Duration::from_secs(86_400),
+        };
+        let mut batch = Vec::new();
+        tokio::select! {
+            Some(what) = self.inputs.recv() => batch.push(what),
+            hard = next_stop(stops) => batch.push(What::CancelAsked { by: crate::base::environment::user(), hard }),
+            () = tokio::time::sleep(wait) => batch.push(What::Proceed),
+        }
+        while let Ok(what) = self.inputs.try_recv() {
+            batch.push(what);
+        }
+        let delivered = batch.iter().filter(|what| matches!(what, What::Notified(_))).count();
+        self.messages.delivered(delivered);
+        batch
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::StartAttempt { key, role, attempt, request, time_limit_ms } => {
+                self.start(key, role, attempt, request, Duration::from_millis(time_limit_ms));
+            }
+            Command::AskApproval { key } => self.questions.push_back(key),
+            Command::KillAttempts => self.attempts.values().for_each(CancellationToken::cancel),
+        }
+    }
+
+    fn start(&mut self, key: StepKey, role: Role, attempt: u32, request: serde_json::Value, time_limit: Duration) {
+        let cancel = CancellationToken::new();
+        self.attempts.insert((key.clone(), role), cancel.clone());
+        let sender = self.sender.clone();
+        let Some(kind) = self.kind_of(&key, role) else {
+            let message = "bug: the step's kind is not known".to_owned();
+            let result = AttemptResult::Error { message, help: None, code: None };
+            // The receiver lives as long as this driver.
+            let _ = sender.send(What::Ended { key, role, attempt, result });
+            return;
+        };
+        let context = Context {
+            run: self.prepared.run.clone(),
+            idempotency_key: idempotency_key(&self.prepared.run, &key),
+            step: key.clone(),
+            attempt,
+            time_limit,
+            cancel,
+            subject: self.subject(&key, role),
+            services: self.host.services.clone(),
+        };
+        tokio::spawn(async move {
+            let result = attempt::run(kind, request, context).await;
+            let _ = sender.send(What::Ended { key, role, attempt, result });
+        });
+    }
+
+    fn kind_of(&self, key: &StepKey, role: Role) -> Option<&'static KindEntry> {
+        let (_, step) = self.prepared.graph.step(&key.step)?;
+        let name = match role {
+            Role::Main => &step.kind,
+            Role::Check => &step.check.as_ref()?.kind,
+            Role::Undo => &step.undo.as_ref()?.kind,
+        };
+        registry::find(name)
+    }
+
+    fn subject(&self, key: &StepKey, role: Role) -> Option<Subject> {
+        if role == Role::Main {
+            return None;
+        }
+        let (step, item) = self.state.find(key)?;
+        let item = self.state.steps[step].items.get(item as usize)?;
+        Some(Subject { request: item.request.clone(), output: item.output.clone() })
+    }
+
+    /// Puts the next question to the person.
+    fn ask_next(&mut self, reporter: &mut dyn Reporter) {
+        if self.asking || self.state.finished.is_some() {
+            return;
+        }
+        let Some(question) = std::iter::from_fn(|| self.questions.pop_front()).find_map(|key| self.question(key)) else { return };
+        self.asking = true;
+        reporter.pause();
+        let (approver, sender) = (self.approver.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let key = question.key.clone();
+            let Answer { verdict, by, reason } = approver.ask(question).await;
+            let _ = sender.send(What::Answered { key, verdict, by, reason });
+        });
+    }
+
+    /// The question about an item that still waits for its answer.
+    fn question(&self, key: StepKey) -> Option<Question> {
+        use crate::engine::state::ItemState;
+        let (index, number) = self.state.find(&key)?;
+        let item = self.state.steps[index].items.get(number as usize)?;
+        let ItemState::Asked { expires_at, .. } = item.state else { return None };
+        let step = &self.prepared.graph.steps[index];
+        Some(Question {
+            run: self.prepared.run.clone(),
+            key,
+            summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
+            request: item.request.clone(),
+            risk: step.risk,
+            by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
+            expires_at,
+        })
+    }
+
+    /// In a resumed run: everything that still waits for an answer is asked again.
+    fn ask_again(&mut self) {
+        use crate::engine::state::ItemState;
+        let waiting: Vec<StepKey> = self
+            .state
+            .items_where(|item| matches!(item, ItemState::Asked { .. }))
+            .map(|(step, item)| self.state.key(step, item))
+            .collect();
+        self.questions.extend(waiting);
+    }
+}
+
+async fn next_stop(stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> bool {
+    if let Some(receiver) = stops
+        && let Some(hard) = receiver.recv().await
+    {
+        return hard;
+    }
+    std::future::pending().await
+}
+
+/// The same for every attempt of a step in a run, and for no other step or run.
+fn idempotency_key(run: &RunId, key: &StepKey) -> String {
+    hex::encode(&Sha256::digest(format!("{run}\n{key}"))[..16])
+}

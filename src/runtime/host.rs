@@ -1,0 +1,164 @@
+//! What the runs of one process share, and how a run is prepared and continued.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::answers::Approver;
+use super::calls::Calls;
+use super::driver::{Driver, Ended};
+use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
+use crate::engine::event::Risk;
+use crate::engine::{Event, Graph, IllegalTransition, RunState, What};
+use crate::journal::{Journal, JournalError};
+use crate::kind::Services;
+use crate::notify::Templates;
+use crate::plan::{self, Settings};
+use crate::playbook::inputs::{self, Given, InputProblem};
+use crate::playbook::{self, Library, Notify, Playbook};
+use crate::report::Reporter;
+use crate::site::Site;
+
+/// Why a run could not be started or continued.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the playbook is not valid")]
+    Playbook(Vec<Diagnostic>),
+    #[error("the inputs are not valid")]
+    Inputs(Vec<InputProblem>),
+    #[error("the journal of run {run} does not make sense")]
+    Damaged { run: String, source: IllegalTransition },
+    #[error("run {0} has ended; there is nothing to continue")]
+    Over(String),
+    #[error("the playbook of run {run} is not kept any more ({path})")]
+    PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
+    #[error("cannot keep a copy of the playbook at {path}")]
+    CannotKeep { path: PathBuf, source: std::io::Error },
+    #[error("bug: the engine produced an event it does not accept")]
+    Engine(#[from] IllegalTransition),
+}
+
+/// A run that is ready to start.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub run: RunId,
+    pub playbook: Playbook,
+    pub graph: Graph,
+}
+
+/// Everything the runs of this process share.
+pub struct Host {
+    pub services: Arc<Services>,
+    pub journal: Arc<dyn Journal>,
+    pub library: Library,
+    pub templates: Templates,
+    pub clock: Clock,
+}
+
+impl Host {
+    pub fn new(site: Site, journal: Arc<dyn Journal>, approver: Arc<dyn Approver>, templates: Templates, clock: Clock) -> Arc<Self> {
+        let library = Library::new(site.playbooks.clone());
+        Arc::new_cyclic(|host| {
+            let mut services = Services::new(site, clock);
+            services.playbooks = Some(Arc::new(Calls::new(host.clone(), approver)));
+            Host { services: Arc::new(services), journal, library, templates, clock }
+        })
+    }
+
+    /// Checks a playbook with its inputs and makes its graph.
+    pub fn prepare(&self, playbook: Playbook, given: &BTreeMap<String, Given>, by: &str, trigger: &str) -> Result<Prepared, RuntimeError> {
+        let problems = plan::check(&playbook);
+        if !problems.is_empty() {
+            return Err(RuntimeError::Playbook(problems));
+        }
+        let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
+        let graph = self.compile(&playbook, inputs, by, trigger);
+        Ok(Prepared { run: RunId::new(self.clock.now(), entropy::random()), playbook, graph })
+    }
+
+    fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
+        let parallel = self.services.site.parallel;
+        // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
+        plan::compile(playbook, Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive })
+    }
+
+    /// Runs to the end, or until a person is needed.
+    pub async fn run(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        reporter: &mut dyn Reporter,
+        approver: Arc<dyn Approver>,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        if !prepared.graph.look_only {
+            self.keep_playbook(&prepared.playbook)?;
+        }
+        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, reporter, stops).await
+    }
+
+    /// Goes on with an unfinished run.
+    pub async fn resume(
+        self: &Arc<Self>,
+        run: &RunId,
+        first: Vec<What>,
+        reporter: &mut dyn Reporter,
+        approver: Arc<dyn Approver>,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let (prepared, state) = self.restore(run)?;
+        let by = crate::base::environment::user();
+        let mut driver = Driver::new(self.clone(), prepared, state, approver);
+        driver.queue(first);
+        driver.run(What::Resumed { by }, reporter, stops).await
+    }
+
+    /// The plan and state of a run, from its journal and the copy of its playbook.
+    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState), RuntimeError> {
+        let records = self.journal.read(run)?;
+        let state = RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
+        let ended = state.finished.is_some_and(|outcome| outcome != crate::engine::event::Outcome::Parked);
+        let Some(Event::RunStarted(header)) = records.first().map(|record| &record.event) else {
+            return Err(RuntimeError::Over(run.to_string()));
+        };
+        if ended {
+            return Err(RuntimeError::Over(run.to_string()));
+        }
+        let path = self.kept_playbook(&header.digest);
+        let text = std::fs::read_to_string(&path).map_err(|source| RuntimeError::PlaybookGone { run: run.to_string(), path, source })?;
+        let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
+        let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
+        graph.header = (**header).clone();
+        Ok((Prepared { run: run.clone(), playbook, graph }, state))
+    }
+
+    /// A run is pinned to the text it was started with, whatever happens to the file.
+    fn keep_playbook(&self, playbook: &Playbook) -> Result<(), RuntimeError> {
+        let path = self.kept_playbook(&playbook.digest);
+        if path.exists() {
+            return Ok(());
+        }
+        let write = || {
+            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            // Written beside and renamed, so that a crash leaves no half text under the final name.
+            let new = path.with_extension(format!("new-{}", std::process::id()));
+            std::fs::write(&new, playbook.source.text.as_bytes())?;
+            std::fs::rename(&new, &path)
+        };
+        write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
+    }
+
+    fn kept_playbook(&self, digest: &str) -> PathBuf {
+        self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
+    }
+}
+
+impl Prepared {
+    pub(super) fn notify(&self) -> Option<&Notify> {
+        self.playbook.header.notify.as_ref()
+    }
+}
