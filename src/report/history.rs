@@ -90,7 +90,8 @@ fn table_line(cells: &[String], widths: &[usize], style: impl Fn(usize, String) 
 
 /// A run for people: every step with its result, and why.
 pub fn show(view: &RunView, look: Look) -> String {
-    let layout = Layout::new(look, view.steps.iter().map(|step| step.key.step.as_str()));
+    let names: Vec<String> = view.steps.iter().map(|step| step.key.to_string()).collect();
+    let layout = Layout::new(look, names.iter().map(String::as_str));
     let mut text = String::new();
     for row in account_lines(view, look).iter().flat_map(|line| layout.rows(line)) {
         text.push_str(row.trim_end());
@@ -119,8 +120,16 @@ fn account_lines(view: &RunView, look: Look) -> Vec<Line> {
 }
 
 fn phase(view: &RunView, look: Look, phase: Phase) -> Vec<Line> {
-    let steps = view.steps_in_order().into_iter().filter(|step| step.phase == Some(phase));
-    let mut lines: Vec<Line> = steps.flat_map(|step| step_with_approvals(view, look, step)).collect();
+    let steps = view.steps_in_order().into_iter();
+    let of_phase = |wanted| steps.clone().filter(move |step| step.phase == Some(wanted));
+    let mut lines: Vec<Line> = match phase {
+        Phase::Detect => of_phase(phase).flat_map(|step| account::step(view, step.at_first(), usize::MAX)).collect(),
+        Phase::Verify => {
+            let again = of_phase(Phase::Detect).filter(|step| step.earlier.is_some());
+            again.chain(of_phase(phase)).flat_map(|step| step_with_approvals(view, look, step)).collect()
+        }
+        _ => of_phase(phase).flat_map(|step| step_with_approvals(view, look, step)).collect(),
+    };
     lines.extend(match phase {
         Phase::Detect => view.before.iter().flat_map(|found| account::detection(found, false)).collect(),
         Phase::Verify => view.after.iter().flat_map(|found| account::detection(found, true)).collect(),

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(last["outcome"], "resolved");
         assert_eq!(last["severity"], "high");
         assert_eq!(last["causes"], json!(["missing_file"]));
-        assert_eq!(last["duration_ms"], 98_300);
+        assert_eq!(last["duration_ms"], 98_320);
     }
 
     #[test]

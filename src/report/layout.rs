@@ -37,8 +37,8 @@ const NARROWEST: usize = 24;
 /// Names longer than this push their own line out instead of everybody's.
 const LONGEST_SUBJECT: usize = 28;
 const SHORTEST_SUBJECT: usize = 16;
-/// Holds `59 min 59 s`.
-const DURATION: usize = 11;
+/// Holds `59.9 s`; a longer one moves into the space that most names leave free.
+const DURATION: usize = 8;
 const DETAIL_INDENT: usize = 6;
 const FACT_LABEL: usize = 10;
 
@@ -76,18 +76,21 @@ impl Layout {
         format!("{}  {}", self.styled(&Style::new().bold(), &name), text::shorten(&text, room))
     }
 
+    /// Makes room for the items of a step.
+    pub fn make_room(&mut self, subject: &str) {
+        self.subject = self.subject.max(text::width(subject)).min(LONGEST_SUBJECT);
+    }
+
     fn entry(&self, entry: &Entry) -> Vec<String> {
-        let duration = entry.duration.map(show_duration).unwrap_or_default();
         let subject = escape_control(&entry.subject);
-        let plain_start = format!("{}{}", text::pad(&subject, self.subject), text::pad_left(&duration, DURATION));
-        let column = 4 + text::width(&plain_start) + 2;
+        let duration = entry.duration.map(show_duration).unwrap_or_default();
+        let free = (self.subject + DURATION).saturating_sub(text::width(&subject));
+        // Two columns keep a long name and a long duration apart.
+        let duration = text::pad_left(&duration, free.max(text::width(&duration) + 2));
+        let column = 4 + text::width(&subject) + text::width(&duration) + 2;
         let room = self.look.width.saturating_sub(column).max(NARROWEST);
-        let start = format!(
-            "  {} {}{}",
-            self.toned(entry.mark.tone(), entry.mark.sign()),
-            text::pad(&subject, self.subject),
-            self.quiet(&text::pad_left(&duration, DURATION)),
-        );
+        let sign = self.toned(entry.mark.tone(), entry.mark.sign());
+        let start = format!("  {sign} {subject}{}", self.quiet(&duration));
         let mut rows = self.remark(entry, room).into_iter();
         let first = rows.next().unwrap_or_default();
         let mut all = vec![format!("{start}  {first}").trim_end().to_owned()];
@@ -100,6 +103,11 @@ impl Layout {
         let body = escape_control(&entry.text);
         if entry.mark == Mark::Passed && entry.word == "passed" {
             return vec![self.quiet(&text::shorten(&body, room))];
+        }
+        if entry.mark == Mark::Cause {
+            // Under its heading a cause is its title.
+            let accent = |row: &String| self.styled(&Style::new().bold(), row);
+            return text::wrap(&body, room).iter().map(accent).collect();
         }
         let word = escape_control(&entry.word);
         let joined = if body.is_empty() { word.to_string() } else { format!("{word}: {body}") };

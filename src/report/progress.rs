@@ -91,7 +91,9 @@ impl Progress {
             running.bar.set_message(remark);
             return;
         }
-        let bar = ProgressBar::new_spinner().with_style(style(self.look.colour));
+        // Hidden until it is added, since a bar of its own would draw to the standard error by itself.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let bar = bar.with_style(style(self.look.colour));
         let bar = if self.held.is_some() { bar } else { self.bars.add(bar) };
         bar.set_prefix(subject);
         bar.set_message(remark);
@@ -120,8 +122,12 @@ impl Progress {
 impl Reporter for Progress {
     fn report(&mut self, record: &Record) {
         let lines = self.narrator.tell(record);
-        if let Event::RunStarted(started) = &record.event {
-            self.layout = Layout::new(self.look, started.steps.iter().map(|step| step.id.as_str()));
+        match &record.event {
+            Event::RunStarted(started) => {
+                self.layout = Layout::new(self.look, started.steps.iter().map(|step| step.id.as_str()));
+            }
+            Event::FannedOut { step, items } => self.layout.make_room(&format!("{step}[{}]", items.len())),
+            _ => {}
         }
         lines.iter().for_each(|line| self.show(line));
     }
@@ -155,7 +161,7 @@ impl Reporter for Progress {
 
 fn style(colour: bool) -> ProgressStyle {
     let spinner = if colour { "{spinner:.cyan}" } else { "{spinner}" };
-    ProgressStyle::with_template(&format!("  {spinner} {{prefix}}{{calm:>11}}  {{msg}}"))
+    ProgressStyle::with_template(&format!("  {spinner} {{prefix}}{{calm:>8}}  {{msg}}"))
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
         .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
         .with_key("calm", write_calm_elapsed)
@@ -218,9 +224,12 @@ mod tests {
         assert!(!asked.contains('⠋'), "{asked}");
         progress.report(last);
         assert_eq!(terminal.contents(), asked, "nothing is drawn while a person is asked");
+        progress.report(&stories::load_failed(last));
         progress.resume();
         let resumed = terminal.contents();
-        assert!(resumed.contains("diagnose.load") && resumed.contains("diagnose.memory"), "{resumed}");
+        assert!(resumed.contains("✗ diagnose.load"), "what ended meanwhile is told: {resumed}");
+        assert_eq!(resumed.matches("diagnose.load").count(), 1, "and turns no more: {resumed}");
+        assert!(resumed.lines().last().is_some_and(|row| row.contains("diagnose.memory")), "{resumed}");
     }
 
     #[test]
@@ -228,7 +237,7 @@ mod tests {
         let look = Look { width: 80, colour: true, times: TimeZoneChoice::Utc };
         let coloured =
             Layout::new(look, []).rows(&Entry::new(crate::report::line::Mark::Failed, "x", "failed", "").into());
-        assert_eq!(coloured, [format!("  \u{1b}[31m✗\u{1b}[0m x{}\u{1b}[31mfailed\u{1b}[0m", " ".repeat(28))]);
+        assert_eq!(coloured, [format!("  \u{1b}[31m✗\u{1b}[0m x{}\u{1b}[31mfailed\u{1b}[0m", " ".repeat(25))]);
     }
 
     #[test]

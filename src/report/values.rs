@@ -46,14 +46,17 @@ pub fn pretty(name: &str, value: &Value) -> String {
 pub fn summary(output: &Value) -> String {
     let Value::Object(fields) = output else { return summary_of_other(output) };
     let facts: Vec<Fact> = fields.iter().filter_map(|(name, value)| Fact::of(name, value)).collect();
-    let named_file = facts.iter().filter(|fact| fact.rank == Rank::File).take(1);
-    let measured = facts.iter().filter(|fact| fact.rank == Rank::Measure);
-    let chosen: Vec<&Fact> = named_file.chain(measured).take(TELLING_FIELDS).collect();
+    let file = facts.iter().find(|fact| fact.rank == Rank::File);
+    let mut telling: Vec<&Fact> = facts.iter().filter(|fact| matches!(fact.rank, Rank::Telling(_))).collect();
+    telling.sort_by_key(|fact| fact.rank);
+    let of_rank = |rank| facts.iter().filter(move |fact| fact.rank == rank);
+    // What the kind says beside its telling fields is only asked when it has none: counts of things
+    // that did not happen, versions, and last of all yes and no.
+    let chosen: Vec<&Fact> = file.into_iter().chain(telling).take(TELLING_FIELDS).collect();
     if !chosen.is_empty() {
         return join(&chosen);
     }
-    // Yes and no tell something only when there is nothing better.
-    join(&facts.iter().filter(|fact| fact.rank == Rank::Answer).take(TELLING_FIELDS).collect::<Vec<_>>())
+    join(&of_rank(Rank::Measure).chain(of_rank(Rank::Answer)).take(TELLING_FIELDS).collect::<Vec<_>>())
 }
 
 fn summary_of_other(output: &Value) -> String {
@@ -80,11 +83,38 @@ fn join(facts: &[&Fact]) -> String {
     line
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Names under which kinds report what a reader wants first, in the order they are told.
+const TELLING: &[&str] = &[
+    "status",
+    "state",
+    "verdict",
+    "exit_code",
+    "value",
+    "available",
+    "usable",
+    "used_percent",
+    "matched",
+    "mismatched",
+    "size",
+    "latency_ms",
+    "bytes",
+    "count",
+    "uptime",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     File,
+    /// With the place in `TELLING`.
+    Telling(usize),
     Measure,
     Answer,
+}
+
+impl Rank {
+    fn of(name: &str) -> Rank {
+        TELLING.iter().position(|telling| *telling == name).map_or(Rank::Measure, Rank::Telling)
+    }
 }
 
 struct Fact {
@@ -97,10 +127,12 @@ impl Fact {
         match value {
             // How long the step took stands beside it already.
             Value::Number(_) if name.starts_with("elapsed") || name.starts_with("duration") => None,
-            Value::Number(_) => Some(Fact { rank: Rank::Measure, text: labelled(name, value) }),
+            Value::Number(_) => Some(Fact { rank: Rank::of(name), text: labelled(name, value) }),
             Value::Bool(true) => Some(Fact { rank: Rank::Answer, text: spoken(name) }),
             Value::Bool(false) => Some(Fact { rank: Rank::Answer, text: format!("not {}", spoken(name)) }),
             Value::String(text) => Fact::of_text(name, text),
+            // A query with one series answers with a list of one number.
+            Value::Array(items) if items.len() == 1 && items[0].is_number() => Fact::of(name, &items[0]),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
     }
@@ -111,12 +143,15 @@ impl Fact {
             return Some(Fact { rank: Rank::File, text: text::shorten(file, LONGEST_FACT).into_owned() });
         }
         let telling = !text.is_empty() && text.len() <= LONGEST_FACT && !is_digest(text) && !text.contains('\n');
-        telling.then(|| Fact { rank: Rank::Measure, text: format!("{} {text}", spoken(name)) })
+        telling.then(|| Fact { rank: Rank::of(name), text: format!("{} {text}", spoken(name)) })
     }
 }
 
 /// `34.1 KiB` for a size needs no label; `status 200` does.
 fn labelled(name: &str, value: &Value) -> String {
+    if let Some(name) = name.strip_suffix("_percent") {
+        return format!("{} {} %", spoken(name), pretty("", value));
+    }
     match with_unit(name, value) {
         Some(readable) if matches!(name, "size" | "bytes") => readable,
         Some(readable) => {
@@ -145,15 +180,15 @@ fn is_digest(text: &str) -> bool {
 fn with_unit(name: &str, value: &Value) -> Option<String> {
     let name = name.rsplit('.').next().unwrap_or(name);
     let number = value.as_f64()?;
-    let is_bytes = name.ends_with("_bytes") || matches!(name, "size" | "bytes");
-    let may_be_memory = matches!(name, "available" | "free");
+    let is_bytes = name.ends_with("_bytes") || matches!(name, "size" | "total_size" | "bytes");
+    let may_be_memory = matches!(name, "available" | "usable" | "free" | "rss") || name.contains("memory");
     if (is_bytes && number >= 1024.0) || (may_be_memory && number >= 1_048_576.0) {
         return value.as_u64().map(show_bytes);
     }
     if name.ends_with("_ms") && number >= 0.0 {
         return Some(show_duration(Duration::from_micros((number * 1000.0) as u64)));
     }
-    let seconds = name == "seconds" || name.ends_with("_seconds");
+    let seconds = matches!(name, "seconds" | "uptime" | "age") || name.ends_with("_seconds");
     Duration::try_from_secs_f64(number).ok().filter(|_| seconds).map(show_duration)
 }
 
@@ -185,6 +220,12 @@ mod tests {
     fn measures_are_labelled_and_answers_come_last() {
         assert_eq!(summary(&json!({"status": 200, "latency_ms": 12.4, "ready": true})), "status 200, latency 12 ms");
         assert_eq!(summary(&json!({"exists": false, "rows": []})), "not exists");
+        assert_eq!(summary(&json!({"total": 3, "matched": 2, "mismatched": 1})), "matched 2, mismatched 1");
+        assert_eq!(summary(&json!({"value": [4.0], "count": 1})), "value 4, count 1");
+        assert_eq!(
+            summary(&json!({"available": 5 << 20, "used_percent": 33.333_33})),
+            "available 5.0 MiB, used 33.33 %"
+        );
         assert_eq!(summary(&json!({})), "");
         assert_eq!(summary(&json!(["a", "b"])), "2 items");
     }

@@ -75,6 +75,8 @@ pub struct StepView {
     pub items: Vec<Value>,
     /// In an item: its value.
     pub item: Option<Value>,
+    /// A probe of the detection as it was before remediation, once it is evaluated again.
+    pub earlier: Option<Box<StepView>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,12 +227,18 @@ impl StepView {
             help: None,
             items: Vec::new(),
             item: None,
+            earlier: None,
         }
     }
 
     /// From the first attempt to the end, waiting between attempts included.
     pub fn duration(&self) -> Option<Duration> {
         Some(self.finished_at?.since(self.started_at?))
+    }
+
+    /// The step as it was before remediation.
+    pub fn at_first(&self) -> &StepView {
+        self.earlier.as_deref().unwrap_or(self)
     }
 
     pub fn status(&self) -> Option<StepStatus> {

@@ -126,13 +126,14 @@ impl Narrator {
     fn started(&self, key: &StepKey, role: Role, attempt: u32) -> Line {
         let step = self.view.step(key);
         let changes = step.is_some_and(|step| step.phase == Some(Phase::Remediate));
-        let word = match role {
-            Role::Main => "started",
-            Role::Check => "asks whether it was done",
-            Role::Undo => "undo started",
+        let kind = step.map(|step| step.kind.clone()).unwrap_or_default();
+        let (word, text) = match role {
+            Role::Main if changes => ("started", kind),
+            Role::Main => ("", kind),
+            Role::Check => ("asks whether it was done", String::new()),
+            Role::Undo => ("undo started", String::new()),
         };
-        let kind = step.map(|step| step.kind.as_str()).unwrap_or_default();
-        let text = if attempt > 1 { format!("attempt {attempt}") } else { kind.to_owned() };
+        let text = if attempt > 1 { format!("attempt {attempt}") } else { text };
         let entry = Entry::new(Mark::Running, key.to_string(), word, text);
         // Where something changes, its start is worth a line of its own in a log.
         Line::Passing { entry, logged: changes || role == Role::Undo }
@@ -217,15 +218,27 @@ pub fn timeline(records: &[Record], times: TimeZoneChoice) -> Vec<Moment> {
     let mut moments = Vec::new();
     for record in records {
         let lines = narrator.tell(record);
-        moments.extend(lines.iter().filter_map(moment_text).map(|text| Moment { at: record.at, text }));
+        let mut rest = lines.as_slice();
+        while let [line, after @ ..] = rest {
+            moments.extend(moment_text(line, after.first()).map(|text| Moment { at: record.at, text }));
+            rest = after;
+        }
     }
     moments
 }
 
-fn moment_text(line: &Line) -> Option<String> {
+/// A line as a sentence, with the reason that follows a bad one.
+fn moment_text(line: &Line, next: Option<&Line>) -> Option<String> {
     match line {
         Line::Title { name, .. } => Some(format!("run of {name} started")),
-        Line::Entry(entry) | Line::Passing { entry, logged: true } => Some(entry.sentence()),
+        Line::Entry(entry) => Some(match next {
+            Some(Line::Detail { label: "", text }) if entry.mark != Mark::Question => {
+                let joint = if entry.text.is_empty() { ": " } else { "; " };
+                format!("{}{joint}{text}", entry.sentence())
+            }
+            _ => entry.sentence(),
+        }),
+        Line::Passing { entry, logged: true } => Some(entry.sentence()),
         Line::Verdict { word, text, .. } => Some(format!("run ended {word} {text}")),
         Line::Heading(_) | Line::Passing { .. } | Line::Gone { .. } | Line::Detail { .. } | Line::Fact { .. } => None,
     }

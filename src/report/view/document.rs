@@ -13,7 +13,8 @@ impl RunView {
     /// - `causes`: the names of the causes that were found;
     /// - `steps`: by name (`diagnose.file`, `remediate.restore[0]`), each with `status` (`waiting`,
     ///   `asked` and `running` before the end), `attempts`, `started_at` (RFC 3339, UTC), `duration_ms`,
-    ///   `output`, and `error`, which says why a step did not pass;
+    ///   `output`, and `error`, which says why a step did not pass; a probe of the detection is told as
+    ///   it was evaluated last;
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
     ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;

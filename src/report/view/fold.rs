@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Answer, Approval, Detection, Escalation, Notification, RunView, StepState, Undo};
 use crate::base::{StepKey, Timestamp};
 use crate::engine::Record;
-use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Resolution, Role, RunStarted, StepStatus};
+use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus};
 
 impl RunView {
     /// Folds one more event in. Events of another run, such as a called playbook's, change nothing.
@@ -125,7 +125,11 @@ impl RunView {
     }
 
     fn begin(&mut self, at: Timestamp, key: &StepKey, attempt: u32, request: &Value) {
+        let again = self.before.is_some();
         let step = self.step_mut(key);
+        if again && step.phase == Some(Phase::Detect) && step.earlier.is_none() {
+            step.earlier = Some(Box::new(step.clone()));
+        }
         // A step that had finished starts over, as the probes of a detection evaluated again do.
         if matches!(step.state, StepState::Finished(_)) || step.started_at.is_none() {
             step.started_at = Some(at);

@@ -105,7 +105,10 @@ fn passed_text(view: &RunView, step: &StepView) -> String {
 }
 
 fn item_name(step: &StepView) -> Option<String> {
-    step.item.as_ref().map(|item| values::pretty("", item))
+    step.item.as_ref().map(|item| match item {
+        Value::String(name) => name.clone(),
+        other => format!("item {}", values::pretty("", other)),
+    })
 }
 
 /// `39 passed, 1 failed`
@@ -185,10 +188,10 @@ pub fn causes(causes: &[Cause]) -> Vec<Line> {
     let mut lines = Vec::new();
     for cause in causes.iter().filter(|cause| cause.finding.holds != Some(false)) {
         let (mark, word) = match cause.finding.holds {
-            Some(_) => (Mark::Cause, cause.title.clone()),
-            None => (Mark::Error, format!("could not be decided: {}", cause.title)),
+            Some(_) => (Mark::Cause, "found"),
+            None => (Mark::Error, "could not be decided"),
         };
-        lines.push(Entry::new(mark, cause.finding.name.clone(), word, "").into());
+        lines.push(Entry::new(mark, cause.finding.name.clone(), word, cause.title.clone()).into());
         lines.push(Line::detail(evidence(&cause.finding)));
     }
     if !causes.iter().any(|cause| cause.finding.holds == Some(true)) {
@@ -231,6 +234,7 @@ fn push_request(name: &str, value: &Value, lines: &mut Vec<String>) {
         Value::Object(fields) if !fields.is_empty() => {
             fields.iter().for_each(|(key, part)| push_request(&joined(key), part, lines));
         }
+        Value::Object(_) if name.is_empty() => {}
         Value::Null => {}
         Value::String(text) if text.contains('\n') => {
             lines.push(format!("{name}:"));
@@ -258,13 +262,12 @@ pub fn undone(key: &StepKey, error: Option<&str>) -> Vec<Line> {
 pub fn notified(notification: &Notification) -> Vec<Line> {
     let subject = notification.channel.clone();
     match &notification.error {
-        None => vec![Entry::new(Mark::Note, subject, format!("told: {}", notification.on), "").into()],
+        None => vec![Entry::new(Mark::Note, subject, "told", notification.on.clone()).into()],
         Some(error) => {
             let attempts = notification.attempts;
             let plural = if attempts == 1 { "" } else { "s" };
-            let word = format!("not told: {}", notification.on);
-            let text = format!("{attempts} attempt{plural}");
-            vec![Entry::new(Mark::Error, subject, word, text).into(), Line::detail(error.clone())]
+            let text = format!("{}, {attempts} attempt{plural}", notification.on);
+            vec![Entry::new(Mark::Error, subject, "not told", text).into(), Line::detail(error.clone())]
         }
     }
 }
@@ -302,7 +305,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     }
     for step in &view.steps {
         match step.state {
-            StepState::Asked => steps.push(format!("approve or reject: runbook approve {} {}", view.run, step.key)),
+            StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
                     "find out whether {0} took effect, then: runbook resolve {1} {0}",
