@@ -74,12 +74,16 @@ pub enum Event {
         key: StepKey,
         role: Role,
         attempt: u32,
+        /// Written as `due`: beside the `at` of its record it would be lost.
+        #[serde(rename = "due")]
         at: Timestamp,
         why: String,
     },
     /// The detection condition of this probe holds and must go on holding until `at`.
     HoldScheduled {
         key: StepKey,
+        /// Written as `due`, as in `RetryScheduled`.
+        #[serde(rename = "due")]
         at: Timestamp,
         since: Timestamp,
     },
@@ -98,6 +102,8 @@ pub enum Event {
     },
     /// The detection still holds, but the fix may need time; it is evaluated again at `at`.
     RecheckScheduled {
+        /// Written as `due`, as in `RetryScheduled`.
+        #[serde(rename = "due")]
         at: Timestamp,
     },
     CausesFound {

@@ -1,0 +1,201 @@
+//! How each event changes the view of its run.
+
+use serde_json::Value;
+
+use super::{Answer, Approval, Detection, Escalation, Notification, RunView, StepState, Undo};
+use crate::base::{StepKey, Timestamp};
+use crate::engine::Record;
+use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus};
+
+impl RunView {
+    /// Folds one more event in. Events of another run, such as a called playbook's, change nothing.
+    pub fn apply(&mut self, record: &Record) {
+        if let Event::RunStarted(started) = &record.event
+            && self.run.is_empty()
+        {
+            self.start(record, started);
+        }
+        if record.run.as_str() == self.run {
+            self.updated_at = record.at;
+            self.apply_event(record.at, &record.event);
+        }
+    }
+
+    fn start(&mut self, record: &Record, started: &RunStarted) {
+        self.run = record.run.to_string();
+        self.playbook.clone_from(&started.playbook);
+        self.title.clone_from(&started.title);
+        self.code.clone_from(&started.code);
+        self.file.clone_from(&started.file);
+        self.digest.clone_from(&started.digest);
+        self.inputs = started.inputs.clone();
+        self.by.clone_from(&started.by);
+        self.trigger.clone_from(&started.trigger);
+        self.started_at = record.at;
+        for outline in &started.steps {
+            let step = self.step_mut(&StepKey::plain(outline.id.clone()));
+            step.phase = Some(outline.phase);
+            step.kind.clone_from(&outline.kind);
+        }
+    }
+
+    fn apply_event(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::RunStarted(_)
+            | Event::PhaseStarted { .. }
+            | Event::RecheckScheduled { .. }
+            | Event::RetryScheduled { .. }
+            | Event::HoldScheduled { .. } => {}
+            Event::FannedOut { step, items } => {
+                self.step_mut(&StepKey::plain(step.clone())).items.clone_from(items);
+            }
+            Event::StepSkipped { key, reason } => self.skip(at, key, reason),
+            Event::ApprovalAsked { .. } => self.ask(at, event),
+            Event::ApprovalSettled { key, verdict, by, reason } => {
+                let answer = Answer { verdict: *verdict, by: by.clone(), reason: reason.clone(), at };
+                self.answer(key, answer);
+            }
+            Event::AttemptStarted { key, role: Role::Main, attempt, request, .. } => {
+                self.begin(at, key, *attempt, request);
+            }
+            Event::AttemptEnded { key, role: Role::Main, result, .. } => self.measured(key, result),
+            Event::AttemptStarted { .. } | Event::AttemptEnded { .. } | Event::AttemptInterrupted { .. } => {}
+            Event::StepFinished { .. } => self.finish_step(at, event),
+            Event::DetectionSettled { recheck, holds, evidence } => {
+                let detection = Detection { at, holds: *holds, findings: evidence.clone() };
+                *(if *recheck { &mut self.after } else { &mut self.before }) = Some(detection);
+            }
+            Event::CausesFound { causes, severity } => {
+                self.causes.clone_from(causes);
+                self.severity = Some(*severity);
+            }
+            Event::SeverityRaised { severity, .. } => self.severity = Some(*severity),
+            Event::UndoStarted { steps } => {
+                self.undo.extend(steps.iter().map(|key| Undo { key: key.clone(), finished_at: None, error: None }));
+            }
+            Event::UndoFinished { key, error } => self.finish_undo(at, key, error),
+            Event::CancelRequested { by, .. } => self.cancelled_by = Some(by.clone()),
+            Event::EscalationRaised { policy, why } => {
+                self.escalations.push(Escalation { at, policy: policy.clone(), why: why.clone() });
+            }
+            Event::NotificationSent { .. } => self.notify(at, event),
+            Event::Parked { why } => self.parked = Some(why.clone()),
+            Event::Resumed { .. } => self.resume(),
+            Event::DoubtResolved { key, resolution, .. } => self.resolve_doubt(key, *resolution),
+            Event::RunFinished { outcome, severity, why } => {
+                self.outcome = Some(*outcome);
+                self.severity = Some(*severity);
+                self.why.clone_from(why);
+                self.finished_at = Some(at);
+            }
+        }
+    }
+
+    fn skip(&mut self, at: Timestamp, key: &StepKey, reason: &str) {
+        let step = self.step_mut(key);
+        step.state = StepState::Finished(StepStatus::Skipped);
+        step.reason = Some(reason.to_owned());
+        step.finished_at = Some(at);
+    }
+
+    fn ask(&mut self, at: Timestamp, event: &Event) {
+        let Event::ApprovalAsked { key, summary, request, risk, expires_at } = event else { return };
+        self.step_mut(key).state = StepState::Asked;
+        self.approvals.push(Approval {
+            key: key.clone(),
+            summary: summary.clone(),
+            request: request.clone(),
+            risk: *risk,
+            asked_at: at,
+            expires_at: *expires_at,
+            answer: None,
+        });
+    }
+
+    fn answer(&mut self, key: &StepKey, answer: Answer) {
+        let step = self.step_mut(key);
+        // A parked question is still open; the others let the step go on to its end.
+        if step.state == StepState::Asked && answer.verdict != ApprovalVerdict::Parked {
+            step.state = StepState::Waiting;
+        }
+        let asked = self.approvals.iter_mut().rev().find(|approval| approval.key == *key);
+        if let Some(approval) = asked {
+            approval.answer = Some(answer);
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp, key: &StepKey, attempt: u32, request: &Value) {
+        let again = self.before.is_some();
+        let step = self.step_mut(key);
+        if again && step.phase == Some(Phase::Detect) && step.earlier.is_none() {
+            step.earlier = Some(Box::new(step.clone()));
+        }
+        // A step that had finished starts over, as the probes of a detection evaluated again do.
+        if matches!(step.state, StepState::Finished(_)) || step.started_at.is_none() {
+            step.started_at = Some(at);
+        }
+        step.state = StepState::Running;
+        step.attempts = attempt;
+        step.request = request.clone();
+        step.finished_at = None;
+        step.reason = None;
+        step.help = None;
+    }
+
+    /// What was measured shows before the step is judged.
+    fn measured(&mut self, key: &StepKey, result: &AttemptResult) {
+        if let AttemptResult::Measured { output, .. } = result {
+            self.step_mut(key).output = output.clone();
+        }
+    }
+
+    fn finish_step(&mut self, at: Timestamp, event: &Event) {
+        let Event::StepFinished { key, status, output, reason, help } = event else { return };
+        let step = self.step_mut(key);
+        step.state = StepState::Finished(*status);
+        step.finished_at = Some(at);
+        step.output = output.clone();
+        // A skip told its reason before.
+        if reason.is_some() || *status != StepStatus::Skipped {
+            step.reason.clone_from(reason);
+        }
+        step.help.clone_from(help);
+    }
+
+    fn finish_undo(&mut self, at: Timestamp, key: &StepKey, error: &Option<String>) {
+        let finished = Undo { key: key.clone(), finished_at: Some(at), error: error.clone() };
+        match self.undo.iter_mut().find(|undo| undo.key == *key) {
+            Some(undo) => *undo = finished,
+            None => self.undo.push(finished),
+        }
+    }
+
+    fn notify(&mut self, at: Timestamp, event: &Event) {
+        let Event::NotificationSent { on, channel, subject, delivered, error, attempts } = event else { return };
+        self.notifications.push(Notification {
+            at,
+            on: on.clone(),
+            channel: channel.clone(),
+            subject: subject.clone(),
+            delivered: delivered.clone(),
+            error: error.clone(),
+            attempts: *attempts,
+        });
+    }
+
+    fn resume(&mut self) {
+        self.parked = None;
+        self.outcome = None;
+        self.finished_at = None;
+    }
+
+    /// The events that follow say how the step ends; until they do it is no longer in doubt.
+    fn resolve_doubt(&mut self, key: &StepKey, resolution: Resolution) {
+        if resolution == Resolution::Retry {
+            let step = self.step_mut(key);
+            step.state = StepState::Waiting;
+            step.reason = None;
+            step.help = None;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The one place that turns events into sentences. [`Narrator`] folds the records it is shown, so that
+//! a line can say how long a step took or which item it ran for; `account` words the parts of a run.
+
+pub mod account;
+
+use crate::base::{StepKey, Timestamp};
+use crate::engine::Record;
+use crate::engine::event::{Cause, Event, Outcome, Phase, Resolution, Role, StepStatus};
+
+use super::line::{Entry, Line, Mark};
+use super::time::TimeZoneChoice;
+use super::view::{RunView, StepState};
+
+/// More items than this are told as a count; what did not pass is told in any case.
+const ITEMS_TOLD: usize = 12;
+/// Lines of a reason shown while the run goes on; `runbook show` has the rest.
+const REASON_LINES: usize = 8;
+
+/// Tells one run.
+#[derive(Debug, Clone, Default)]
+pub struct Narrator {
+    view: RunView,
+    times: TimeZoneChoice,
+    heading: Option<String>,
+}
+
+impl Narrator {
+    pub fn new(times: TimeZoneChoice) -> Self {
+        Narrator { times, ..Narrator::default() }
+    }
+
+    /// The run as far as it was told.
+    pub fn view(&self) -> &RunView {
+        &self.view
+    }
+
+    /// What there is to say about one more event. Events of another run say nothing.
+    pub fn tell(&mut self, record: &Record) -> Vec<Line> {
+        let known_skip = match &record.event {
+            Event::StepFinished { key, status: StepStatus::Skipped, .. } => self.is_skipped(key),
+            _ => false,
+        };
+        self.view.apply(record);
+        // A skip may be followed by the formal end of the step, which adds nothing for a reader.
+        if known_skip || self.view.run != record.run.as_str() {
+            return Vec::new();
+        }
+        self.lines(record.at, &record.event)
+    }
+
+    fn is_skipped(&self, key: &StepKey) -> bool {
+        self.view.step(key).is_some_and(|step| step.state == StepState::Finished(StepStatus::Skipped))
+    }
+
+    fn lines(&mut self, at: Timestamp, event: &Event) -> Vec<Line> {
+        match event {
+            Event::RunStarted(_) => account::opening(&self.view),
+            Event::PhaseStarted { phase } => self.heading(phase_title(*phase)),
+            Event::FannedOut { step, items } => vec![fanned_out(step, items.len())],
+            Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
+            Event::ApprovalAsked { .. } => self.asked(),
+            Event::ApprovalSettled { key, .. } => self.settled(key),
+            Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
+            Event::AttemptEnded { .. } => Vec::new(),
+            Event::AttemptInterrupted { key, .. } => vec![interrupted(key).into()],
+            Event::RetryScheduled { key, attempt, at, why, .. } => vec![self.retry(key, *attempt, *at, why)],
+            Event::HoldScheduled { key, at, .. } => vec![self.hold(key, *at)],
+            Event::DetectionSettled { recheck, .. } => self.detection(*recheck),
+            Event::RecheckScheduled { at } => vec![self.recheck(*at)],
+            Event::CausesFound { causes, .. } => self.causes(causes),
+            Event::SeverityRaised { severity, why } => {
+                vec![Entry::new(Mark::Alarm, "severity", format!("raised to {severity}"), why).into()]
+            }
+            Event::UndoStarted { steps } => self.undo(steps),
+            Event::UndoFinished { key, error } => account::undone(key, error.as_deref()),
+            Event::CancelRequested { by, hard } => vec![cancel_requested(by, *hard).into()],
+            Event::EscalationRaised { policy, why } => {
+                vec![Entry::new(Mark::Alarm, "escalation", format!("raised to {policy}"), why).into()]
+            }
+            Event::NotificationSent { .. } => self.view.notifications.last().map(account::notified).unwrap_or_default(),
+            Event::Parked { why } => vec![Entry::new(Mark::Question, "run", "waits for a person", why).into()],
+            Event::Resumed { by } => vec![Entry::new(Mark::Note, "run", format!("resumed by {by}"), "").into()],
+            Event::DoubtResolved { key, resolution, by, reason } => {
+                vec![doubt_resolved(key, *resolution, by, reason).into()]
+            }
+            Event::RunFinished { .. } => self.closing(at),
+        }
+    }
+
+    /// A phase may be announced by more than one event; its heading comes once.
+    fn heading(&mut self, title: &str) -> Vec<Line> {
+        if self.heading.as_deref() == Some(title) {
+            return Vec::new();
+        }
+        self.heading = Some(title.to_owned());
+        vec![Line::Heading(title.to_owned())]
+    }
+
+    fn step(&self, key: &StepKey) -> Vec<Line> {
+        let Some(step) = self.view.step(key) else { return Vec::new() };
+        let passed = step.status() == Some(StepStatus::Passed);
+        if passed && key.item.is_some() && self.siblings(key) > ITEMS_TOLD {
+            return vec![Line::Gone { subject: key.to_string() }];
+        }
+        account::step(&self.view, step, REASON_LINES)
+    }
+
+    fn siblings(&self, key: &StepKey) -> usize {
+        self.view.step(&StepKey::plain(key.step.clone())).map_or(0, |step| step.items.len())
+    }
+
+    fn asked(&self) -> Vec<Line> {
+        let Some(approval) = self.view.approvals.last() else { return Vec::new() };
+        let mut lines = account::approval_question(approval, self.times);
+        let waiting = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", "");
+        lines.push(Line::Passing { entry: waiting, logged: false });
+        lines
+    }
+
+    fn settled(&self, key: &StepKey) -> Vec<Line> {
+        let answer = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
+        let answer = answer.and_then(|approval| approval.answer.as_ref());
+        answer.map(|answer| account::settled(key, answer).into()).into_iter().collect()
+    }
+
+    fn started(&self, key: &StepKey, role: Role, attempt: u32) -> Line {
+        let step = self.view.step(key);
+        let changes = step.is_some_and(|step| step.phase == Some(Phase::Remediate));
+        let kind = step.map(|step| step.kind.clone()).unwrap_or_default();
+        let (word, text) = match role {
+            Role::Main if changes => ("started", kind),
+            Role::Main => ("", kind),
+            Role::Check => ("asks whether it was done", String::new()),
+            Role::Undo => ("undo started", String::new()),
+        };
+        let text = if attempt > 1 { format!("attempt {attempt}") } else { text };
+        let entry = Entry::new(Mark::Running, key.to_string(), word, text);
+        // Where something changes, its start is worth a line of its own in a log.
+        Line::Passing { entry, logged: changes || role == Role::Undo }
+    }
+
+    fn retry(&self, key: &StepKey, attempt: u32, at: Timestamp, why: &str) -> Line {
+        let word = format!("tries again at {}", self.times.time(at));
+        let text = format!("attempt {attempt}, because {why}");
+        Line::Passing { entry: Entry::new(Mark::Running, key.to_string(), word, text), logged: true }
+    }
+
+    fn hold(&self, key: &StepKey, at: Timestamp) -> Line {
+        let word = format!("holds, and must until {}", self.times.time(at));
+        Line::Passing { entry: Entry::new(Mark::Running, key.to_string(), word, ""), logged: true }
+    }
+
+    fn detection(&self, recheck: bool) -> Vec<Line> {
+        let detection = if recheck { &self.view.after } else { &self.view.before };
+        detection.as_ref().map(|detection| account::detection(detection, recheck)).unwrap_or_default()
+    }
+
+    fn recheck(&self, at: Timestamp) -> Line {
+        let word = format!("still holds; evaluated again at {}", self.times.time(at));
+        Line::Passing { entry: Entry::new(Mark::Running, account::DETECTION, word, ""), logged: true }
+    }
+
+    fn causes(&mut self, causes: &[Cause]) -> Vec<Line> {
+        let mut lines = self.heading("Cause");
+        lines.extend(account::causes(causes));
+        lines
+    }
+
+    fn closing(&self, at: Timestamp) -> Vec<Line> {
+        let mut lines = account::closing(&self.view, at);
+        lines.push(Line::Fact { label: "details", text: format!("runbook show {}", self.view.run) });
+        lines
+    }
+
+    fn undo(&mut self, steps: &[StepKey]) -> Vec<Line> {
+        let mut lines = self.heading(phase_title(Phase::Undo));
+        let word = match steps.len() {
+            1 => "takes back 1 completed step".to_owned(),
+            count => format!("takes back {count} completed steps, the last first"),
+        };
+        lines.push(Entry::new(Mark::Undone, "undo", word, "").into());
+        lines
+    }
+}
+
+pub fn phase_title(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Detect => "Detect",
+        Phase::Diagnose => "Diagnose",
+        Phase::Remediate => "Remediate",
+        Phase::Verify => "Verify",
+        Phase::Undo => "Undo",
+        Phase::Finally => "Finally",
+    }
+}
+
+pub fn outcome_mark(outcome: Outcome) -> Mark {
+    match outcome {
+        Outcome::Healthy | Outcome::Resolved => Mark::Passed,
+        Outcome::Mitigated => Mark::Alarm,
+        Outcome::Unresolved | Outcome::Rejected => Mark::Failed,
+        Outcome::Cancelled => Mark::Cancelled,
+        Outcome::Parked => Mark::Question,
+        Outcome::Error => Mark::Error,
+    }
+}
+
+/// A moment of a run in one sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    pub at: Timestamp,
+    pub text: String,
+}
+
+/// The whole run as a list of moments.
+pub fn timeline(records: &[Record], times: TimeZoneChoice) -> Vec<Moment> {
+    let mut narrator = Narrator::new(times);
+    let mut moments = Vec::new();
+    for record in records {
+        let lines = narrator.tell(record);
+        let mut rest = lines.as_slice();
+        while let [line, after @ ..] = rest {
+            moments.extend(moment_text(line, after.first()).map(|text| Moment { at: record.at, text }));
+            rest = after;
+        }
+    }
+    moments
+}
+
+/// A line as a sentence, with the reason that follows a bad one.
+fn moment_text(line: &Line, next: Option<&Line>) -> Option<String> {
+    match line {
+        Line::Title { name, .. } => Some(format!("run of {name} started")),
+        Line::Entry(entry) => Some(match next {
+            Some(Line::Detail { label: "", text }) if entry.mark != Mark::Question => {
+                let joint = if entry.text.is_empty() { ": " } else { "; " };
+                format!("{}{joint}{text}", entry.sentence())
+            }
+            _ => entry.sentence(),
+        }),
+        Line::Passing { entry, logged: true } => Some(entry.sentence()),
+        Line::Verdict { word, text, .. } => Some(format!("run ended {word} {text}")),
+        Line::Heading(_) | Line::Passing { .. } | Line::Gone { .. } | Line::Detail { .. } | Line::Fact { .. } => None,
+    }
+}
+
+fn fanned_out(step: &str, count: usize) -> Line {
+    let word = if count == 1 { "runs for 1 item".to_owned() } else { format!("runs for {count} items") };
+    Line::Passing { entry: Entry::new(Mark::Running, step, word, ""), logged: true }
+}
+
+fn interrupted(key: &StepKey) -> Entry {
+    let text = "the program ended while it ran; whether it took effect is not known";
+    Entry::new(Mark::Question, key.to_string(), "interrupted", text)
+}
+
+fn cancel_requested(by: &str, hard: bool) -> Entry {
+    let text = if hard { "running steps are ended at once" } else { "running steps may finish" };
+    Entry::new(Mark::Cancelled, "run", format!("cancel asked by {by}"), text)
+}
+
+fn doubt_resolved(key: &StepKey, resolution: Resolution, by: &str, reason: &str) -> Entry {
+    let word = match resolution {
+        Resolution::Done => format!("said to be done by {by}"),
+        Resolution::Retry => format!("is to be tried again, says {by}"),
+        Resolution::Abort => format!("given up by {by}"),
+    };
+    Entry::new(Mark::Note, key.to_string(), word, reason)
+}
