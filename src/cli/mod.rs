@@ -1,1 +1,265 @@
-//! cli
+//! The command line.
+
+mod ask;
+mod audit;
+pub mod exit;
+mod inspect;
+mod output;
+mod plan;
+mod reference;
+mod run;
+mod setup;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+
+/// Runs operational runbooks: detects a fault, finds its cause, fixes it, verifies the fix, and keeps
+/// the proof.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Arguments {
+    /// The site file. Default: runbook.yaml in the working directory, if it is there.
+    #[arg(long, global = true, env = "RUNBOOK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 healthy or resolved, 1 unresolved or mitigated, 2 invalid input, playbook or usage,
+3 parked (waits for a person), 4 rejected or cancelled, 5 error.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a playbook.
+    Run(RunArguments),
+    /// Look for the fault and its cause with read-only probes, and show what a run would do.
+    Plan(PlanArguments),
+    /// Check playbooks and show every mistake with its place.
+    Validate(ValidateArguments),
+    /// List the playbooks.
+    List,
+    /// Show the runs, newest first.
+    History(HistoryArguments),
+    /// Show one run.
+    Show(ShowArguments),
+    /// Write the incident report of a run as Markdown.
+    Report {
+        /// The run, or the beginning of its name.
+        run: String,
+    },
+    /// Go on with a run that was interrupted or waits for a person.
+    Resume(ResumeArguments),
+    /// Approve what a parked run waits for, and go on with it.
+    Approve(AnswerArguments),
+    /// Reject what a parked run waits for, and let it end.
+    Reject(AnswerArguments),
+    /// Say what became of a step that was interrupted, and go on.
+    Resolve(ResolveArguments),
+    /// Check or export the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// List what steps can do, or explain one kind.
+    Kinds {
+        /// A kind, such as http.
+        kind: Option<String>,
+    },
+    /// Print a JSON Schema for editors.
+    Schema {
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SchemaOf {
+    Playbook,
+    Site,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct InputArguments {
+    /// An input of the playbook; may be given several times.
+    #[arg(long = "input", short = 'i', value_name = "NAME=VALUE")]
+    inputs: Vec<String>,
+    /// A YAML file with inputs; --input wins over it.
+    #[arg(long = "inputs", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// The name of a playbook, or the path of its file.
+    playbook: String,
+    #[command(flatten)]
+    inputs: InputArguments,
+    /// Approve everything that asks.
+    #[arg(long, short = 'y')]
+    yes: bool,
+    /// How the run is shown: for people, or one JSON event a line.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct PlanArguments {
+    /// The name of a playbook, or the path of its file.
+    playbook: String,
+    #[command(flatten)]
+    inputs: InputArguments,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArguments {
+    /// Playbook files, folders or names. Default: the folders of the site file.
+    playbooks: Vec<String>,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct HistoryArguments {
+    /// The most runs to show.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    limit: usize,
+    /// Only runs of this playbook.
+    #[arg(long)]
+    playbook: Option<String>,
+    /// With the runs that playbooks started by calling another.
+    #[arg(long)]
+    all: bool,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    /// The run, or the beginning of its name. Default: the newest.
+    run: Option<String>,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct ResumeArguments {
+    /// The run, or the beginning of its name. Default: the newest that has not ended.
+    run: Option<String>,
+    /// Approve everything that asks.
+    #[arg(long, short = 'y')]
+    yes: bool,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct AnswerArguments {
+    /// The run, or the beginning of its name.
+    run: String,
+    /// The step. Default: every step that waits.
+    step: Option<String>,
+    /// Why; kept in the audit trail.
+    #[arg(long, default_value = "")]
+    reason: String,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct ResolveArguments {
+    /// The run, or the beginning of its name.
+    run: String,
+    /// The step in doubt.
+    step: String,
+    #[command(flatten)]
+    resolution: ResolutionArguments,
+    /// How you know; kept in the audit trail.
+    #[arg(long)]
+    reason: String,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ResolutionArguments {
+    /// It was done; go on after it.
+    #[arg(long)]
+    done: bool,
+    /// It was not done, or repeating it is harmless: do it again.
+    #[arg(long)]
+    retry: bool,
+    /// It was not done and must not be.
+    #[arg(long)]
+    abort: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that no entry was edited, deleted, inserted or moved.
+    Verify {
+        /// An exported file to check instead of the journal; needs no database.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
+        #[arg(long, value_name = "NUMBER:HASH")]
+        head: Vec<String>,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Write every entry as a line of JSON.
+    Export,
+}
+
+/// Parses the arguments and does what they say.
+pub fn main() -> Exit {
+    output::start_logging();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes; clap knows where each belongs.
+            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Done };
+            drop(error.print());
+            return exit;
+        }
+    };
+    let result = dispatch(arguments);
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output::error(&failure.to_string());
+            failure.exit
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
+    let config = arguments.config.as_deref();
+    match arguments.command {
+        Command::Run(arguments) => run::run(config, &arguments),
+        Command::Plan(arguments) => plan::plan(config, &arguments),
+        Command::Validate(arguments) => inspect::validate(config, &arguments),
+        Command::List => inspect::list(config),
+        Command::History(arguments) => inspect::history(config, &arguments),
+        Command::Show(arguments) => inspect::show(config, &arguments),
+        Command::Report { run } => inspect::report(config, &run),
+        Command::Resume(arguments) => run::resume(config, &arguments),
+        Command::Approve(arguments) => run::answer(config, &arguments, true),
+        Command::Reject(arguments) => run::answer(config, &arguments, false),
+        Command::Resolve(arguments) => run::resolve(config, &arguments),
+        Command::Audit(AuditCommand::Verify { file, head, format }) => audit::verify(config, file.as_deref(), &head, format),
+        Command::Audit(AuditCommand::Export) => audit::export(config),
+        Command::Kinds { kind } => reference::kinds(kind.as_deref()),
+        Command::Schema { of } => reference::schema(of),
+    }
+}

@@ -1,9 +1,12 @@
 //! A playbook and its inputs to a graph that is ready to run, with every mistake that concerns
 //! several parts: names, types, edges.
 
+mod calls;
 mod check;
 mod dag;
 mod names;
+
+pub use calls::check_calls;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -178,9 +178,8 @@ fn ending(view: &RunView) -> Vec<Line> {
     match view.finished_at {
         Some(at) => account::closing(view, at),
         None => {
-            let why = view.parked.clone().unwrap_or_else(|| "it has not ended".to_owned());
             let mark = super::line::Mark::Running;
-            vec![Line::Verdict { mark, word: "running".to_owned(), text: why }]
+            vec![Line::Verdict { mark, word: "running".to_owned(), text: "it has not ended".to_owned() }]
         }
     }
 }

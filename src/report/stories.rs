@@ -314,7 +314,6 @@ pub fn parked() -> Vec<Record> {
         .phase(Phase::Remediate)
         .asked("remediate.restore")
         .answered("remediate.restore", ApprovalVerdict::Parked, "", "")
-        .then(0, Event::Parked { why: "remediate.restore needs an approval".into() })
         .told("parked", None)
         .ends(Outcome::Parked, "remediate.restore needs an approval")
 }

@@ -45,8 +45,6 @@ pub struct RunView {
     pub escalations: Vec<Escalation>,
     /// Who asked for the run to be cancelled.
     pub cancelled_by: Option<String>,
-    /// Why the run waits for a human.
-    pub parked: Option<String>,
     pub severity: Option<Severity>,
     pub outcome: Option<Outcome>,
     /// Why the run ended as it did.
@@ -296,7 +294,7 @@ mod tests {
         let mut resumed = stories::parked().pop().unwrap();
         resumed.event = crate::engine::Event::Resumed { by: "ada".into() };
         view.apply(&resumed);
-        assert_eq!((view.outcome, view.parked.clone(), view.finished_at), (None, None, None));
+        assert_eq!((view.outcome, view.finished_at), (None, None));
         assert_eq!(view.to_json()["steps"]["remediate.restore"]["status"], json!("asked"));
     }
 

@@ -78,7 +78,6 @@ impl Narrator {
                 vec![Entry::new(Mark::Alarm, "escalation", format!("raised to {policy}"), why).into()]
             }
             Event::NotificationSent { .. } => self.view.notifications.last().map(account::notified).unwrap_or_default(),
-            Event::Parked { why } => vec![Entry::new(Mark::Question, "run", "waits for a person", why).into()],
             Event::Resumed { by } => vec![Entry::new(Mark::Note, "run", format!("resumed by {by}"), "").into()],
             Event::DoubtResolved { key, resolution, by, reason } => {
                 vec![doubt_resolved(key, *resolution, by, reason).into()]

@@ -79,7 +79,6 @@ impl RunView {
                 self.escalations.push(Escalation { at, policy: policy.clone(), why: why.clone() });
             }
             Event::NotificationSent { .. } => self.notify(at, event),
-            Event::Parked { why } => self.parked = Some(why.clone()),
             Event::Resumed { .. } => self.resume(),
             Event::DoubtResolved { key, resolution, .. } => self.resolve_doubt(key, *resolution),
             Event::RunFinished { outcome, severity, why } => {
@@ -184,7 +183,6 @@ impl RunView {
     }
 
     fn resume(&mut self) {
-        self.parked = None;
         self.outcome = None;
         self.finished_at = None;
     }

@@ -1,0 +1,134 @@
+//! `validate`, `list`, `history`, `show`, `report`: what can be read.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::output::{self, Failure};
+use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, run, setup};
+use crate::base::Diagnostic;
+use crate::engine::Record;
+use crate::journal::{Journal, RunFilter};
+use crate::plan;
+use crate::playbook::library::{self, Library};
+use crate::report::{HistoryRow, RunView, incident_report};
+
+pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
+    let site = setup::site(config)?;
+    let library = Library::new(site.playbooks.clone());
+    let files = files(&library, &arguments.playbooks)?;
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    for file in &files {
+        match library::load(file) {
+            Ok(playbook) => {
+                problems.extend(plan::check(&playbook));
+                problems.extend(plan::check_calls(&playbook, &library));
+            }
+            Err(mut found) => problems.append(&mut found),
+        }
+    }
+    match arguments.format {
+        Format::Json => output::json(&Value::Array(problems.iter().map(Diagnostic::to_json).collect())),
+        Format::Text => show_problems(&problems, files.len()),
+    }
+    Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+fn files(library: &Library, named: &[String]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for name in named {
+        let path = Path::new(name);
+        if path.exists() {
+            files.extend(library::yaml_files(path));
+            continue;
+        }
+        let playbook = library.find(name).map_err(|problems| Failure::diagnostics(&problems))?;
+        files.push(playbook.source.path);
+    }
+    if named.is_empty() {
+        files = library.files();
+    }
+    if files.is_empty() {
+        let help = "name a file or folder, or list folders under `playbooks:` in the site file".to_owned();
+        return Err(Failure::new(Exit::Invalid, "there are no playbooks to check").help(help));
+    }
+    Ok(files)
+}
+
+fn show_problems(problems: &[Diagnostic], files: usize) {
+    let colour = output::colour(&std::io::stdout());
+    for problem in problems {
+        output::line(&format!("{}\n", problem.render(colour)));
+    }
+    let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    output::line(&match problems.len() {
+        0 => format!("{}: no problems", counted(files, "playbook")),
+        found => format!("{}: {}", counted(files, "playbook"), counted(found, "problem")),
+    });
+}
+
+pub fn list(config: Option<&Path>) -> Result<Exit, Failure> {
+    let site = setup::site(config)?;
+    let library = Library::new(site.playbooks.clone());
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for file in library.files() {
+        rows.push(match library::load(&file) {
+            Ok(playbook) => (playbook.header.name, playbook.header.title),
+            Err(problems) => (file.display().to_string(), format!("not valid: {} problems; see `runbook validate`", problems.len())),
+        });
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().for_each(|(name, title)| output::line(&format!("{name:width$}  {title}")));
+    Ok(Exit::Done)
+}
+
+pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
+    let journal = setup::journal(&setup::site(config)?)?;
+    let filter = RunFilter { limit: arguments.limit, children: arguments.all, playbook: arguments.playbook.clone(), ..RunFilter::default() };
+    let runs = journal.runs(&filter).map_err(|error| setup::journal_failure(&error))?;
+    if arguments.format == Format::Json {
+        output::json(&json!(runs));
+        return Ok(Exit::Done);
+    }
+    if runs.is_empty() {
+        output::line("no runs yet");
+        return Ok(Exit::Done);
+    }
+    let mut rows = Vec::new();
+    for summary in &runs {
+        match journal.read(&summary.run) {
+            Ok(records) => rows.push(HistoryRow::of(&RunView::of(&records))),
+            Err(error) => output::error(&format!("run {} cannot be read: {error}", summary.run)),
+        }
+    }
+    output::text(&crate::report::history(&rows, setup::look()));
+    Ok(Exit::Done)
+}
+
+fn records(config: Option<&Path>, named: Option<&str>) -> Result<Vec<Record>, Failure> {
+    let journal = setup::journal(&setup::site(config)?)?;
+    let run = match named {
+        Some(named) => run::named(journal.as_ref(), named)?,
+        None => newest(journal.as_ref())?,
+    };
+    journal.read(&run).map_err(|error| setup::journal_failure(&error))
+}
+
+fn newest(journal: &dyn Journal) -> Result<crate::base::RunId, Failure> {
+    let runs = journal.runs(&RunFilter { limit: 1, ..RunFilter::default() }).map_err(|error| setup::journal_failure(&error))?;
+    runs.into_iter().next().map(|run| run.run).ok_or_else(|| Failure::new(Exit::Invalid, "there are no runs yet"))
+}
+
+pub fn show(config: Option<&Path>, arguments: &ShowArguments) -> Result<Exit, Failure> {
+    let view = RunView::of(&records(config, arguments.run.as_deref())?);
+    match arguments.format {
+        Format::Json => output::json(&view.to_json()),
+        Format::Text => output::text(&crate::report::show(&view, setup::look())),
+    }
+    Ok(Exit::Done)
+}
+
+pub fn report(config: Option<&Path>, run: &str) -> Result<Exit, Failure> {
+    output::text(&incident_report(&records(config, Some(run))?));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,96 @@
+//! Standard output and error: the only place that writes to them.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use super::Exit;
+use crate::base::{Diagnostic, environment};
+
+/// Why a command could not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Failure { exit, message: message.into(), help: None }
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// `error` with its chain of causes.
+    pub fn because(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut message = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(&format!(": {text}"));
+            }
+            next = cause.source();
+        }
+        Failure::new(exit, message)
+    }
+
+    /// Problems with their excerpts.
+    pub fn diagnostics(problems: &[Diagnostic]) -> Self {
+        let colour = colour(&io::stderr());
+        let all: Vec<String> = problems.iter().map(|problem| problem.render(colour)).collect();
+        // The excerpts carry their own "error:"; the empty message keeps `Display` from adding one.
+        Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n\n")) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.help, self.message.is_empty()) {
+            (Some(text), true) => formatter.write_str(text),
+            (Some(help), false) => write!(formatter, "error: {}\n  help: {help}", self.message),
+            (None, _) => write!(formatter, "error: {}", self.message),
+        }
+    }
+}
+
+/// Whether to colour what goes to this stream (no-color.org).
+pub fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && environment::variable("NO_COLOR").is_none() && environment::variable("TERM").as_deref() != Some("dumb")
+}
+
+/// Writes a line to standard output. A reader that went away (`| head`) is no error of ours.
+pub fn line(text: &str) {
+    drop(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Writes text to standard output as it is.
+pub fn text(text: &str) {
+    let mut output = io::stdout().lock();
+    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+}
+
+/// Writes a line to standard error.
+pub fn error(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Pretty JSON on standard output.
+pub fn json(value: &serde_json::Value) {
+    line(&serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string()));
+}
+
+/// Internal messages go to standard error; `RUNBOOK_LOG=debug` shows more of them.
+pub fn start_logging() {
+    let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| "warn".into());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(colour(&io::stderr()))
+        .without_time();
+    subscriber.init();
+}

@@ -1,0 +1,153 @@
+//! What commands have in common: site file, journal, inputs, reporters, the runtime.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+
+use indicatif::ProgressDrawTarget;
+
+use super::output::{self, Failure};
+use super::{Exit, Format, InputArguments};
+use crate::base::{Clock, Source, suggestion};
+use crate::engine::{Event, Record};
+use crate::journal::{Journal, JournalError, SqliteJournal};
+use crate::notify::Templates;
+use crate::playbook::inputs::Given;
+use crate::playbook::{self, Playbook};
+use crate::report::{FanOut, Json, Look, Plain, Progress, Reporter, TimeZoneChoice};
+use crate::runtime::{Approver, Host, RuntimeError};
+use crate::site::{FILE_NAME, Site};
+use crate::yaml;
+
+/// The site file that was named, else the one in the working directory, else the defaults.
+pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
+    let here = Path::new(FILE_NAME);
+    let path = config.or_else(|| here.exists().then_some(here));
+    match path {
+        Some(path) => playbook::load_site(path).map_err(|problems| Failure::diagnostics(&problems)),
+        None => {
+            let mut site = Site::default();
+            site.resolve_state(false);
+            Ok(site)
+        }
+    }
+}
+
+pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
+    let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
+    Ok(Arc::new(journal))
+}
+
+pub fn journal_failure(error: &JournalError) -> Failure {
+    Failure::because(Exit::Error, error).help(error.help().to_owned())
+}
+
+pub fn host(site: Site, journal: Arc<dyn Journal>, approver: Arc<dyn Approver>) -> Result<Arc<Host>, Failure> {
+    let templates = Templates::load(site.templates.as_deref()).map_err(|errors| {
+        let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(Exit::Invalid, all.join("\n"))
+    })?;
+    Ok(Host::new(site, journal, approver, templates, Clock::start()))
+}
+
+/// Runs a future on this thread. One thread is enough: the work is waiting, and starting more would
+/// cost more than a short run.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because(Exit::Error, &error))?;
+    let result = runtime.block_on(future);
+    // A question that nobody answered must not keep the program from ending.
+    runtime.shutdown_background();
+    result
+}
+
+/// The inputs of the command line, merged with those of the file. The file may serve several playbooks,
+/// so what this one does not know is left out, unless it looks like a slip.
+pub fn inputs(arguments: &InputArguments, playbook: &Playbook) -> Result<BTreeMap<String, Given>, Failure> {
+    let mut given = match &arguments.file {
+        Some(file) => inputs_of_file(file, playbook)?,
+        None => BTreeMap::new(),
+    };
+    for text in &arguments.inputs {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::new(Exit::Invalid, format!("'{text}' is not an input")).help("write --input name=value".to_owned())
+        })?;
+        given.insert(name.trim().to_owned(), Given::Text(value.to_owned()));
+    }
+    Ok(given)
+}
+
+fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, Given>, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(Exit::Invalid, format!("cannot read the inputs {}: {error}", file.display())))?;
+    let root = yaml::parse(&Source::new(file, text)).map_err(|problems| Failure::diagnostics(&problems))?;
+    let names: Vec<&str> = playbook.inputs.iter().map(|(name, _)| name.as_str()).collect();
+    let mut given = BTreeMap::new();
+    for entry in root.entries() {
+        if names.contains(&entry.key.as_str()) {
+            given.insert(entry.key.clone(), Given::Value(entry.value.to_json()));
+            continue;
+        }
+        let missing: Vec<&str> = names.iter().copied().filter(|name| root.get(name).is_none()).collect();
+        if let Some(near) = suggestion::nearest(&entry.key, missing).first() {
+            let message = format!("{} has no input '{}' (in {})", playbook.header.name, entry.key, file.display());
+            return Err(Failure::new(Exit::Invalid, message).help(format!("did you mean '{near}'?")));
+        }
+        tracing::info!("{}: '{}' is no input of {} and is left out", file.display(), entry.key, playbook.header.name);
+    }
+    Ok(given)
+}
+
+/// The reporters for a run: live on a terminal, lines elsewhere, or JSON.
+pub fn reporter(format: Format) -> FanOut {
+    let stdout = io::stdout();
+    let main: Box<dyn Reporter> = match format {
+        Format::Json => return FanOut::new(vec![Box::new(Json::new(Box::new(stdout)))]),
+        Format::Text if stdout.is_terminal() => Box::new(Progress::new(ProgressDrawTarget::stdout(), look())),
+        Format::Text => Box::new(Plain::new(Box::new(stdout), TimeZoneChoice::Local)),
+    };
+    FanOut::new(vec![main, Box::new(Console)])
+}
+
+/// How text looks on standard output.
+pub fn look() -> Look {
+    let colour = output::colour(&io::stdout());
+    if io::stdout().is_terminal() { Look::of_terminal(&console::Term::stdout(), colour) } else { Look { colour, ..Look::default() } }
+}
+
+/// Shows the messages of the `console` channel, whose receipt is their text.
+struct Console;
+
+impl Reporter for Console {
+    fn report(&mut self, record: &Record) {
+        if let Event::NotificationSent { channel, delivered: Some(text), .. } = &record.event
+            && channel == "console"
+        {
+            output::error(&format!("\n{}\n", crate::report::escape_control(text)));
+        }
+    }
+}
+
+pub fn runtime_failure(error: &RuntimeError) -> Failure {
+    match error {
+        RuntimeError::Playbook(problems) => Failure::diagnostics(problems),
+        RuntimeError::Inputs(problems) => {
+            let all: Vec<String> = problems
+                .iter()
+                .map(|problem| match &problem.help {
+                    Some(help) => format!("error: {}\n  help: {help}", problem.message),
+                    None => format!("error: {}", problem.message),
+                })
+                .collect();
+            Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n")) }
+        }
+        RuntimeError::Journal(error) => journal_failure(error),
+        RuntimeError::Over(_) => Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned()),
+        RuntimeError::CannotKeep { .. } => {
+            Failure::because(Exit::Error, error).help("nothing was started; make the state folder writable, or name another with RUNBOOK_STATE".to_owned())
+        }
+        other => Failure::because(Exit::Error, other),
+    }
+}
