@@ -115,16 +115,20 @@ mod digits {
     }
 }
 
-/// Writes an export. The head is the one that stands beside the entries in the journal.
+/// Writes an export: `begin` once, then the entries.
 #[derive(Debug)]
 pub struct ExportWriter<W: Write> {
     sink: W,
 }
 
 impl<W: Write> ExportWriter<W> {
-    pub fn new(mut sink: W, head: Head) -> Result<Self, ExportError> {
-        write_line(&mut sink, &Header { format: FORMAT.into(), version: VERSION, head })?;
-        Ok(ExportWriter { sink })
+    pub fn new(sink: W) -> Self {
+        ExportWriter { sink }
+    }
+
+    /// Writes the header. The head is the one that stands beside the entries in the journal.
+    pub fn begin(&mut self, head: Head) -> Result<(), ExportError> {
+        write_line(&mut self.sink, &Header { format: FORMAT.into(), version: VERSION, head })
     }
 
     pub fn write(&mut self, entry: &Entry) -> Result<(), ExportError> {
@@ -209,8 +213,8 @@ fn read_line(source: &mut impl BufRead) -> Result<Option<Vec<u8>>, ExportError> 
 /// because the header can be rewritten together with the entries.
 pub fn verify_export(source: impl BufRead, anchors: &[Head]) -> Result<Report, ExportError> {
     let mut reader = ExportReader::new(source)?;
-    let start = Verifier::new().ending_at(reader.head);
-    let mut verifier = anchors.iter().fold(start, |verifier, anchor| verifier.passing(*anchor));
+    let mut verifier = anchors.iter().fold(Verifier::new(), |verifier, anchor| verifier.passing(*anchor));
+    verifier.end_at(reader.head);
     while let Some(line) = reader.read()? {
         match line {
             ExportedLine::Entry(entry) => verifier.feed(entry),
@@ -229,7 +233,8 @@ mod tests {
     use crate::audit::Tampering;
 
     fn export(entries: &[Entry], head: Head) -> Vec<u8> {
-        let mut writer = ExportWriter::new(Vec::new(), head).unwrap();
+        let mut writer = ExportWriter::new(Vec::new());
+        writer.begin(head).unwrap();
         entries.iter().for_each(|entry| writer.write(entry).unwrap());
         writer.finish().unwrap()
     }
