@@ -1,1 +1,73 @@
-//! journal
+//! The journal: every event of every run, durable before anything depends on it. It is the audit log
+//! at the same time, because each event is an entry of the chain in `audit`.
+//!
+//! ```text
+//! append ─ queue ─ writer thread ─┬ one transaction: check order, chain, insert ─ fsync ─ acknowledge all
+//! append ─ queue ─────────────────┘
+//! ```
+//!
+//! Promises: what was acknowledged survives a crash and a power failure; a run's events are numbered
+//! without a gap, so two programs cannot both continue one run; a write that failed is never reported
+//! as done.
+
+mod check;
+mod encoding;
+mod error;
+mod find;
+pub mod memory;
+mod pending;
+mod schema;
+pub mod sqlite;
+mod store;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ops::ControlFlow;
+
+use crate::audit::{Entry, Head};
+use crate::base::RunId;
+use crate::engine::Record;
+
+pub use check::{JournalExportError, export, verify};
+pub use error::JournalError;
+pub use find::{FindRunError, find_run};
+pub use memory::MemoryJournal;
+pub use pending::Pending;
+pub use sqlite::SqliteJournal;
+pub use summary::{RunFilter, RunSummary};
+
+/// Ordered events, durable.
+pub trait Journal: Send + Sync {
+    /// Adds the next events of a run, all of them or none. The appends of one caller are written in
+    /// the order of the calls, whether or not their results are awaited.
+    ///
+    /// Calling it can block for a moment when the disk is thousands of appends behind.
+    fn append(&self, run: &RunId, records: Vec<Record>) -> Pending;
+
+    /// The events of a run in order; none if there is no such run. An entry that does not match its
+    /// hash is an error: a run must not be resumed from facts that somebody edited.
+    fn read(&self, run: &RunId) -> Result<Vec<Record>, JournalError>;
+
+    /// Runs, newest first.
+    fn runs(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, JournalError>;
+
+    /// The identifiers that begin with `prefix`: the one that equals it, then the newest first, at most
+    /// `limit`; those of sub-playbooks only if the prefix has a `/`.
+    fn run_ids(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, JournalError>;
+
+    /// Shows every entry to `visitor`, all of one moment, in the order of their numbers.
+    fn entries(&self, visitor: &mut dyn Visitor) -> Result<(), JournalError>;
+
+    /// The number and hash of the last entry. Kept elsewhere, it proves every entry up to it.
+    fn head(&self) -> Result<Head, JournalError>;
+}
+
+/// Sees the entries of a journal.
+pub trait Visitor {
+    /// Called once, before the entries, with the head that is stored beside them.
+    fn begin(&mut self, head: Head) -> ControlFlow<()>;
+
+    fn entry(&mut self, entry: Entry) -> ControlFlow<()>;
+}
