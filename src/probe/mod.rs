@@ -10,4 +10,4 @@ mod glob;
 mod procfs;
 mod text;
 
-crate::step_kinds! { file, checksum, disk, memory, cpu, process }
+crate::step_kinds! { file, checksum, disk, memory, cpu, process, log_scan }

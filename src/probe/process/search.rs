@@ -1,7 +1,7 @@
 //! Which processes a `process` step means.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::{Config, command};
 use crate::kind::StepError;
@@ -52,7 +52,7 @@ impl Search {
         }
     }
 
-    fn find_by_file(&self, proc: &Proc, path: &PathBuf) -> Result<Found, StepError> {
+    fn find_by_file(&self, proc: &Proc, path: &Path) -> Result<Found, StepError> {
         let Some(pid) = read_pid_file(path)? else {
             return Ok(Found::nothing(format!("the pid file {} does not exist", path.display())));
         };
