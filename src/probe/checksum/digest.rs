@@ -20,7 +20,6 @@ const PIECE: usize = 256 << 10;
 pub enum Algorithm {
     Sha256,
     Sha512,
-    /// Finds accidents, not forgeries.
     Md5,
 }
 

@@ -80,6 +80,7 @@ pub struct Output {
 
 /// A file with another digest.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Mismatch {
     pub file: String,
     /// The digest it should have, in hexadecimal digits.

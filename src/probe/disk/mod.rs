@@ -57,6 +57,7 @@ pub struct Output {
 
 /// An entry directly below the folder.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct LargestEntry {
     pub path: String,
     /// Bytes on the disk of the file, or of everything in the folder.

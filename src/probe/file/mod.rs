@@ -44,16 +44,14 @@ pub struct Config {
     pub group: Option<String>,
 }
 
-/// What lies at a path.
+/// What lies at a path. A link is one that leads to nothing; pipes, sockets and devices are other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum FileKind {
     File,
     Folder,
-    /// A symbolic link that leads to nothing.
     Link,
-    /// A pipe, socket or device.
     Other,
 }
 
@@ -67,7 +65,8 @@ pub struct Output {
     pub size: u64,
     /// True when it is there and holds nothing: no bytes, or no entries in a folder.
     pub empty: bool,
-    /// `file`, `folder`, `link` (a symbolic link that leads to nothing) or `other`; null when nothing is there.
+    /// `file`, `folder`, `link` (a symbolic link that leads to nothing) or `other` (pipe,
+    /// socket, device); null when nothing is there.
     pub kind: Option<FileKind>,
     /// Permissions as four octal digits, such as `0644`.
     pub mode: Option<String>,
@@ -107,6 +106,7 @@ pub struct Output {
 
 /// One of many files.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Entry {
     /// The path, `path` of the step included.
     pub path: String,

@@ -110,7 +110,6 @@ fn yes() -> bool {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Timezone {
-    /// That of this machine.
     #[default]
     Local,
     Utc,
@@ -149,6 +148,7 @@ pub struct Output {
 
 /// How often a group had a value.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct ValueCount {
     pub value: String,
     pub count: u64,
@@ -156,6 +156,7 @@ pub struct ValueCount {
 
 /// A line that matches.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Sample {
     /// The file, or `journal`.
     pub file: String,
