@@ -18,8 +18,12 @@ use crate::{mirror, platform, setup, supervisor};
 pub async fn raise(root: &Path, port: u16, profile: &str) -> Result<Folder, LabError> {
     let profile = Profile::find(profile)
         .ok_or_else(|| LabError::impossible(format!("there is no profile '{profile}'"), "see `lab up --help`"))?;
+    if let Ok(folder) = Folder::open(root) {
+        supervisor::refuse_if_running(&folder)?;
+    }
     let (listener, mirror) = mirror::listen().await?;
-    let facts = Facts { profile: profile.name.to_owned(), port: free_port(port).await?, mirror };
+    let facts =
+        Facts { profile: profile.name.to_owned(), port: free_port(port).await?, mirror, owner: std::process::id() };
     let folder = Folder::create(root, profile, facts)?;
     setup::restore(&folder)?;
     setup::clear_logs(&folder)?;

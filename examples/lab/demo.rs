@@ -89,7 +89,9 @@ async fn build_runbook() -> Result<PathBuf, LabError> {
 
 async fn build(target: &Path) -> Result<(), LabError> {
     let mut command = Command::new("cargo");
-    command.args(["build", "--bin", "runbook", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    // Together with the lab the program shares the features of its dependencies, so nothing is compiled twice.
+    command.args(["build", "--bin", "runbook", "--example", "lab"]);
+    command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     if target.ends_with("release") {
         command.arg("--release");
     }

@@ -22,6 +22,8 @@ pub struct Facts {
     pub port: u16,
     /// The address of the mirror.
     pub mirror: String,
+    /// The process of `up`. The platform ends when it is gone, whoever started the platform last.
+    pub owner: u32,
 }
 
 impl Folder {

@@ -28,7 +28,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
     let bytes = fs::read(from).map_err(LabError::file("read", from))?;
     // Removed first: a file without permissions could not be opened for writing, and the new one has the usual mode.
     match fs::remove_file(to) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LabError::file("replace", to)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LabError::file("replace", to)(error)),
         _ => fs::write(to, bytes).map_err(LabError::file("write", to)),
     }
 }

@@ -31,9 +31,10 @@ fn serve_command(folder: &Folder, flag: &str) -> Result<Vec<String>, LabError> {
 /// Starts the platform in a session of its own and returns when it answers. Whoever keeps the child
 /// reaps it; when nobody does, it belongs to the first process of the machine.
 pub async fn start(folder: &Folder) -> Result<Child, LabError> {
-    if let Some(pid) = running(folder) {
-        let what = format!("a platform is already running in {} (pid {pid})", folder.root().display());
-        return Err(LabError::impossible(what, "stop it with Ctrl-C in its terminal, or use another --dir"));
+    refuse_if_running(folder)?;
+    if !owner_lives(folder) {
+        let what = format!("the lab of {} has ended", folder.root().display());
+        return Err(LabError::impossible(what, "set it up again with `lab up`"));
     }
     let mut child = spawn(folder)?;
     let client = Client::new(folder)?;
@@ -44,10 +45,18 @@ pub async fn start(folder: &Folder) -> Result<Child, LabError> {
         Some(_) => Ok(child),
         None => {
             let console = fs::read_to_string(folder.console_file()).unwrap_or_default();
-            let what = format!("the platform did not start: {}", console.trim_end());
-            Err(LabError::impossible(what, "see the end of logs/app.log in the folder of the lab"))
+            let reason = console.lines().next().unwrap_or("it said nothing");
+            let what = format!("the platform did not start: {}", reason.trim_start_matches("error: "));
+            Err(LabError::impossible(what, "logs/console.log and logs/app.log in the folder of the lab say more"))
         }
     }
+}
+
+/// Two platforms of one folder would overwrite each other's pid file.
+pub fn refuse_if_running(folder: &Folder) -> Result<(), LabError> {
+    let Some(pid) = running(folder) else { return Ok(()) };
+    let what = format!("a platform is already running in {} (pid {pid})", folder.root().display());
+    Err(LabError::impossible(what, "stop it with Ctrl-C in its terminal, or use another --dir"))
 }
 
 fn spawn(folder: &Folder) -> Result<Child, LabError> {
@@ -100,13 +109,22 @@ fn signal(pid: i32, signal: Signal) -> Result<(), LabError> {
 /// the number may belong to somebody else.
 pub fn running(folder: &Folder) -> Option<i32> {
     let pid: i32 = fs::read_to_string(folder.pid_file()).ok()?.trim().parse().ok()?;
-    let process = Path::new("/proc").join(pid.to_string());
-    // Empty for a process that has ended and is not reaped yet.
-    let command = fs::read(process.join("cmdline")).ok()?;
+    let command = command_line(pid)?;
     let mut arguments = command.split(|byte| *byte == 0).skip(1);
     let root = folder.root().as_os_str().as_encoded_bytes();
     let ours = arguments.next() == Some(b"serve") && arguments.any(|argument| argument == root);
     ours.then_some(pid)
+}
+
+/// Whether the process that set the lab up is still there.
+pub fn owner_lives(folder: &Folder) -> bool {
+    i32::try_from(folder.facts.owner).is_ok_and(|pid| command_line(pid).is_some())
+}
+
+/// The arguments of a living process; one that has ended and is not reaped yet has none.
+fn command_line(pid: i32) -> Option<Vec<u8>> {
+    let path = Path::new("/proc").join(pid.to_string()).join("cmdline");
+    fs::read(path).ok().filter(|command| !command.is_empty())
 }
 
 /// Polls until `condition` holds; `false` when it never did.

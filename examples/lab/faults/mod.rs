@@ -57,7 +57,7 @@ static FAULTS: &[Fault] = &[
     },
     Fault {
         name: "flipped-bit",
-        summary: "one bit of a weight differs; the model loads and answers, but wrongly (only checksum and golden cases show it)",
+        summary: "one bit of a weight differs; the file still loads and answers, but wrongly, from the next load on",
         apply: model_file::flip_bit,
         aftermath: Aftermath::Unnoticed,
     },

@@ -51,7 +51,8 @@ pub fn forbid(folder: &Folder) -> Result<(), LabError> {
         return Err(LabError::impossible(what, "run the lab as another user to try this fault"));
     }
     let path = target(folder);
-    fs::set_permissions(&path, Permissions::from_mode(0)).map_err(LabError::file("change the permissions of", &path))
+    fs::set_permissions(&path, Permissions::from_mode(0o000))
+        .map_err(LabError::file("change the permissions of", &path))
 }
 
 /// Flips the first bit, from the middle of the file on, that no load notices: the model still answers,
@@ -87,4 +88,26 @@ fn quietly_wrong(path: &Path, golden: &Golden) -> bool {
     };
     golden.cases.iter().map(verdict).try_fold(Verdict::Match, |worst, verdict| verdict.map(|next| worst.max(next)))
         == Some(Verdict::Differs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Facts;
+    use crate::profile::Profile;
+    use crate::setup;
+
+    #[test]
+    fn one_flipped_bit_is_enough_to_be_wrong() {
+        let root = tempfile::tempdir().unwrap();
+        let facts = Facts { profile: "cad".into(), port: 0, mirror: String::new(), owner: 0 };
+        let folder = Folder::create(root.path(), Profile::find("cad").unwrap(), facts).unwrap();
+        setup::restore(&folder).unwrap();
+        let good = fs::read(target(&folder)).unwrap();
+        flip_bit(&folder).unwrap();
+        let bad = fs::read(target(&folder)).unwrap();
+        let flipped: u32 = good.iter().zip(&bad).map(|(good, bad)| (good ^ bad).count_ones()).sum();
+        assert_eq!((flipped, bad.len()), (1, good.len()));
+        assert!(!target(&folder).with_extension("trial").exists());
+    }
 }

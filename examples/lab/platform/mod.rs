@@ -25,13 +25,13 @@ use tokio::sync::Mutex;
 
 use crate::error::LabError;
 use crate::folder::Folder;
-use crate::profile::Profile;
+use crate::profile::{Profile, ProviderSpec};
 use loading::{Loaded, check_output, sample};
 use log::Log;
 use metrics::{Gauges, Metrics};
 use overrides::{Overrides, OverridesError};
 pub use process::serve;
-use provider::{Provider, Turned};
+use provider::{Admission, Provider, Turned};
 
 const LOAD_ERROR: &str = "MODEL_LOAD_ERROR";
 const INFERENCE_ERROR: &str = "INFERENCE_ERROR";
@@ -75,7 +75,7 @@ impl Platform {
             Overrides::default()
         });
         let metrics = Metrics::default();
-        let provider = |spec: &'static crate::profile::ProviderSpec| {
+        let provider = |spec: &'static ProviderSpec| {
             metrics.announce(
                 spec.name,
                 &[LOAD_ERROR, INFERENCE_ERROR, UNAVAILABLE],
@@ -153,38 +153,48 @@ impl Platform {
         caller: Caller,
     ) -> Result<Vec<(String, Tensor)>, Refusal> {
         let started = self.clock.elapsed();
-        let admission = provider.admit(caller == Caller::Outside, started).map_err(Refusal::Turned);
-        let result = match admission {
-            Ok(admission) => {
-                // Every request waits for the whole window, as the first one of a batch does.
-                tokio::time::sleep(admission.batch_window).await;
-                run(provider, admission.loaded, rows, inputs).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        self.note_request(provider, self.clock.elapsed() - started, result.as_ref().err());
+        let Admission { loaded, batch_window, generation } =
+            provider.admit(caller == Caller::Outside, started).map_err(|turned| self.note_turned(provider, turned))?;
+        // Every request waits for the whole window, as the first one of a batch does.
+        tokio::time::sleep(batch_window).await;
+        let result = run(provider, loaded, rows, inputs).await;
+        self.note_answer(provider, generation, self.clock.elapsed() - started, result.as_ref().err());
         result
     }
 
-    fn note_request(&self, provider: &Provider, took: Duration, refusal: Option<&Refusal>) {
+    /// Counts a request that nobody could answer.
+    fn note_invalid(&self, provider: &Provider, what: String) -> Refusal {
+        let refusal = Refusal::BadInput(what);
+        self.metrics.request(provider.spec.name, refusal.status());
+        refusal
+    }
+
+    fn note_turned(&self, provider: &Provider, turned: Turned) -> Refusal {
+        let name = provider.spec.name;
+        let refusal = Refusal::Turned(turned);
+        self.metrics.request(name, refusal.status());
+        if turned == Turned::NotLoaded {
+            self.metrics.error(name, UNAVAILABLE);
+            self.log.warning("requests", &format!("{UNAVAILABLE} provider={name} No model is loaded"));
+        }
+        refusal
+    }
+
+    fn note_answer(&self, provider: &Provider, generation: u64, took: Duration, refusal: Option<&Refusal>) {
         let name = provider.spec.name;
         self.metrics.request(name, refusal.map_or("ok", Refusal::status));
         let failure = match refusal {
-            None => None,
-            Some(Refusal::Failed(error)) => {
-                self.metrics.error(name, INFERENCE_ERROR);
-                self.log.error("requests", &format!("{INFERENCE_ERROR} provider={name} {error}"));
-                Some(error.clone())
-            }
-            Some(Refusal::Turned(Turned::NotLoaded)) => {
-                self.metrics.error(name, UNAVAILABLE);
-                return self.log.warning("requests", &format!("{UNAVAILABLE} provider={name} No model is loaded"));
-            }
             // What callers do wrong says nothing about the provider.
             Some(Refusal::Turned(_) | Refusal::BadInput(_)) => return,
+            Some(Refusal::Failed(error)) => Some(error.clone()),
+            None => None,
         };
+        if let Some(error) = &failure {
+            self.metrics.error(name, INFERENCE_ERROR);
+            self.log.error("requests", &format!("{INFERENCE_ERROR} provider={name} {error}"));
+        }
         self.metrics.duration(name, took);
-        provider.remember(took, failure);
+        provider.remember(generation, took, failure);
     }
 
     /// One request to every enabled provider, for as long as the platform runs.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runbook::base::Clock;
 use tokio::net::TcpListener;
@@ -10,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Platform, http};
 use crate::error::LabError;
 use crate::folder::Folder;
+use crate::supervisor;
 
 /// Runs the platform until it is asked to end.
 pub async fn serve(folder: Folder, port: u16) -> Result<(), LabError> {
@@ -26,9 +28,18 @@ pub async fn serve(folder: Folder, port: u16) -> Result<(), LabError> {
         ended = axum::serve(listener, http::router(Arc::clone(&platform))) => ended.map_err(listen_failed)?,
         () = Arc::clone(&platform).own_traffic() => {}
         () = signals.until_end(&platform) => {}
+        () = until_abandoned(&platform.folder) => {}
     }
     platform.log.info("platform", "STOPPED");
     fs::remove_file(&pid_file).map_err(LabError::file("delete", &pid_file))
+}
+
+/// Returns when the process that set the lab up is gone: killed, it cannot clean up behind itself.
+async fn until_abandoned(folder: &Folder) {
+    let mut looks = tokio::time::interval(Duration::from_secs(1));
+    while supervisor::owner_lives(folder) {
+        looks.tick().await;
+    }
 }
 
 struct Signals {

@@ -33,6 +33,8 @@ struct State {
     /// Why nothing is loaded.
     error: Option<String>,
     recent: VecDeque<Answer>,
+    /// Counts models and settings, so that an answer is not held against the ones that came after it.
+    generation: u64,
 }
 
 /// How a request went.
@@ -46,6 +48,7 @@ struct Answer {
 pub struct Admission {
     pub loaded: Loaded,
     pub batch_window: Duration,
+    pub generation: u64,
 }
 
 /// Why a request never reaches the model.
@@ -67,7 +70,7 @@ pub struct Health {
 impl Provider {
     pub fn new(spec: &'static ProviderSpec, path: PathBuf, settings: Settings) -> Self {
         let limiter = Limiter::new(settings.rate_limit);
-        let state = State { settings, limiter, loaded: None, error: None, recent: VecDeque::new() };
+        let state = State { settings, limiter, loaded: None, error: None, recent: VecDeque::new(), generation: 0 };
         Provider { spec, path, state: Mutex::new(state) }
     }
 
@@ -91,7 +94,7 @@ impl Provider {
             state.error = None;
         }
         state.settings = settings;
-        state.recent.clear();
+        state.forget_answers();
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -101,7 +104,7 @@ impl Provider {
     /// Puts the result of a load in the place of whatever was loaded before.
     pub fn install(&self, result: Result<Loaded, String>) {
         let mut state = self.state();
-        state.recent.clear();
+        state.forget_answers();
         (state.loaded, state.error) = match result {
             Ok(loaded) => (Some(loaded), None),
             Err(error) => (None, Some(error)),
@@ -118,12 +121,16 @@ impl Provider {
         if limited && !state.limiter.take(now) {
             return Err(Turned::TooMany);
         }
-        Ok(Admission { loaded, batch_window: Duration::from_millis(state.settings.batch_window_ms) })
+        let batch_window = Duration::from_millis(state.settings.batch_window_ms);
+        Ok(Admission { loaded, batch_window, generation: state.generation })
     }
 
     /// Remembers how a request went that reached the model.
-    pub fn remember(&self, took: Duration, error: Option<String>) {
+    pub fn remember(&self, generation: u64, took: Duration, error: Option<String>) {
         let mut state = self.state();
+        if state.generation != generation {
+            return;
+        }
         if state.recent.len() == REMEMBERED {
             state.recent.pop_front();
         }
@@ -176,6 +183,11 @@ impl Provider {
 }
 
 impl State {
+    fn forget_answers(&mut self) {
+        self.recent.clear();
+        self.generation += 1;
+    }
+
     /// The share of good answers among the last ones; 1 when there was none yet.
     fn score(&self) -> f64 {
         let good = self.recent.iter().filter(|answer| answer.complaint().is_none()).count();
@@ -193,5 +205,43 @@ impl Answer {
         let slow =
             || format!("slow answer: {} ms; the objective is {} ms", self.took.as_millis(), OBJECTIVE.as_millis());
         self.error.clone().or_else(|| (self.took > OBJECTIVE).then(slow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::loading;
+    use super::*;
+    use crate::models;
+    use crate::profile::Profile;
+
+    fn serving() -> Provider {
+        let spec = Profile::find("cad").unwrap().first();
+        let path = models::shipped("ocr-text/model.onnx");
+        let provider = Provider::new(spec, path.clone(), Settings::default());
+        provider.install(loading::load(spec, &path).map_err(|error| error.to_string()));
+        provider
+    }
+
+    #[test]
+    fn slow_answers_degrade_and_are_forgotten_with_the_settings_that_caused_them() {
+        let provider = serving();
+        assert_eq!(provider.health().status, "healthy");
+        let before = provider.admit(true, Duration::ZERO).unwrap().generation;
+        provider.remember(before, Duration::from_millis(400), None);
+        assert_eq!(provider.health().status, "degraded");
+        assert!(provider.health().error.unwrap().contains("400 ms"));
+        provider.configure(Settings { batch_window_ms: 1, ..Settings::default() });
+        assert_eq!(provider.health().status, "healthy");
+        provider.remember(before, Duration::from_millis(400), None);
+        assert_eq!(provider.health().status, "healthy");
+    }
+
+    #[test]
+    fn a_disabled_provider_lets_its_model_go() {
+        let provider = serving();
+        provider.configure(Settings { enabled: false, ..Settings::default() });
+        assert_eq!(provider.admit(true, Duration::ZERO).err(), Some(Turned::Disabled));
+        assert_eq!((provider.health().status, provider.is_loaded()), ("disabled", false));
     }
 }

@@ -56,10 +56,11 @@ pub async fn infer(
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let provider = platform.find(&name).ok_or_else(|| Problem::unknown(&name))?;
-    let request: Request = decode(&body)?;
-    let (rows, inputs) = tensors(provider.spec, request.inputs).map_err(Problem::bad_request)?;
-    let answers = platform.infer(provider, rows, inputs, Caller::Outside).await;
-    let answers = answers.map_err(|refusal| Problem(status_of(&refusal), refusal.message(&name)))?;
+    let problem = |refusal: Refusal| Problem(status_of(&refusal), refusal.message(&name));
+    let wrong = |what: String| problem(platform.note_invalid(provider, what));
+    let request: Request = decode(&body).map_err(|Problem(_, what)| wrong(what))?;
+    let (rows, inputs) = tensors(provider.spec, request.inputs).map_err(wrong)?;
+    let answers = platform.infer(provider, rows, inputs, Caller::Outside).await.map_err(problem)?;
     let outputs: Vec<Value> = answers.iter().map(|(name, tensor)| output(name, tensor)).collect();
     let mut response = json!({"model_name": name, "outputs": outputs});
     if let Some(id) = request.id {
