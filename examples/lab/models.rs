@@ -1,0 +1,46 @@
+//! The models that come with the repository, and manifests over copies of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::LabError;
+
+/// What a provider's folder holds, and the order of its manifest.
+const LISTED: [&str; 2] = ["model.onnx", "golden.json"];
+const MANIFEST: &str = "SHA256SUMS";
+
+/// A file below the repository's `models` folder.
+pub fn shipped(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(relative)
+}
+
+/// A good model with its golden cases and its manifest, over whatever is there.
+pub fn copy_good(provider: &str, into: &Path) -> Result<(), LabError> {
+    for file in LISTED {
+        copy(&shipped(&format!("{provider}/{file}")), &into.join(file))?;
+    }
+    write_manifest(into)
+}
+
+pub fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    let bytes = fs::read(from).map_err(LabError::file("read", from))?;
+    // Removed first: a file without permissions could not be opened for writing, and the new one has the usual mode.
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LabError::file("replace", to)(error)),
+        _ => fs::write(to, bytes).map_err(LabError::file("write", to)),
+    }
+}
+
+/// Makes the manifest agree with the files beside it, right or wrong.
+pub fn write_manifest(folder: &Path) -> Result<(), LabError> {
+    let mut text = String::new();
+    for file in LISTED {
+        let path = folder.join(file);
+        let bytes = fs::read(&path).map_err(LabError::file("read", &path))?;
+        text += &format!("{}  {file}\n", hex::encode(Sha256::digest(bytes)));
+    }
+    let path = folder.join(MANIFEST);
+    fs::write(&path, text).map_err(LabError::file("write", &path))
+}

@@ -1,0 +1,264 @@
+//! The platform: providers with their models, behind HTTP.
+//!
+//! ```text
+//! http ─ Platform::infer ─ Provider::admit ─ batching window ─ Model::run ─ check ─ counted, remembered
+//! ```
+//!
+//! It re-tries nothing by itself: a provider that failed to load stays so until somebody initialises it.
+
+mod http;
+mod limiter;
+mod loading;
+mod log;
+mod metrics;
+pub mod overrides;
+mod process;
+mod provider;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runbook::base::Clock;
+use runbook::model::{FaultKind, Tensor};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::error::LabError;
+use crate::folder::Folder;
+use crate::profile::{Profile, ProviderSpec};
+use loading::{Loaded, check_output, sample};
+use log::Log;
+use metrics::{Gauges, Metrics};
+use overrides::{Overrides, OverridesError};
+pub use process::serve;
+use provider::{Admission, Provider, Turned};
+
+const LOAD_ERROR: &str = "MODEL_LOAD_ERROR";
+const INFERENCE_ERROR: &str = "INFERENCE_ERROR";
+const UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
+/// How often every provider gets a request from the platform itself.
+const OWN_TRAFFIC: Duration = Duration::from_millis(500);
+
+pub struct Platform {
+    profile: &'static Profile,
+    folder: Folder,
+    clock: Clock,
+    log: Log,
+    metrics: Metrics,
+    providers: Vec<Provider>,
+    /// Two loads of one provider at the same time would race for which is kept.
+    loading: Mutex<()>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Refusal {
+    Turned(Turned),
+    BadInput(String),
+    Failed(String),
+}
+
+/// Whom a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    Outside,
+    /// The platform's own traffic, which no rate limit stops.
+    Platform,
+}
+
+impl Platform {
+    pub fn new(folder: Folder, clock: Clock) -> Result<Self, LabError> {
+        let profile = folder.profile;
+        let log = Log::open(&folder.log_file(), clock, profile)?;
+        let overrides = Overrides::read(&folder.config_file()).unwrap_or_else(|error| {
+            log.error("config", &format!("CONFIG_ERROR starting with the defaults: {error}"));
+            Overrides::default()
+        });
+        let metrics = Metrics::default();
+        let provider = |spec: &'static ProviderSpec| {
+            metrics.announce(
+                spec.name,
+                &[LOAD_ERROR, INFERENCE_ERROR, UNAVAILABLE],
+                &["ok", "error", "invalid", "unavailable", "rate_limited"],
+            );
+            Provider::new(spec, folder.model_file(spec.name), overrides.of(spec.name))
+        };
+        let providers = profile.providers.iter().map(provider).collect();
+        Ok(Platform { profile, folder, clock, log, metrics, providers, loading: Mutex::new(()) })
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.spec.name == name)
+    }
+
+    /// Loads the model of every enabled provider.
+    async fn initialise_all(&self) {
+        for provider in &self.providers {
+            if provider.settings().enabled {
+                self.initialise(provider).await;
+            }
+        }
+    }
+
+    /// Loads a provider's model from its file, and forgets the one in memory when that fails.
+    async fn initialise(&self, provider: &Provider) {
+        let _alone = self.loading.lock().await;
+        let (spec, path) = (provider.spec, provider.path().to_owned());
+        let result = tokio::task::spawn_blocking(move || loading::load(spec, &path)).await;
+        let result = match result {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("Model initialization failed: {error}")),
+        };
+        self.note_load(spec.name, &result);
+        provider.install(result);
+    }
+
+    fn note_load(&self, name: &str, result: &Result<Loaded, String>) {
+        match result {
+            Ok(Loaded { sha256, bytes, .. }) => {
+                self.log.info("providers", &format!("MODEL_LOADED provider={name} bytes={bytes} sha256={sha256}"));
+            }
+            Err(error) => {
+                self.metrics.error(name, LOAD_ERROR);
+                self.metrics.failed_initialisation(name);
+                self.log.error("providers", &format!("{LOAD_ERROR} provider={name} {error}"));
+            }
+        }
+    }
+
+    /// Reads the configuration again. One that is not valid changes nothing.
+    async fn reload(&self) -> Result<(), OverridesError> {
+        let overrides = Overrides::read(&self.folder.config_file()).inspect_err(|error| {
+            self.log.error("config", &format!("CONFIG_ERROR keeping the old configuration: {error}"));
+        })?;
+        for provider in &self.providers {
+            let settings = overrides.of(provider.spec.name);
+            let was_enabled = provider.settings().enabled;
+            let enabled = settings.enabled;
+            self.log.info("config", &format!("CONFIG_RELOADED provider={} {settings:?}", provider.spec.name));
+            provider.configure(settings);
+            if enabled && !was_enabled {
+                self.initialise(provider).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a request of `rows` rows, and counts how it went.
+    async fn infer(
+        &self,
+        provider: &Provider,
+        rows: usize,
+        inputs: Vec<(String, Tensor)>,
+        caller: Caller,
+    ) -> Result<Vec<(String, Tensor)>, Refusal> {
+        let started = self.clock.elapsed();
+        let Admission { loaded, batch_window, generation } =
+            provider.admit(caller == Caller::Outside, started).map_err(|turned| self.note_turned(provider, turned))?;
+        // Every request waits for the whole window, as the first one of a batch does.
+        tokio::time::sleep(batch_window).await;
+        let result = run(provider, loaded, rows, inputs).await;
+        self.note_answer(provider, generation, self.clock.elapsed() - started, result.as_ref().err());
+        result
+    }
+
+    /// Counts a request that nobody could answer.
+    fn note_invalid(&self, provider: &Provider, what: String) -> Refusal {
+        let refusal = Refusal::BadInput(what);
+        self.metrics.request(provider.spec.name, refusal.status());
+        refusal
+    }
+
+    fn note_turned(&self, provider: &Provider, turned: Turned) -> Refusal {
+        let name = provider.spec.name;
+        let refusal = Refusal::Turned(turned);
+        self.metrics.request(name, refusal.status());
+        if turned == Turned::NotLoaded {
+            self.metrics.error(name, UNAVAILABLE);
+            self.log.warning("requests", &format!("{UNAVAILABLE} provider={name} No model is loaded"));
+        }
+        refusal
+    }
+
+    fn note_answer(&self, provider: &Provider, generation: u64, took: Duration, refusal: Option<&Refusal>) {
+        let name = provider.spec.name;
+        self.metrics.request(name, refusal.map_or("ok", Refusal::status));
+        let failure = match refusal {
+            // What callers do wrong says nothing about the provider.
+            Some(Refusal::Turned(_) | Refusal::BadInput(_)) => return,
+            Some(Refusal::Failed(error)) => Some(error.clone()),
+            None => None,
+        };
+        if let Some(error) = &failure {
+            self.metrics.error(name, INFERENCE_ERROR);
+            self.log.error("requests", &format!("{INFERENCE_ERROR} provider={name} {error}"));
+        }
+        self.metrics.duration(name, took);
+        provider.remember(generation, took, failure);
+    }
+
+    /// One request to every enabled provider, for as long as the platform runs.
+    async fn own_traffic(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(OWN_TRAFFIC);
+        loop {
+            ticks.tick().await;
+            let enabled = self.providers.iter().filter(|provider| provider.settings().enabled);
+            let requests =
+                enabled.map(|provider| self.infer(provider, 1, vec![sample(provider.spec)], Caller::Platform));
+            // How they went is counted; nobody waits for the answers.
+            futures_util::future::join_all(requests).await;
+        }
+    }
+
+    fn health(&self) -> Value {
+        let health: Vec<_> = self.providers.iter().map(|provider| (provider.spec.name, provider.health())).collect();
+        let count = |wanted: &str| health.iter().filter(|(_, health)| health.status == wanted).count();
+        let status = match (count("healthy"), count("degraded")) {
+            (healthy, _) if healthy == health.len() => "healthy",
+            (0, 0) => "down",
+            _ => "degraded",
+        };
+        let providers: serde_json::Map<String, Value> = health
+            .iter()
+            .map(|(name, health)| {
+                let provider::Health { status, error, model_loaded, score } = health;
+                let value = json!({"status": status, "error": error, "model_loaded": model_loaded, "score": score});
+                ((*name).to_owned(), value)
+            })
+            .collect();
+        json!({"status": status, "providers": providers})
+    }
+
+    fn metrics(&self) -> String {
+        let gauges: Vec<Gauges> = self.providers.iter().map(Provider::gauges).collect();
+        self.metrics.render(self.profile.prefix, &gauges, process::resident_bytes())
+    }
+}
+
+/// Runs the model on a thread that may block, and holds back answers that make no sense.
+async fn run(
+    provider: &Provider,
+    loaded: Loaded,
+    rows: usize,
+    inputs: Vec<(String, Tensor)>,
+) -> Result<Vec<(String, Tensor)>, Refusal> {
+    let result = tokio::task::spawn_blocking(move || loaded.model.run(inputs)).await;
+    let answers = result.map_err(|error| Refusal::Failed(error.to_string()))?.map_err(|fault| match fault.kind {
+        FaultKind::WrongInput => Refusal::BadInput(fault.detail),
+        _ => Refusal::Failed(fault.detail),
+    })?;
+    check_output(provider.spec, rows, &answers).map_err(|bad| Refusal::Failed(bad.to_string()))?;
+    Ok(answers)
+}
+
+impl Refusal {
+    /// The label of the request counter.
+    fn status(&self) -> &'static str {
+        match self {
+            Refusal::Turned(Turned::Disabled | Turned::NotLoaded) => "unavailable",
+            Refusal::Turned(Turned::TooMany) => "rate_limited",
+            Refusal::BadInput(_) => "invalid",
+            Refusal::Failed(_) => "error",
+        }
+    }
+}
