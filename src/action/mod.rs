@@ -2,4 +2,4 @@
 
 pub mod keep;
 
-crate::step_kinds! { download, restore_kept }
+crate::step_kinds! { download, restore_kept, playbook, report }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, setup};
-use crate::audit::{Head, Report, verify_export};
+use crate::audit::export::verify_export;
+use crate::audit::{Head, Report};
 use crate::journal;
 use crate::report::escape_control;
 
@@ -51,6 +52,7 @@ fn show(report: &Report) {
 
 pub fn export(config: Option<&Path>) -> Result<Exit, Failure> {
     let journal = setup::journal(&setup::site(config)?)?;
-    journal::export(journal.as_ref(), io::stdout().lock()).map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))?;
+    let exported = journal::export(journal.as_ref(), io::stdout().lock());
+    drop(exported.map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))?);
     Ok(Exit::Done)
 }

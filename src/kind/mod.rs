@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::Field;
+use crate::base::{Field, Route};
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
 
 /// What running a step again would do; decides what happens to a step in doubt after a crash.
@@ -111,6 +111,15 @@ impl StepError {
     }
 }
 
+/// An expression inside a kind's configuration and the names it may use.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Its place in the configuration.
+    pub route: Route,
+    pub text: String,
+    pub names: Vec<Field>,
+}
+
 pub type StepResult<T> = Result<Outcome<T>, StepError>;
 
 /// A step kind. `Config` must be `#[serde(deny_unknown_fields)]`; the doc comments of its fields and of
@@ -134,6 +143,11 @@ pub trait Kind: 'static {
         Vec::new()
     }
 
+    /// Conditions inside the configuration, to be checked before anything runs.
+    fn conditions(_config: &Value) -> Vec<Condition> {
+        Vec::new()
+    }
+
     /// Makes one attempt. Must stop soon after `context.cancelled()`; a dropped future must leave
     /// nothing running. The time limit is enforced from outside.
     fn run(config: Self::Config, context: Context) -> impl Future<Output = StepResult<Self::Output>> + Send;
@@ -151,6 +165,7 @@ pub struct KindEntry {
     pub output_schema: fn() -> Value,
     pub effect: fn(&Value) -> Effect,
     pub extra_outputs: fn(&Value) -> Vec<Field>,
+    pub conditions: fn(&Value) -> Vec<Condition>,
     pub run: fn(Value, Context) -> StepFuture,
 }
 
@@ -182,6 +197,7 @@ pub const fn entry<K: Kind>() -> KindEntry {
         output_schema: schema_of::<K::Output>,
         effect: K::effect,
         extra_outputs: K::extra_outputs,
+        conditions: K::conditions,
         run: run_erased::<K>,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::names::{Catalogue, Place};
 use super::step_route;
+use crate::base::source::Part;
 use crate::base::{Diagnostic, Field, Route, Type, suggestion};
 use crate::engine::event::Phase;
 use crate::language::{Expression, LanguageError, Request, Template};
@@ -147,12 +148,22 @@ impl<'a> Checker<'a> {
     fn request(&mut self, action: &Action, place: &Place<'_>) {
         let Request { slots, .. } = &action.request;
         for slot in slots {
-            let route = slot.route.parts().iter().fold(action.route.clone(), |route, part| match part {
-                crate::base::source::Part::Key(key) => route.key(key),
-                crate::base::source::Part::Index(index) => route.index(*index),
-            });
+            let route = join(&action.route, &slot.route);
             let problems: Vec<LanguageError> = Template::check(&slot.template, place);
             problems.iter().for_each(|problem| self.language("bad-template", problem, &route));
+        }
+        self.inner_conditions(action, place);
+    }
+
+    /// Conditions inside a kind's configuration use only the names that the kind gives them.
+    fn inner_conditions(&mut self, action: &Action, place: &Place<'_>) {
+        for condition in (action.kind.conditions)(&action.request.raw) {
+            let route = join(&action.route, &condition.route);
+            let inner = Place { own: condition.names, item: None, not_yet: None, ..*place };
+            match Expression::parse(&condition.text) {
+                Ok(expression) => self.condition(Some(&expression), &inner, &route),
+                Err(problem) => self.language("bad-expression", &problem, &route),
+            }
         }
     }
 
@@ -165,4 +176,11 @@ impl<'a> Checker<'a> {
         let span = self.playbook.root.locate(route);
         self.problems.push(Diagnostic::error(code, message).at(&self.playbook.source, span).help(help));
     }
+}
+
+fn join(route: &Route, inner: &Route) -> Route {
+    inner.parts().iter().fold(route.clone(), |route, part| match part {
+        Part::Key(key) => route.key(key),
+        Part::Index(index) => route.index(*index),
+    })
 }

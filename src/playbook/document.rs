@@ -33,12 +33,7 @@ fn build() -> Value {
     let kinds = add_kinds(&mut definitions);
     let keys = add(&mut definitions, "step_keys", schema_of::<StepKeys>());
     definitions.remove("step_keys");
-    let mut step_keys = keys["properties"].as_object().cloned().unwrap_or_default();
-    for part in step_keys.values_mut() {
-        if let Some(name) = part.get("x-definition").and_then(Value::as_str) {
-            *part = json!({"$ref": format!("#/$defs/{name}"), "description": part["description"]});
-        }
-    }
+    let step_keys = keys["properties"].as_object().cloned().unwrap_or_default();
     let without = |names: &[&str]| {
         let kept = step_keys.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         kept.map(|(name, part)| (name.clone(), part.clone())).collect::<Map<_, _>>()
@@ -99,6 +94,12 @@ fn add(definitions: &mut Map<String, Value>, prefix: &str, mut schema: Value) ->
 fn rename(schema: &mut Value, prefix: &str) {
     match schema {
         Value::Object(entries) => {
+            if let Some(Value::String(name)) = entries.get("x-definition").cloned() {
+                // `description` stays; a step inside a kind has the form of a step's action.
+                entries.insert("$ref".into(), format!("#/$defs/{name}").into());
+                entries.remove("x-definition");
+                return;
+            }
             if let Some(Value::String(reference)) = entries.get_mut("$ref")
                 && let Some(name) = reference.strip_prefix("#/$defs/")
             {

@@ -11,5 +11,5 @@ mod procfs;
 mod text;
 
 crate::step_kinds! {
-    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden,
+    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, wait_until,
 }

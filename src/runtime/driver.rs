@@ -210,7 +210,11 @@ impl Driver {
         if self.asking || self.state.finished.is_some() {
             return;
         }
-        let Some(question) = std::iter::from_fn(|| self.questions.pop_front()).find_map(|key| self.question(key)) else { return };
+        let mut next = None;
+        while let (None, Some(key)) = (&next, self.questions.pop_front()) {
+            next = self.question(key);
+        }
+        let Some(question) = next else { return };
         self.asking = true;
         reporter.pause();
         let (approver, sender) = (self.approver.clone(), self.sender.clone());
