@@ -1,5 +1,6 @@
 //! What a step does: one file a kind. Add a kind by adding its file and its name here.
 
 pub mod keep;
+pub mod process;
 
-crate::step_kinds! { download, restore_kept }
+crate::step_kinds! { command, download, restore_kept }
