@@ -3,4 +3,4 @@
 pub mod keep;
 pub mod process;
 
-crate::step_kinds! { command, download, restore_kept }
+crate::step_kinds! { command, download, restore_kept, service }

@@ -5,13 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Launch, StartError, table};
+use super::{Handle, Launch, StartError, table};
 
 /// How long KILL may take. Only a process stuck in the kernel survives it, and waiting for that would
 /// hold up the run: the end is promised two seconds after the grace, one of which the pipes may take.
@@ -31,8 +29,7 @@ pub struct Group {
     /// Held unreaped as long as the group may still be signalled: an unreaped number is not used again.
     leader: Option<Child>,
     id: Pid,
-    /// Becomes readable when the leader has ended.
-    ended: AsyncFd<OwnedFd>,
+    handle: Handle,
 }
 
 impl Group {
@@ -43,17 +40,19 @@ impl Group {
         let id = Pid::from_child(&child);
         // From here on an early return must not leave the program running.
         let mut leader = Unwatched(Some(child));
-        let descriptor = pidfd_open(id, PidfdFlags::empty()).map_err(|error| StartError::watch(error.into()))?;
-        let ended = watch(descriptor).map_err(StartError::watch)?;
-        let streams = streams.ok_or_else(|| StartError::watch(std::io::ErrorKind::BrokenPipe.into()))?;
-        Ok((Group { leader: leader.0.take(), id, ended }, streams))
+        let ended = Handle::open(id).map_err(StartError::watch)?;
+        // An unreaped child always has a number to open, and a piped stream always has an end.
+        let (Some(handle), Some(streams)) = (ended, streams) else {
+            return Err(StartError::watch(std::io::ErrorKind::BrokenPipe.into()));
+        };
+        Ok((Group { leader: leader.0.take(), id, handle }, streams))
     }
 
     /// Waits until the leader has ended, or stops the group when `cancel` fires; tells whether it did.
     pub async fn end(&self, cancel: &CancellationToken, grace: Duration) -> bool {
         tokio::select! {
             biased;
-            () = self.leader_ended() => false,
+            () = self.handle.ended() => false,
             () = cancel.cancelled() => {
                 self.stop(grace).await;
                 true
@@ -68,11 +67,6 @@ impl Group {
             self.leader = None;
         }
         status
-    }
-
-    async fn leader_ended(&self) {
-        // An error means that the runtime is going away, and with it everything that could wait.
-        let _ = self.ended.readable().await;
     }
 
     async fn stop(&self, grace: Duration) {
@@ -90,7 +84,7 @@ impl Group {
         if let Some(signal) = signal {
             self.signal(signal);
         }
-        if timeout_at(deadline, self.leader_ended()).await.is_err() {
+        if timeout_at(deadline, self.handle.ended()).await.is_err() {
             return false;
         }
         while !table::alive_in_group(self.id).is_empty() {
@@ -130,14 +124,6 @@ impl Drop for Unwatched {
             let _ = reaper.spawn(move || child.wait());
         }
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "an OwnedFd keeps its descriptor open, which the unsafe successor asks the caller to promise"
-)]
-fn watch(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
 fn command(launch: &Launch) -> Command {

@@ -15,6 +15,7 @@ pub mod capture;
 mod environment;
 mod error;
 mod group;
+mod handle;
 mod program;
 pub mod table;
 
@@ -36,6 +37,7 @@ pub use capture::Capture;
 pub use environment::{Environment, check_name};
 pub use error::StartError;
 use group::Group;
+pub use handle::Handle;
 pub use program::find as find_program;
 
 /// How long a stopped program may take to clean up unless the step says.
