@@ -3,4 +3,4 @@
 pub mod keep;
 pub mod process;
 
-crate::step_kinds! { command, download, restore_kept, service }
+crate::step_kinds! { command, config_edit, download, restore_kept, service }
