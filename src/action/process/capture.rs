@@ -1,0 +1,116 @@
+//! Output of a program in bounded memory: its beginning and its end are kept, the middle is counted.
+
+use std::collections::VecDeque;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What is kept of each end. Errors stand at the beginning of some logs and at the end of others;
+/// two pipes of two ends make 2 MiB a running step.
+const KEPT: usize = 512 * 1024;
+/// The size of a Linux pipe: one read empties it.
+const CHUNK: usize = 64 * 1024;
+
+/// The kept part of an output.
+#[derive(Debug, Default)]
+pub struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+}
+
+impl Capture {
+    /// Reads to the end. An error ends the output just as its end does: what came before it counts.
+    pub async fn fill(&mut self, reader: &mut (impl AsyncRead + Unpin)) {
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(count @ 1..) = reader.read(&mut chunk).await {
+            self.push(&chunk[..count]);
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let (first, rest) = bytes.split_at(bytes.len().min(KEPT - self.head.len()));
+        self.head.extend_from_slice(first);
+        let rest = &rest[rest.len().saturating_sub(KEPT)..];
+        let surplus = (self.tail.len() + rest.len()).saturating_sub(KEPT);
+        self.tail.drain(..surplus);
+        self.tail.extend(rest);
+    }
+
+    /// How many bytes the program wrote, kept or not.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether bytes are missing between the kept ends.
+    pub fn is_cut(&self) -> bool {
+        self.discarded() > 0
+    }
+
+    fn discarded(&self) -> u64 {
+        self.total - (self.head.len() + self.tail.len()) as u64
+    }
+
+    /// All kept bytes, the two ends joined.
+    pub fn bytes(&self) -> Vec<u8> {
+        let (older, newer) = self.tail.as_slices();
+        [self.head.as_slice(), older, newer].concat()
+    }
+
+    /// At most `limit` bytes as text, half from each end; what is not UTF-8 becomes U+FFFD. The middle
+    /// gives way to a line that says how much is missing.
+    pub fn text(&self, limit: usize) -> String {
+        let bytes = self.bytes();
+        if bytes.len() <= limit && !self.is_cut() {
+            return String::from_utf8_lossy(&bytes).into_owned();
+        }
+        let half = (limit / 2).min(bytes.len() / 2);
+        let (first, last) = (&bytes[..half], &bytes[bytes.len() - half..]);
+        let missing = self.total - 2 * half as u64;
+        format!("{}\n[{missing} bytes left out]\n{}", String::from_utf8_lossy(first), String::from_utf8_lossy(last))
+    }
+
+    /// The last line that is not blank, at most `limit` characters of it.
+    pub fn last_line(&self, limit: usize) -> Option<String> {
+        let text = self.text(4 * limit.max(1024));
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+        Some(line.chars().take(limit).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(parts: &[&[u8]]) -> Capture {
+        let mut capture = Capture::default();
+        parts.iter().for_each(|part| capture.push(part));
+        capture
+    }
+
+    #[test]
+    fn both_ends_survive_and_the_middle_is_counted() {
+        let middle = vec![b'm'; 3 * KEPT];
+        let capture = of(&[b"first ", &middle, b" last"]);
+        let bytes = capture.bytes();
+        assert_eq!(bytes.len(), 2 * KEPT);
+        assert!(bytes.starts_with(b"first m") && bytes.ends_with(b"m last"));
+        assert_eq!(capture.discarded(), KEPT as u64 + 11);
+        assert!(capture.text(100).contains("bytes left out"));
+        assert!(capture.text(100).len() < 200);
+    }
+
+    #[test]
+    fn many_small_writes_equal_one_large_one() {
+        let bytes: Vec<u8> = (0..3 * KEPT + 77).map(|index| (index % 251) as u8).collect();
+        let parts: Vec<&[u8]> = bytes.chunks(997).collect();
+        assert_eq!(of(&parts).bytes(), of(&[&bytes]).bytes());
+    }
+
+    #[test]
+    fn the_last_line_is_the_last_with_text_in_it() {
+        assert_eq!(of(&[b"one\ntwo \n\n"]).last_line(10).as_deref(), Some("two"));
+        assert_eq!(of(&[b" \n"]).last_line(10), None);
+        assert_eq!(of(&[b"\xff\x1b[31mred"]).last_line(80).as_deref(), Some("\u{fffd}\u{1b}[31mred"));
+    }
+}
