@@ -46,7 +46,8 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        let playbooks = context.services.playbooks.clone().ok_or_else(|| StepError::new("playbooks cannot be called here"))?;
+        let playbooks =
+            context.services.playbooks.clone().ok_or_else(|| StepError::new("playbooks cannot be called here"))?;
         let phase = context.step.step.split('.').next().unwrap_or_default();
         let call = PlaybookCall {
             name: config.name.clone(),
@@ -65,9 +66,8 @@ fn judge(name: &str, result: PlaybookResult) -> StepResult<Output> {
     let output = Output { run: run.to_string(), outcome, severity, causes, steps };
     match output.outcome.as_str() {
         "healthy" | "resolved" => Ok(Outcome::passed(output)),
-        "parked" => {
-            Err(StepError::new(format!("'{name}' waits for a person")).help(format!("`runbook resume {run}` goes on with it")))
-        }
+        "parked" => Err(StepError::new(format!("'{name}' waits for a person"))
+            .help(format!("`runbook resume {run}` goes on with it"))),
         other => {
             let why = format!("'{name}' ended {other}");
             Ok(Outcome::failed(output, why))

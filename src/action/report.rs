@@ -29,7 +29,8 @@ pub struct Output {
 impl Kind for Step {
     const NAME: &'static str = "report";
     const SUMMARY: &'static str = "Keeps a note and values in the run and its report.";
-    const EXAMPLE: &'static str = "report: {text: 'Model {{inputs.provider}} was checked', values: {provider: '{{inputs.provider}}'}}";
+    const EXAMPLE: &'static str =
+        "report: {text: 'Model {{inputs.provider}} was checked', values: {provider: '{{inputs.provider}}'}}";
     type Config = Config;
     type Output = Output;
 

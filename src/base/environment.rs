@@ -16,8 +16,17 @@ pub fn path(name: &str) -> Option<PathBuf> {
 
 /// The name of the person or service account the program runs for.
 pub fn user() -> String {
-    variable("SUDO_USER")
-        .or_else(|| variable("USER"))
-        .or_else(|| variable("LOGNAME"))
-        .unwrap_or_else(|| "unknown".into())
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);
+    named.unwrap_or_else(account)
+}
+
+/// The account's name; services and containers often have no variable that says it.
+fn account() -> String {
+    let number = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mine = accounts
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&number.as_str()));
+    mine.map_or_else(|| format!("uid {number}"), |fields| fields[0].to_owned())
 }

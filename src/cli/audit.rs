@@ -13,7 +13,10 @@ use crate::journal;
 use crate::report::escape_control;
 
 pub fn verify(config: Option<&Path>, file: Option<&Path>, heads: &[String], format: Format) -> Result<Exit, Failure> {
-    let heads = heads.iter().map(|head| head.parse::<Head>().map_err(|error| Failure::because(Exit::Invalid, &error))).collect::<Result<Vec<_>, _>>()?;
+    let heads = heads
+        .iter()
+        .map(|head| head.parse::<Head>().map_err(|error| Failure::because(Exit::Invalid, &error)))
+        .collect::<Result<Vec<_>, _>>()?;
     let report = match file {
         Some(file) => verify_file(file, &heads)?,
         None => {
@@ -29,8 +32,10 @@ pub fn verify(config: Option<&Path>, file: Option<&Path>, heads: &[String], form
 }
 
 fn verify_file(file: &Path, heads: &[Head]) -> Result<Report, Failure> {
-    let opened = std::fs::File::open(file).map_err(|error| Failure::new(Exit::Invalid, format!("cannot read {}: {error}", file.display())))?;
-    verify_export(BufReader::new(opened), heads).map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))
+    let opened = std::fs::File::open(file)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("cannot read {}: {error}", file.display())))?;
+    verify_export(BufReader::new(opened), heads)
+        .map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))
 }
 
 fn show(report: &Report) {
@@ -40,12 +45,17 @@ fn show(report: &Report) {
     }
     let read = format!("{} of {}", counted(report.entries, "entry", "entries"), counted(report.runs, "run", "runs"));
     if !report.is_sound() {
-        return output::line(&format!("The audit trail does not hold: {} in {read}.", counted(report.findings.len() as u64, "finding", "findings")));
+        return output::line(&format!(
+            "The audit trail does not hold: {} in {read}.",
+            counted(report.findings.len() as u64, "finding", "findings")
+        ));
     }
     output::line(&format!("✓ The audit trail holds: {read}, each as it was written."));
     output::line(&format!("  Last entry: {}", report.head));
     if report.anchored < report.entries {
-        output::line("  Whoever can write the journal could have rewritten all of it since a last entry was kept elsewhere;");
+        output::line(
+            "  Whoever can write the journal could have rewritten all of it since a last entry was kept elsewhere;",
+        );
         output::line("  keep the line above outside of this machine, and give it with --head next time.");
     }
 }

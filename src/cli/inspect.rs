@@ -74,7 +74,9 @@ pub fn list(config: Option<&Path>) -> Result<Exit, Failure> {
     for file in library.files() {
         rows.push(match library::load(&file) {
             Ok(playbook) => (playbook.header.name, playbook.header.title),
-            Err(problems) => (file.display().to_string(), format!("not valid: {} problems; see `runbook validate`", problems.len())),
+            Err(problems) => {
+                (file.display().to_string(), format!("not valid: {} problems; see `runbook validate`", problems.len()))
+            }
         });
     }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -84,7 +86,12 @@ pub fn list(config: Option<&Path>) -> Result<Exit, Failure> {
 
 pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
     let journal = setup::journal(&setup::site(config)?)?;
-    let filter = RunFilter { limit: arguments.limit, children: arguments.all, playbook: arguments.playbook.clone(), ..RunFilter::default() };
+    let filter = RunFilter {
+        limit: arguments.limit,
+        children: arguments.all,
+        playbook: arguments.playbook.clone(),
+        ..RunFilter::default()
+    };
     let runs = journal.runs(&filter).map_err(|error| setup::journal_failure(&error))?;
     if arguments.format == Format::Json {
         output::json(&json!(runs));
@@ -115,7 +122,9 @@ fn records(config: Option<&Path>, named: Option<&str>) -> Result<Vec<Record>, Fa
 }
 
 fn newest(journal: &dyn Journal) -> Result<crate::base::RunId, Failure> {
-    let runs = journal.runs(&RunFilter { limit: 1, ..RunFilter::default() }).map_err(|error| setup::journal_failure(&error))?;
+    let runs = journal
+        .runs(&RunFilter { limit: 1, ..RunFilter::default() })
+        .map_err(|error| setup::journal_failure(&error))?;
     runs.into_iter().next().map(|run| run.run).ok_or_else(|| Failure::new(Exit::Invalid, "there are no runs yet"))
 }
 

@@ -257,7 +257,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),
-        Command::Audit(AuditCommand::Verify { file, head, format }) => audit::verify(config, file.as_deref(), &head, format),
+        Command::Audit(AuditCommand::Verify { file, head, format }) => {
+            audit::verify(config, file.as_deref(), &head, format)
+        }
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
         Command::Schema { of } => reference::schema(of),

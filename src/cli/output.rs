@@ -60,7 +60,9 @@ impl fmt::Display for Failure {
 
 /// Whether to colour what goes to this stream (no-color.org).
 pub fn colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && environment::variable("NO_COLOR").is_none() && environment::variable("TERM").as_deref() != Some("dumb")
+    stream.is_terminal()
+        && environment::variable("NO_COLOR").is_none()
+        && environment::variable("TERM").as_deref() != Some("dumb")
 }
 
 /// Writes a line to standard output. A reader that went away (`| head`) is no error of ours.

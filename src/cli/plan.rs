@@ -22,14 +22,16 @@ pub fn plan(config: Option<&Path>, arguments: &PlanArguments) -> Result<Exit, Fa
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     // A plan leaves no trace: it keeps its events in memory.
     let host = setup::host(site, Arc::new(MemoryJournal::new()), Arc::new(Nobody))?;
-    let mut prepared = host.prepare(playbook, &given, &environment::user(), "plan").map_err(|error| runtime_failure(&error))?;
+    let mut prepared =
+        host.prepare(playbook, &given, &environment::user(), "plan").map_err(|error| runtime_failure(&error))?;
     prepared.graph.look_only = true;
     let ended = setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
         let mut reporter = setup::reporter(arguments.format);
         host.run(prepared, &mut reporter, Arc::new(Nobody), Some(stops)).await.map_err(|error| runtime_failure(&error))
     })?;
-    let planned = preview(&ended.graph, &ended.state, host.clock.now()).map_err(|error| Failure::because(Exit::Error, &error))?;
+    let planned =
+        preview(&ended.graph, &ended.state, host.clock.now()).map_err(|error| Failure::because(Exit::Error, &error))?;
     match arguments.format {
         Format::Json => output::line(&as_json(&ended, &planned).to_string()),
         Format::Text => show(&ended, &planned),
@@ -68,7 +70,11 @@ fn show(ended: &Ended, planned: &[PlannedStep]) {
     output::line("");
     match ended.state.detected {
         Some(Some(false)) => return output::line("Nothing is detected: a run would change nothing."),
-        Some(None) => return output::line("Whether the fault exists could not be told: a run would end as `error` and change nothing."),
+        Some(None) => {
+            return output::line(
+                "Whether the fault exists could not be told: a run would end as `error` and change nothing.",
+            );
+        }
         _ => {}
     }
     if planned.is_empty() {
@@ -99,7 +105,9 @@ fn show_step(number: usize, step: &PlannedStep) {
     output::line(&format!("  {number}. {}  ({}{asks}{undo})", step.key, step.risk));
     match &step.does {
         Planned::Run(request) => output::line(&format!("     {}: {}", step.kind, escape_control(&request.to_string()))),
-        Planned::Later(why) => output::line(&format!("     {}: known when it starts ({})", step.kind, escape_control(why))),
+        Planned::Later(why) => {
+            output::line(&format!("     {}: known when it starts ({})", step.kind, escape_control(why)))
+        }
         Planned::Skip(_) => {}
     }
 }

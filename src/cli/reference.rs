@@ -26,7 +26,9 @@ pub fn kinds(named: Option<&str>) -> Result<Exit, Failure> {
                 output::text(&explain(kind));
                 Ok(Exit::Done)
             }
-            None => Err(Failure::new(Exit::Invalid, format!("there is no kind '{name}'")).help(registry::suggest(name))),
+            None => {
+                Err(Failure::new(Exit::Invalid, format!("there is no kind '{name}'")).help(registry::suggest(name)))
+            }
         },
     }
 }

@@ -22,7 +22,8 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     let approver = approver(arguments.yes, arguments.format);
     let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone())?;
-    let prepared = host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
+    let prepared =
+        host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
     let mut reporter = setup::reporter(arguments.format);
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
@@ -56,10 +57,15 @@ pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit
 }
 
 fn newest_unfinished(journal: &dyn Journal) -> Result<RunId, Failure> {
-    let runs = journal.runs(&RunFilter { limit: 200, ..RunFilter::default() }).map_err(|error| setup::journal_failure(&error))?;
-    let open = |outcome: Option<crate::engine::event::Outcome>| outcome.is_none_or(|outcome| outcome == crate::engine::event::Outcome::Parked);
+    let runs = journal
+        .runs(&RunFilter { limit: 200, ..RunFilter::default() })
+        .map_err(|error| setup::journal_failure(&error))?;
+    let open = |outcome: Option<crate::engine::event::Outcome>| {
+        outcome.is_none_or(|outcome| outcome == crate::engine::event::Outcome::Parked)
+    };
     let run = runs.into_iter().find(|run| open(run.outcome));
-    run.map(|run| run.run).ok_or_else(|| Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with"))
+    run.map(|run| run.run)
+        .ok_or_else(|| Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with"))
 }
 
 pub fn named(journal: &dyn Journal, run: &str) -> Result<RunId, Failure> {
@@ -77,21 +83,34 @@ pub fn answer(config: Option<&Path>, arguments: &AnswerArguments, approved: bool
         .collect();
     if waiting.is_empty() {
         let what = arguments.step.clone().unwrap_or_else(|| "nothing in it".to_owned());
-        return Err(Failure::new(Exit::Invalid, format!("{what} waits for approval in run {run}")).help(format!("`runbook show {run}` shows where it stands")));
+        return Err(Failure::new(Exit::Invalid, format!("{what} waits for approval in run {run}"))
+            .help(format!("`runbook show {run}` shows where it stands")));
     }
     let verdict = if approved { ApprovalVerdict::Approved } else { ApprovalVerdict::Rejected };
-    let answers = waiting.into_iter().map(|key| What::Answered { key, verdict, by: environment::user(), reason: arguments.reason.clone() });
+    let answers = waiting.into_iter().map(|key| What::Answered {
+        key,
+        verdict,
+        by: environment::user(),
+        reason: arguments.reason.clone(),
+    });
     go_on(config, &run, answers.collect(), approver(false, arguments.format), arguments.format)
 }
 
 pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Exit, Failure> {
     let journal = setup::journal(&setup::site(config)?)?;
     let run = named(journal.as_ref(), &arguments.run)?;
-    let key: StepKey = arguments.step.parse().map_err(|error: crate::base::id::InvalidStepKey| Failure::because(Exit::Invalid, &error))?;
+    let key: StepKey = arguments
+        .step
+        .parse()
+        .map_err(|error: crate::base::id::InvalidStepKey| Failure::because(Exit::Invalid, &error))?;
     let state = state(journal.as_ref(), &run)?;
     let in_doubt: Vec<String> = doubtful(&state);
     if !in_doubt.contains(&key.to_string()) {
-        let help = if in_doubt.is_empty() { format!("nothing in run {run} is in doubt") } else { format!("in doubt: {}", in_doubt.join(", ")) };
+        let help = if in_doubt.is_empty() {
+            format!("nothing in run {run} is in doubt")
+        } else {
+            format!("in doubt: {}", in_doubt.join(", "))
+        };
         return Err(Failure::new(Exit::Invalid, format!("{key} is not in doubt")).help(help));
     }
     let resolution = match &arguments.resolution {
@@ -115,7 +134,13 @@ fn state(journal: &dyn Journal, run: &RunId) -> Result<RunState, Failure> {
     RunState::replay(&records).map_err(|error| Failure::because(Exit::Error, &error))
 }
 
-fn go_on(config: Option<&Path>, run: &RunId, first: Vec<What>, approver: Arc<dyn Approver>, format: Format) -> Result<Exit, Failure> {
+fn go_on(
+    config: Option<&Path>,
+    run: &RunId,
+    first: Vec<What>,
+    approver: Arc<dyn Approver>,
+    format: Format,
+) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone())?;
     let mut reporter = setup::reporter(format);

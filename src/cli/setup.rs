@@ -81,7 +81,8 @@ pub fn inputs(arguments: &InputArguments, playbook: &Playbook) -> Result<BTreeMa
 }
 
 fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, Given>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(Exit::Invalid, format!("cannot read the inputs {}: {error}", file.display())))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("cannot read the inputs {}: {error}", file.display())))?;
     let root = yaml::parse(&Source::new(file, text)).map_err(|problems| Failure::diagnostics(&problems))?;
     let names: Vec<&str> = playbook.inputs.iter().map(|(name, _)| name.as_str()).collect();
     let mut given = BTreeMap::new();
@@ -114,7 +115,11 @@ pub fn reporter(format: Format) -> FanOut {
 /// How text looks on standard output.
 pub fn look() -> Look {
     let colour = output::colour(&io::stdout());
-    if io::stdout().is_terminal() { Look::of_terminal(&console::Term::stdout(), colour) } else { Look { colour, ..Look::default() } }
+    if io::stdout().is_terminal() {
+        Look::of_terminal(&console::Term::stdout(), colour)
+    } else {
+        Look { colour, ..Look::default() }
+    }
 }
 
 /// Shows the messages of the `console` channel, whose receipt is their text.
@@ -144,10 +149,11 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
             Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n")) }
         }
         RuntimeError::Journal(error) => journal_failure(error),
-        RuntimeError::Over(_) => Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned()),
-        RuntimeError::CannotKeep { .. } => {
-            Failure::because(Exit::Error, error).help("nothing was started; make the state folder writable, or name another with RUNBOOK_STATE".to_owned())
+        RuntimeError::Over(_) => {
+            Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::CannotKeep { .. } => Failure::because(Exit::Error, error)
+            .help("nothing was started; make the state folder writable, or name another with RUNBOOK_STATE".to_owned()),
         other => Failure::because(Exit::Error, other),
     }
 }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::advance;
 use super::event::{ApprovalVerdict, AttemptResult, Event, Phase, Risk, Role};
 use super::graph::Graph;
 use super::input::{Input, What};
 use super::state::{IllegalTransition, RunState};
-use super::advance;
 use crate::base::{StepKey, Timestamp};
 
 /// A remediation as a plan shows it.
@@ -73,7 +73,9 @@ fn planned_step(graph: &Graph, event: &Event, asked: &HashSet<StepKey>) -> Optio
         Event::StepSkipped { key, reason } => (key, Planned::Skip(reason.clone())),
         // A step that cannot be filled in yet uses the output of a step that did not run here. An item's
         // own end after its attempt is no such thing.
-        Event::StepFinished { key, reason: Some(reason), output: Value::Null, .. } => (key, Planned::Later(reason.clone())),
+        Event::StepFinished { key, reason: Some(reason), output: Value::Null, .. } => {
+            (key, Planned::Later(reason.clone()))
+        }
         _ => return None,
     };
     let (_, step) = graph.step(&key.step).filter(|(_, step)| step.phase == Phase::Remediate)?;

@@ -25,7 +25,11 @@ fn check_call(playbook: &Playbook, action: &Action, library: &Library, route: &c
         Ok(called) => called,
         Err(problems) => {
             let first = &problems[0];
-            let message = if first.code == "no-such-playbook" { first.message.clone() } else { format!("playbook '{name}' is not valid") };
+            let message = if first.code == "no-such-playbook" {
+                first.message.clone()
+            } else {
+                format!("playbook '{name}' is not valid")
+            };
             return vec![problem(&route.key("name"), message, first.help.clone())];
         }
     };
@@ -34,7 +38,8 @@ fn check_call(playbook: &Playbook, action: &Action, library: &Library, route: &c
         let help = suggestion::did_you_mean(input, called.inputs.iter().map(|(known, _)| known.as_str()));
         problem(&route.key("inputs").key(input), format!("'{name}' has no input '{input}'"), help)
     });
-    let missing = called.inputs.iter().filter(|(input, declaration)| declaration.default.is_none() && !given.contains_key(input));
+    let missing =
+        called.inputs.iter().filter(|(input, declaration)| declaration.default.is_none() && !given.contains_key(input));
     let missing = missing.map(|(input, declaration)| {
         problem(route, format!("'{name}' needs the input '{input}'"), declaration.help.clone())
     });

@@ -56,7 +56,8 @@ pub struct Output {
 impl Kind for Step {
     const NAME: &'static str = "wait_until";
     const SUMMARY: &'static str = "Repeats a probe until a condition holds or the time is over.";
-    const EXAMPLE: &'static str = "wait_until: {probe: {http: {get: 'http://127.0.0.1:8000/health'}}, until: status == 200, within: 20s}";
+    const EXAMPLE: &'static str =
+        "wait_until: {probe: {http: {get: 'http://127.0.0.1:8000/health'}}, until: status == 200, within: 20s}";
     type Config = Config;
     type Output = Output;
 
@@ -65,7 +66,8 @@ impl Kind for Step {
     }
 
     fn conditions(config: &Value) -> Vec<Condition> {
-        let fields: Vec<Field> = nested(&config["probe"]).map(|(kind, config)| kind.outputs(config)).unwrap_or_default();
+        let fields: Vec<Field> =
+            nested(&config["probe"]).map(|(kind, config)| kind.outputs(config)).unwrap_or_default();
         let text = config["until"].as_str().unwrap_or_default().to_owned();
         vec![Condition { route: Route::of(["until"]), text, names: fields }]
     }
@@ -101,7 +103,13 @@ fn nested(probe: &Value) -> Option<(&'static KindEntry, &Value)> {
     super::KINDS.iter().find(|kind| kind.name == name.as_str()).map(|kind| (kind, config))
 }
 
-async fn observe(kind: &KindEntry, request: &Value, context: &Context, until: &Expression, output: &mut Output) -> bool {
+async fn observe(
+    kind: &KindEntry,
+    request: &Value,
+    context: &Context,
+    until: &Expression,
+    output: &mut Output,
+) -> bool {
     output.observations += 1;
     match (kind.run)(request.clone(), context.clone()).await {
         Ok(outcome) => {
@@ -172,7 +180,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_never_holds_fails_and_what_cannot_be_observed_is_an_error() {
-        let never = json!({"probe": {"file": {"path": "/nonexistent/x"}}, "until": "exists", "every": 0.01, "within": 0.03});
+        let never =
+            json!({"probe": {"file": {"path": "/nonexistent/x"}}, "until": "exists", "every": 0.01, "within": 0.03});
         assert!(wait(never).await.unwrap().failure.unwrap().contains("exists does not hold"));
         let silent = json!({"probe": {"http": {"get": "http://127.0.0.1:1/"}}, "until": "status == 200", "every": 0.01, "within": 0.03});
         assert!(wait(silent).await.unwrap_err().message.contains("could not observe"));

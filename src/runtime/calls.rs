@@ -73,7 +73,8 @@ fn unfinished(host: &Host, call: &PlaybookCall) -> Result<Option<RunId>, StepErr
     let Some(prefix) = call.run.as_str().rsplit_once('.').map(|(prefix, _)| prefix) else { return Ok(None) };
     let run = RunId::from(format!("{prefix}.{before}"));
     let records = host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
-    let state = crate::engine::RunState::replay(&records).map_err(|error| StepError::because("the called run is damaged", &error))?;
+    let state = crate::engine::RunState::replay(&records)
+        .map_err(|error| StepError::because("the called run is damaged", &error))?;
     let open = state.header.is_some() && state.finished.is_none_or(|outcome| outcome == Outcome::Parked);
     Ok(open.then_some(run))
 }
@@ -88,11 +89,14 @@ fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepErro
         return Err(StepError::new(format!("'{}' remediates, but this step only observes", call.name)).help(help));
     }
     let given: BTreeMap<String, Given> = match &call.inputs {
-        Value::Object(entries) => entries.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect(),
+        Value::Object(entries) => {
+            entries.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect()
+        }
         _ => BTreeMap::new(),
     };
     let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
-    host.prepare(playbook, &given, &crate::base::environment::user(), &format!("run {parent}")).map_err(|error| runtime_error(&call.name, &error))
+    host.prepare(playbook, &given, &crate::base::environment::user(), &format!("run {parent}"))
+        .map_err(|error| runtime_error(&call.name, &error))
 }
 
 fn runtime_error(name: &str, error: &RuntimeError) -> StepError {

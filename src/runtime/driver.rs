@@ -88,7 +88,12 @@ impl Driver {
             batch = self.next_inputs(&mut stops).await;
         }
         reporter.finish();
-        Ok(Ended { run: self.prepared.run, outcome: self.state.finished, state: self.state, graph: self.prepared.graph })
+        Ok(Ended {
+            run: self.prepared.run,
+            outcome: self.state.finished,
+            state: self.state,
+            graph: self.prepared.graph,
+        })
     }
 
     /// Everything that has come in is decided about in memory and becomes durable in one append; only

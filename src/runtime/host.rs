@@ -61,7 +61,13 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(site: Site, journal: Arc<dyn Journal>, approver: Arc<dyn Approver>, templates: Templates, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        site: Site,
+        journal: Arc<dyn Journal>,
+        approver: Arc<dyn Approver>,
+        templates: Templates,
+        clock: Clock,
+    ) -> Arc<Self> {
         let library = Library::new(site.playbooks.clone());
         Arc::new_cyclic(|host| {
             let mut services = Services::new(site, clock);
@@ -71,7 +77,13 @@ impl Host {
     }
 
     /// Checks a playbook with its inputs and makes its graph.
-    pub fn prepare(&self, playbook: Playbook, given: &BTreeMap<String, Given>, by: &str, trigger: &str) -> Result<Prepared, RuntimeError> {
+    pub fn prepare(
+        &self,
+        playbook: Playbook,
+        given: &BTreeMap<String, Given>,
+        by: &str,
+        trigger: &str,
+    ) -> Result<Prepared, RuntimeError> {
         let problems = plan::check(&playbook);
         if !problems.is_empty() {
             return Err(RuntimeError::Playbook(problems));
@@ -84,7 +96,10 @@ impl Host {
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
-        plan::compile(playbook, Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive })
+        plan::compile(
+            playbook,
+            Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive },
+        )
     }
 
     /// Runs to the end, or until a person is needed.
@@ -120,7 +135,8 @@ impl Host {
     /// The plan and state of a run, from its journal and the copy of its playbook.
     fn restore(&self, run: &RunId) -> Result<(Prepared, RunState), RuntimeError> {
         let records = self.journal.read(run)?;
-        let state = RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
+        let state =
+            RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
         let ended = state.finished.is_some_and(|outcome| outcome != crate::engine::event::Outcome::Parked);
         let Some(Event::RunStarted(header)) = records.first().map(|record| &record.event) else {
             return Err(RuntimeError::Over(run.to_string()));
@@ -129,7 +145,11 @@ impl Host {
             return Err(RuntimeError::Over(run.to_string()));
         }
         let path = self.kept_playbook(&header.digest);
-        let text = std::fs::read_to_string(&path).map_err(|source| RuntimeError::PlaybookGone { run: run.to_string(), path, source })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| RuntimeError::PlaybookGone {
+            run: run.to_string(),
+            path,
+            source,
+        })?;
         let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();

@@ -52,7 +52,9 @@ impl Messages {
             let (delivered, error, attempts) = match notify::resolve(&host.services.site, &target) {
                 Ok((channel, config)) => {
                     let http = host.services.http().clone();
-                    let delivery = notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random()).await;
+                    let delivery =
+                        notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random())
+                            .await;
                     match delivery.result {
                         Ok(receipt) => (Some(receipt.0), None, delivery.attempts),
                         Err(error) => (None, Some(error.to_string()), delivery.attempts),
@@ -60,7 +62,14 @@ impl Messages {
                 }
                 Err(error) => (None, Some(error.message), 0),
             };
-            let sent = Event::NotificationSent { on: on.label().to_owned(), channel: target, subject, delivered, error, attempts };
+            let sent = Event::NotificationSent {
+                on: on.label().to_owned(),
+                channel: target,
+                subject,
+                delivered,
+                error,
+                attempts,
+            };
             let _ = sender.send(What::Notified(sent));
         });
     }
@@ -84,7 +93,14 @@ fn occasion(event: &Event) -> Option<Occasion> {
 
 fn facts(on: Occasion, record: &Record, prepared: &Prepared, state: &RunState) -> Facts {
     let header = &prepared.graph.header;
-    let mut facts = Facts::new(record.run.to_string(), header.playbook.clone(), header.title.clone(), on, state.started_at, record.at);
+    let mut facts = Facts::new(
+        record.run.to_string(),
+        header.playbook.clone(),
+        header.title.clone(),
+        on,
+        state.started_at,
+        record.at,
+    );
     facts.code = header.code.clone();
     facts.inputs = header.inputs.clone();
     facts.severity = state.severity.map_or_else(|| "medium".to_owned(), |severity| severity.label().to_owned());
