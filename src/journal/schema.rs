@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::JournalError;
 use crate::audit::Head;
@@ -56,15 +56,17 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, JournalErr
     if !path.try_exists().map_err(|error| JournalError::of_io(path, "open", error))? {
         return Ok(None);
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE)?;
-    Ok((recognise(path, &connection)? == State::Journal).then_some(connection))
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE)?;
+    Ok((recognise(path, &mut connection)? == State::Journal).then_some(connection))
 }
 
 /// A connection that writes durably; creates the folder, the file and the tables when they are missing.
 pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connection, JournalError> {
     // Looked at without the right to write first: a journal of a later version stays untouched.
-    open_to_read(path)?;
-    create_file(path)?;
+    let exists = open_to_read(path)?.is_some();
+    // Held until the tables are there: SQLite does not wait for another program that is changing the
+    // journal mode at the same time, it fails.
+    let _alone = if exists { None } else { Some(create_file(path)?) };
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience)?;
     make_durable(path, &connection)?;
     create_tables(path, &mut connection)?;
@@ -82,9 +84,15 @@ fn connect(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connect
     Ok(connection)
 }
 
-fn recognise(path: &Path, connection: &Connection) -> Result<State, JournalError> {
+/// What the file is, judged by one moment of it: another program may be creating the tables just now.
+fn recognise(path: &Path, connection: &mut Connection) -> Result<State, JournalError> {
+    let moment = connection.transaction().map_err(|error| JournalError::of_sqlite(path, "open", error))?;
+    state(path, &moment)
+}
+
+fn state(path: &Path, moment: &Transaction<'_>) -> Result<State, JournalError> {
     let failed = |error| JournalError::of_sqlite(path, "open", error);
-    let number = |query| connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let number = |query| moment.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(failed);
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;
     if application == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0 {
@@ -102,18 +110,25 @@ fn recognise(path: &Path, connection: &Connection) -> Result<State, JournalError
     }
 }
 
+/// Creates the file unless it is there, and returns its folder locked against other programs that do
+/// the same. The folder is locked and not the file, because closing a second handle of the file would
+/// release the locks that SQLite holds on it.
+///
 /// Only the owner may read the journal: it quotes requests and outputs of production systems.
-fn create_file(path: &Path) -> Result<(), JournalError> {
+fn create_file(path: &Path) -> Result<File, JournalError> {
     let failed = |error| JournalError::of_io(path, "create", error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let name = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(name).map_err(failed)?;
+    let folder = File::open(name).map_err(failed)?;
+    folder.lock().map_err(failed)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        // The name of the file must survive a power failure as its content does. SQLite sees to that
-        // for the files it creates itself.
-        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+        // The names of the file and of its folder must survive a power failure as the content does.
+        // SQLite sees to that for the files it creates itself.
+        Ok(_) => folder.sync_all().and_then(|()| File::open(name.join(".."))?.sync_all()).map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
     }
+    Ok(folder)
 }
 
 /// Sets what durability rests on, and reads it back: SQLite ignores what it cannot do.
@@ -140,7 +155,7 @@ fn create_tables(path: &Path, connection: &mut Connection) -> Result<(), Journal
     let failed = |error| JournalError::of_sqlite(path, "create", error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another program may have created them since.
-    if recognise(path, &transaction)? == State::Empty {
+    if state(path, &transaction)? == State::Empty {
         transaction.execute_batch(TABLES).map_err(failed)?;
         super::store::write_head(&transaction, Head::EMPTY).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;

@@ -115,6 +115,25 @@ fn two_programs_make_one_chain() {
     }
 }
 
+/// Each finds no file, or one without tables, or one that is just getting them.
+#[test]
+fn programs_that_create_the_journal_at_the_same_time_share_it() {
+    for _ in 0..4 {
+        let (place, start) = (Place::new(), std::sync::Barrier::new(8));
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (place, start, run) = (&place, &start, run(&format!("run-{number}")));
+                scope.spawn(move || {
+                    start.wait();
+                    add(&place.open(), &run, 1, [phase()]);
+                });
+            }
+        });
+        let report = verify(&place.open(), &[]).unwrap();
+        assert!(report.is_sound() && report.entries == 8, "{:?}", report.findings);
+    }
+}
+
 #[test]
 fn two_programs_cannot_both_continue_a_run() {
     let (place, run) = (Place::new(), run("one"));
@@ -127,25 +146,28 @@ fn two_programs_cannot_both_continue_a_run() {
     add(&first, &super::run("two"), 1, [started("two")]);
 }
 
+/// A file of a later version, one that keeps its log in another way.
+fn of_a_later_version(place: &Place) -> Vec<u8> {
+    add(&place.open(), &run("one"), 1, [phase()]);
+    place.sql("PRAGMA user_version = 2; PRAGMA journal_mode = DELETE");
+    fs::read(place.path()).unwrap()
+}
+
 #[test]
 fn a_journal_of_a_later_version_is_refused_and_left_untouched() {
     let place = Place::new();
-    add(&place.open(), &run("one"), 1, [phase()]);
-    place.sql("PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE)");
-    let before = fs::read(place.path()).unwrap();
+    let before = of_a_later_version(&place);
     let refused = SqliteJournal::open(place.path()).unwrap_err();
     assert!(matches!(refused, JournalError::NewerVersion { found: 2, supported: 1, .. }), "{refused}");
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
-/// The version rises while the journal is open, before this program first writes.
+/// The file appears while the journal is open, before this program first writes.
 #[test]
 fn the_version_is_looked_at_again_before_the_first_write() {
     let place = Place::new();
-    add(&place.open(), &run("one"), 1, [phase()]);
     let journal = place.open();
-    place.sql("PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE)");
-    let before = fs::read(place.path()).unwrap();
+    let before = of_a_later_version(&place);
     let refused = journal.append(&run("one"), records(&run("one"), 2, [phase()])).wait().unwrap_err();
     assert!(matches!(refused, JournalError::NewerVersion { .. }), "{refused}");
     assert_eq!(fs::read(place.path()).unwrap(), before);
