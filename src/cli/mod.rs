@@ -4,6 +4,7 @@ mod ask;
 mod audit;
 pub mod exit;
 mod inspect;
+mod model;
 mod output;
 mod plan;
 mod reference;
@@ -72,6 +73,9 @@ enum Command {
         #[arg(value_enum)]
         of: SchemaOf,
     },
+    /// Judge one model: the child of a step.
+    #[command(name = crate::model::SUBCOMMAND, hide = true)]
+    ModelChild,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -263,5 +267,6 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
         Command::Schema { of } => reference::schema(of),
+        Command::ModelChild => model::child(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use indicatif::ProgressDrawTarget;
 
 use super::output::{self, Failure};
-use super::{Exit, Format, InputArguments};
+use super::{Exit, Format, InputArguments, model};
 use crate::base::{Clock, Source, suggestion};
 use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, SqliteJournal};
@@ -24,14 +24,16 @@ use crate::yaml;
 pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
     let here = Path::new(FILE_NAME);
     let path = config.or_else(|| here.exists().then_some(here));
-    match path {
-        Some(path) => playbook::load_site(path).map_err(|problems| Failure::diagnostics(&problems)),
+    let mut site = match path {
+        Some(path) => playbook::load_site(path).map_err(|problems| Failure::diagnostics(&problems))?,
         None => {
             let mut site = Site::default();
             site.resolve_state(false);
-            Ok(site)
+            site
         }
-    }
+    };
+    site.models.program = Some(model::this_program());
+    Ok(site)
 }
 
 pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::StepError;
 use crate::base::{Clock, RunId, StepKey};
-use crate::model::Engine;
 use crate::site::Site;
 
 /// The surroundings of one attempt.
@@ -72,7 +71,6 @@ pub struct Services {
     pub files: PathBuf,
     pub playbooks: Option<Arc<dyn Playbooks>>,
     http: OnceLock<reqwest::Client>,
-    engine: OnceLock<Arc<dyn Engine>>,
 }
 
 impl Services {
@@ -81,7 +79,7 @@ impl Services {
 
     pub fn new(site: Site, clock: Clock) -> Self {
         let files = site.state.join("files");
-        Services { site, clock, files, playbooks: None, http: OnceLock::new(), engine: OnceLock::new() }
+        Services { site, clock, files, playbooks: None, http: OnceLock::new() }
     }
 
     /// The HTTP client of this process: no redirects unless a step asks, no proxy surprises, made on
@@ -97,11 +95,6 @@ impl Services {
                 .build()
                 .expect("the TLS provider is compiled in")
         })
-    }
-
-    /// The engine that runs models.
-    pub fn engine(&self) -> Arc<dyn Engine> {
-        self.engine.get_or_init(crate::model::default_engine).clone()
     }
 }
 

@@ -12,6 +12,7 @@
 //!   (`"bytes"` accepts `512 MiB`).
 
 mod context;
+mod model;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use crate::base::{Field, Route};
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
+pub use model::{EngineName, Judged};
 
 /// What running a step again would do; decides what happens to a step in doubt after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,47 +3,76 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
-use rten::{LoadErrorKind, ModelOptions, NodeId, RunErrorKind, Value, ValueOrView};
+use rten::{LoadErrorKind, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::Layout;
 use rten_tensor::prelude::*;
 
-use super::preflight::{self, Inspection, Limits};
-use super::{Engine, FaultKind, Model, ModelFault, Tensor, TensorInfo};
+use super::preflight::{Inspection, Limits, ModelFile};
+use super::{Engine, FaultKind, LoadOptions, Model, ModelFault, Tensor, TensorInfo};
 use crate::base::suggestion;
-
-/// The version that `Cargo.toml` pins; a test compares the two.
-const VERSION: &str = "0.27.0";
 
 /// See the module.
 pub struct EmbeddedEngine;
 
+impl EmbeddedEngine {
+    pub const NAME: &str = "rten";
+    /// The version that `Cargo.toml` pins; a test compares the two.
+    pub const VERSION: &str = "0.27.0";
+}
+
 impl Engine for EmbeddedEngine {
     fn name(&self) -> &'static str {
-        "rten"
+        Self::NAME
     }
 
     fn version(&self) -> String {
-        VERSION.to_owned()
+        Self::VERSION.to_owned()
     }
 
-    fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault> {
-        self.load_inspected(path, preflight::inspect(path, &Limits::EMBEDDED))
+    fn limits(&self) -> Limits {
+        Limits::EMBEDDED
     }
 
-    fn load_inspected(&self, path: &Path, inspection: Inspection) -> Result<Box<dyn Model>, ModelFault> {
+    fn blind_spots(&self, file: &ModelFile) -> Vec<String> {
+        blind_spots(file)
+    }
+
+    fn load_inspected(
+        &self,
+        path: &Path,
+        inspection: Inspection,
+        options: &LoadOptions,
+    ) -> Result<Box<dyn Model>, ModelFault> {
         inspection.first_fault()?;
         let Inspection { file, bytes, .. } = inspection;
-        let options = ModelOptions::with_all_ops();
+        let load = ModelOptions::with_all_ops();
         let loaded = guarded("loading the model", || {
             // External data is found relative to a path only; otherwise the engine gets the judged bytes.
             let result =
-                if file.external_files.is_empty() { options.load(Vec::from(bytes)) } else { options.load_file(path) };
+                if file.external_files.is_empty() { load.load(Vec::from(bytes)) } else { load.load_file(path) };
             result.map_err(|error| ModelFault::new(kind_of_load_error(&error.kind()), error.to_string()))
         })?;
-        Ok(Box::new(EmbeddedModel::new(loaded, file.inputs, file.outputs)?))
+        Ok(Box::new(EmbeddedModel::new(loaded, file.inputs, file.outputs, options.threads)?))
     }
+}
+
+/// What was measured to go wrong without a word from the engine.
+fn blind_spots(file: &ModelFile) -> Vec<String> {
+    let mut spots = Vec::new();
+    // Softmax changed its meaning with opset 13, and the engine knows only the new one.
+    if file.opsets.get("ai.onnx").is_some_and(|version| *version < 13) {
+        spots.push("opset older than 13: the embedded engine may compute Softmax differently".to_owned());
+    }
+    if let Some(number) = file.widest_integer {
+        spots.push(format!("the model holds the integer {number}: the embedded engine cuts it to 32 bits"));
+    }
+    for input in file.inputs.iter().filter(|input| !matches!(&*input.element, "float32" | "int32" | "int64")) {
+        spots.push(format!("input '{}' is {}: the embedded engine cannot feed it", input.name, input.element));
+    }
+    spots
 }
 
 /// Runs `work` and turns a panic of the engine into a fault.
@@ -81,17 +110,25 @@ pub struct EmbeddedModel {
     outputs: Vec<TensorInfo>,
     input_nodes: Vec<NodeId>,
     output_nodes: Vec<NodeId>,
+    run_options: RunOptions,
 }
 
 impl EmbeddedModel {
-    fn new(model: rten::Model, inputs: Vec<TensorInfo>, outputs: Vec<TensorInfo>) -> Result<Self, ModelFault> {
+    fn new(
+        model: rten::Model,
+        inputs: Vec<TensorInfo>,
+        outputs: Vec<TensorInfo>,
+        threads: usize,
+    ) -> Result<Self, ModelFault> {
         let nodes = |infos: &[TensorInfo]| -> Result<Vec<NodeId>, ModelFault> {
             let node = |info: &TensorInfo| model.node_id(&info.name);
             let found: Result<_, _> = infos.iter().map(node).collect();
             found.map_err(|error| ModelFault::new(FaultKind::InvalidGraph, error.to_string()))
         };
         let (input_nodes, output_nodes) = (nodes(&inputs)?, nodes(&outputs)?);
-        Ok(EmbeddedModel { model, inputs, outputs, input_nodes, output_nodes })
+        let mut run_options = RunOptions::default();
+        run_options.thread_pool = Some(Arc::new(ThreadPool::with_num_threads(threads.max(1))));
+        Ok(EmbeddedModel { model, inputs, outputs, input_nodes, output_nodes, run_options })
     }
 
     /// The engine's inputs in the model's order; every declared input exactly once, nothing else.
@@ -133,7 +170,7 @@ impl Model for EmbeddedModel {
     fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ModelFault> {
         let bound = self.bind(inputs)?;
         let values = guarded("running the model", || {
-            self.model.run(bound, &self.output_nodes, None).map_err(|error| {
+            self.model.run(bound, &self.output_nodes, Some(self.run_options.clone())).map_err(|error| {
                 let kind = match error.kind() {
                     RunErrorKind::NodeNotFound | RunErrorKind::InvalidInput => FaultKind::WrongInput,
                     _ => FaultKind::RunFailed,
@@ -204,7 +241,6 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::model::default_engine;
     use crate::model::golden::{Golden, Verdict, judge};
 
     fn path(name: &str) -> std::path::PathBuf {
@@ -216,19 +252,19 @@ mod tests {
     }
 
     fn ocr() -> Box<dyn Model> {
-        default_engine().load(&path("models/ocr-text/model.onnx")).unwrap()
+        EmbeddedEngine.load(&path("models/ocr-text/model.onnx")).unwrap()
     }
 
     #[test]
     fn the_version_is_the_one_that_is_pinned() {
         let manifest = std::fs::read_to_string(path("Cargo.toml")).unwrap();
-        assert!(manifest.contains(&format!("rten = {{ version = \"={VERSION}\"")));
+        assert!(manifest.contains(&format!("rten = {{ version = \"={}\"", EmbeddedEngine::VERSION)));
     }
 
     #[test]
     fn every_shipped_model_answers_its_golden_cases() {
         for name in ["column-classifier", "ocr-text", "ocr-layout"] {
-            let model = default_engine().load(&path(&format!("models/{name}/model.onnx"))).unwrap();
+            let model = EmbeddedEngine.load(&path(&format!("models/{name}/model.onnx"))).unwrap();
             let golden = Golden::read(&path(&format!("models/{name}/golden.json"))).unwrap();
             let comparison = judge(&*model, &golden.cases, golden.tolerance, &|| false);
             assert_eq!(comparison.verdict, Verdict::Match, "{name}: {comparison:?}");
@@ -240,7 +276,7 @@ mod tests {
     fn the_twins_of_a_shipped_model_fail_each_in_its_way() {
         let golden = Golden::read(&path("models/ocr-text/golden.json")).unwrap();
         let verdict = |name: &str| {
-            let model = default_engine().load(&path(&format!("models/faults/ocr-text/{name}")))?;
+            let model = EmbeddedEngine.load(&path(&format!("models/faults/ocr-text/{name}")))?;
             Ok::<_, ModelFault>(judge(&*model, &golden.cases, golden.tolerance, &|| false).verdict)
         };
         assert_eq!(verdict("nan.onnx").unwrap(), Verdict::NotFinite);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a model, by its kind of fault; `detail` keeps the engine's own words.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]
 pub struct ModelFault {
     pub kind: FaultKind,

@@ -4,35 +4,73 @@
 //! file ─ preflight ─ Engine::load ─ Model::run ─ golden::compare
 //!        own reader   rten           tensors       verdict
 //! ```
+//!
+//! A broken model can end the process that runs it, so a check is a [`Task`] that [`Runner`] carries out in
+//! a child of this program:
+//!
+//! ```text
+//! kind ─ Runner::run ─ Request ─►  child::serve ─ Task::run ─ Workbench (engine, phases)
+//!                    ◄─ Phase, Answer ─┘
+//! ```
 
+pub mod child;
 pub mod detached;
 pub mod embedded;
+mod engine_choice;
 pub mod fault;
 pub mod golden;
 pub mod preflight;
 mod protobuf;
+mod runner;
+pub mod task;
+mod wire;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
+pub use engine_choice::{EngineChoice, EngineIdentity, Library};
 pub use fault::{FaultKind, ModelFault};
-use preflight::Inspection;
+use preflight::{Inspection, Limits, ModelFile};
+pub use runner::{CheckError, Runner, SUBCOMMAND};
+pub use task::{Task, TaskEntry, TaskError, Workbench};
 
 /// Something that loads ONNX models and runs them.
 pub trait Engine: Send + Sync {
     /// `rten` or `onnxruntime`.
     fn name(&self) -> &'static str;
     fn version(&self) -> String;
-    /// Loads a model. Blocking; call it from a thread that may block.
-    fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault>;
+    /// What a file may ask of this engine.
+    fn limits(&self) -> Limits;
+    /// What this engine may judge wrongly about a file, in words.
+    fn blind_spots(&self, file: &ModelFile) -> Vec<String>;
+    /// Loads a model that preflight has read already. Refuses one with a fault. Blocking; call it from a
+    /// thread that may block.
+    fn load_inspected(
+        &self,
+        path: &Path,
+        inspection: Inspection,
+        options: &LoadOptions,
+    ) -> Result<Box<dyn Model>, ModelFault>;
 
-    /// Loads a model that preflight has read already. Refuses one with a fault.
-    fn load_inspected(&self, path: &Path, inspection: Inspection) -> Result<Box<dyn Model>, ModelFault> {
-        inspection.first_fault()?;
-        self.load(path)
+    /// Reads, judges and loads a model. Blocking.
+    fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault> {
+        self.load_inspected(path, preflight::inspect(path, &self.limits()), &LoadOptions::default())
+    }
+}
+
+/// How a model is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadOptions {
+    /// Threads that compute one run. One by default: answers and latencies are then comparable, and
+    /// a check does not take the cores of the services beside it.
+    pub threads: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { threads: 1 }
     }
 }
 
@@ -79,9 +117,4 @@ impl Tensor {
             Tensor::I64(_) => "int64",
         }
     }
-}
-
-/// The engine of this process.
-pub fn default_engine() -> Arc<dyn Engine> {
-    Arc::new(embedded::EmbeddedEngine)
 }

@@ -10,6 +10,12 @@ mod glob;
 mod procfs;
 mod text;
 
+use crate::model::TaskEntry;
+use crate::model::task::entry;
+
 crate::step_kinds! {
     http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, wait_until,
 }
+
+/// What the child of a check can be asked: one task for each kind that judges models.
+pub static MODEL_TASKS: &[TaskEntry] = &[entry::<onnx_load::Check>(), entry::<onnx_golden::Check>()];

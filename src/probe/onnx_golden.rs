@@ -1,14 +1,15 @@
 //! `onnx_golden`: does this model still give the answers it gave when it was known to be right?
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepResult};
 use crate::model::golden::{self, Comparison, Golden, Tolerance, Verdict};
-use crate::model::{Engine, FaultKind, ModelFault, detached};
+use crate::model::{EngineIdentity, FaultKind, LoadOptions, Model, ModelFault, Task, TaskError, Workbench};
 
 pub struct Step;
 
@@ -31,6 +32,10 @@ pub struct Config {
     /// the file says, else 0.00001.
     #[serde(default)]
     relative: Option<f64>,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
+    /// Runtime where it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -64,9 +69,10 @@ pub struct Output {
     /// The tolerance that was used.
     absolute: f64,
     relative: f64,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict, such as an engine that may compute an operator differently.
+    warnings: Vec<String>,
 }
 
 impl Kind for Step {
@@ -81,35 +87,65 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        let engine = context.services.engine();
-        let judging = detached::run(move |abandoned| judge(&config, &*engine, abandoned));
-        tokio::select! {
-            biased;
-            () = context.cancelled() => Err(StepError::new("cancelled while the model was running")),
-            judged = judging => judged.map_err(|error| StepError::because("the model could not be judged", &error))?,
-        }
+        let require = config.require_engine;
+        let Config { model, cases, absolute, relative, .. } = config;
+        let judged = context.judge(require, Check { model, cases, absolute, relative }).await?;
+        let why = failure(&judged.answer);
+        Ok(Outcome::judged(output(judged), why))
     }
 }
 
-fn judge(config: &Config, engine: &dyn Engine, abandoned: &dyn Fn() -> bool) -> StepResult<Output> {
-    let golden = read_cases(config)?;
-    let tolerance = tolerance(config, golden.tolerance)?;
-    let (comparison, fault) = match engine.load(&config.model) {
-        Ok(model) => (golden::judge(&*model, &golden.cases, tolerance, abandoned), None),
-        // Not a finding about the model: nothing of it was seen.
-        Err(fault) if fault.kind == FaultKind::Unreadable => {
-            return Err(StepError::new(fault.detail.clone()).help(fault.remedy()));
-        }
-        Err(fault) => (Comparison::load_failed(golden.cases.len(), &fault), Some(fault)),
-    };
-    let why = failure(&comparison, fault.as_ref());
-    Ok(Outcome::judged(output(comparison, fault, tolerance, engine), why))
+/// Runs the model on the cases, in the child.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Check {
+    model: PathBuf,
+    cases: PathBuf,
+    absolute: Option<f64>,
+    relative: Option<f64>,
 }
 
-fn read_cases(config: &Config) -> Result<Golden, StepError> {
-    let path = cases_path(&config.model, &config.cases);
+/// What the child found.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    comparison: Comparison,
+    fault: Option<ModelFault>,
+    tolerance: Tolerance,
+    warnings: Vec<String>,
+}
+
+impl Task for Check {
+    const NAME: &'static str = Step::NAME;
+    type Answer = Report;
+
+    fn run(self, bench: &Workbench<'_>) -> Result<Report, TaskError> {
+        let golden = read_cases(&self)?;
+        let tolerance = tolerance(&self, golden.tolerance)?;
+        let mut inspection = bench.inspect(&self.model);
+        let warnings = std::mem::take(&mut inspection.warnings);
+        let (comparison, fault) = match bench.load_inspected(&self.model, inspection, &LoadOptions::default()) {
+            Ok(model) => (judge(&*model, &golden, tolerance, bench), None),
+            // Not a finding about the model: nothing of it was seen.
+            Err(fault) if fault.kind == FaultKind::Unreadable => return Err(fault.into()),
+            Err(fault) => (Comparison::load_failed(golden.cases.len(), &fault), Some(fault)),
+        };
+        Ok(Report { comparison, fault, tolerance, warnings })
+    }
+}
+
+fn judge(model: &dyn Model, golden: &Golden, tolerance: Tolerance, bench: &Workbench<'_>) -> Comparison {
+    let begun = Cell::new(0);
+    let next = || {
+        begun.set(begun.get() + 1);
+        bench.round("running case", begun.get(), golden.cases.len());
+        bench.abandoned()
+    };
+    golden::judge(model, &golden.cases, tolerance, &next)
+}
+
+fn read_cases(check: &Check) -> Result<Golden, TaskError> {
+    let path = cases_path(&check.model, &check.cases);
     Golden::read(&path).map_err(|error| {
-        StepError::because(path.display(), &error)
+        TaskError::because(path.display(), &error)
             .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
     })
 }
@@ -122,18 +158,19 @@ fn cases_path(model: &Path, cases: &Path) -> PathBuf {
     }
 }
 
-fn tolerance(config: &Config, of_file: Tolerance) -> Result<Tolerance, StepError> {
+fn tolerance(check: &Check, of_file: Tolerance) -> Result<Tolerance, TaskError> {
     let tolerance = Tolerance {
-        absolute: config.absolute.unwrap_or(of_file.absolute),
-        relative: config.relative.unwrap_or(of_file.relative),
+        absolute: check.absolute.unwrap_or(of_file.absolute),
+        relative: check.relative.unwrap_or(of_file.relative),
     };
-    tolerance.check().map_err(|what| StepError::new(what).help("write for example `absolute: 0.001`"))?;
+    tolerance.check().map_err(|what| TaskError::new(what).help("write for example `absolute: 0.001`"))?;
     Ok(tolerance)
 }
 
-fn failure(comparison: &Comparison, fault: Option<&ModelFault>) -> Option<String> {
+fn failure(report: &Report) -> Option<String> {
+    let comparison = &report.comparison;
     let Comparison { mismatched, cases, label_flips, .. } = comparison;
-    if let Some(fault) = fault {
+    if let Some(fault) = &report.fault {
         return Some(format!("{}; {}", fault.detail, fault.remedy()));
     }
     if comparison.verdict == Verdict::Match {
@@ -145,7 +182,8 @@ fn failure(comparison: &Comparison, fault: Option<&ModelFault>) -> Option<String
     Some(format!("{mismatched} of {cases} golden cases do not match{flips}; case '{case}': {difference}"))
 }
 
-fn output(comparison: Comparison, fault: Option<ModelFault>, tolerance: Tolerance, engine: &dyn Engine) -> Output {
+fn output(judged: Judged<Report>) -> Output {
+    let Judged { answer: Report { comparison, fault, tolerance, warnings }, engine, warnings: about_engine } = judged;
     Output {
         verdict: comparison.verdict,
         cases: comparison.cases,
@@ -162,8 +200,8 @@ fn output(comparison: Comparison, fault: Option<ModelFault>, tolerance: Toleranc
         remedy: fault.map(|fault| fault.remedy().to_owned()),
         absolute: tolerance.absolute,
         relative: tolerance.relative,
-        engine: engine.name().to_owned(),
-        engine_version: engine.version(),
+        engine,
+        warnings: about_engine.into_iter().chain(warnings).collect(),
     }
 }
 

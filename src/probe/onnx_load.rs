@@ -2,16 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::Clock;
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
-use crate::model::preflight::{self, Inspection, Limits, ModelFile};
-use crate::model::{Engine, FaultKind, ModelFault, TensorInfo, detached};
+use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepError, StepResult};
+use crate::model::preflight::ModelFile;
+use crate::model::{EngineIdentity, FaultKind, LoadOptions, ModelFault, Task, TaskError, TensorInfo, Workbench};
 
 /// Lists in the output end here, so that a strange file cannot fill the journal.
 const MOST_ITEMS: usize = 64;
@@ -25,6 +24,10 @@ pub struct Step;
 pub struct Config {
     /// The model file, such as `models/ocr-text/model.onnx`.
     model: PathBuf,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
+    /// Runtime where it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -49,9 +52,8 @@ pub struct Output {
     weight_bytes: u64,
     /// Seconds that reading, checking and loading took.
     load_seconds: f64,
-    /// The engine that loaded the model, such as `rten`.
-    engine: String,
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
     /// What is wrong, in words; null when the model loads.
     fault: Option<String>,
     /// The kind of the first fault: `missing`, `not_a_file`, `empty`, `too_large`, `lfs_pointer`, `malformed`,
@@ -62,7 +64,8 @@ pub struct Output {
     remedy: Option<String>,
     /// Every fault that was found, in words.
     faults: Vec<String>,
-    /// Things that are no faults, such as operators that draw random numbers.
+    /// Things that are no faults but lower the weight of a verdict: operators that draw random numbers, or
+    /// what the engine that judged may compute differently.
     warnings: Vec<String>,
     input_count: usize,
     output_count: usize,
@@ -90,30 +93,48 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        let (engine, clock) = (context.services.engine(), context.services.clock);
-        let loading = detached::run(move |_| load(&config.model, &*engine, clock));
-        tokio::select! {
-            biased;
-            () = context.cancelled() => Err(StepError::new("cancelled while the model was loading")),
-            loaded = loading => loaded.map_err(|error| StepError::because("the model could not be judged", &error))?,
-        }
+        let path = config.model.display().to_string();
+        let judged = context.judge(config.require_engine, Check { model: config.model }).await?;
+        judge(path, judged)
     }
 }
 
-fn load(path: &Path, engine: &dyn Engine, clock: Clock) -> StepResult<Output> {
-    let started = clock.elapsed();
-    let mut inspection = preflight::inspect(path, &Limits::EMBEDDED);
-    let mut faults = std::mem::take(&mut inspection.faults);
-    let mut output = describe(path, &inspection, engine);
-    if faults.is_empty() {
-        faults.extend(engine.load_inspected(path, inspection).err());
+/// Inspects and loads the model, in the child.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Check {
+    model: PathBuf,
+}
+
+/// What the child found.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    file: ModelFile,
+    faults: Vec<ModelFault>,
+    warnings: Vec<String>,
+    load_seconds: f64,
+}
+
+impl Task for Check {
+    const NAME: &'static str = Step::NAME;
+    type Answer = Report;
+
+    fn run(self, bench: &Workbench<'_>) -> Result<Report, TaskError> {
+        let started = bench.clock.elapsed();
+        let mut inspection = bench.inspect(&self.model);
+        let mut faults = std::mem::take(&mut inspection.faults);
+        let (file, warnings) = (inspection.file.clone(), std::mem::take(&mut inspection.warnings));
+        if faults.is_empty() {
+            faults.extend(bench.load_inspected(&self.model, inspection, &LoadOptions::default()).err());
+        }
+        let load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
+        Ok(Report { file, faults, warnings, load_seconds })
     }
-    output.load_seconds = (clock.elapsed() - started).as_secs_f64();
-    judge(output, faults)
 }
 
 /// A file that may not be read was not judged; every other fault is a finding about the model.
-fn judge(mut output: Output, faults: Vec<ModelFault>) -> StepResult<Output> {
+fn judge(path: String, judged: Judged<Report>) -> StepResult<Output> {
+    let faults = judged.answer.faults.clone();
+    let mut output = describe(path, judged);
     let Some(first) = faults.first() else { return Ok(Outcome::passed(output)) };
     if first.kind == FaultKind::Unreadable {
         return Err(StepError::new(first.detail.clone()).help(first.remedy()));
@@ -126,36 +147,34 @@ fn judge(mut output: Output, faults: Vec<ModelFault>) -> StepResult<Output> {
     Ok(Outcome::failed(output, why))
 }
 
-fn describe(path: &Path, inspection: &Inspection, engine: &dyn Engine) -> Output {
-    let file = &inspection.file;
+fn describe(path: String, judged: Judged<Report>) -> Output {
+    let Judged { answer: Report { file, warnings, load_seconds, .. }, engine, warnings: about_engine } = judged;
     Output {
-        path: path.display().to_string(),
+        path,
         size: file.size,
         sha256: file.sha256.clone(),
-        ir_version: file.ir_version,
         opset: file.opsets.get("ai.onnx").copied().unwrap_or(0),
+        ir_version: file.ir_version,
         producer: shortened(&file.producer),
         model_version: file.model_version,
         nodes: file.node_count,
         weight_bytes: file.weight_bytes,
-        load_seconds: 0.0,
-        engine: engine.name().to_owned(),
-        engine_version: engine.version(),
+        load_seconds,
+        engine,
         fault: None,
         fault_kind: String::new(),
         remedy: None,
         faults: Vec::new(),
-        warnings: inspection.warnings.iter().take(MOST_ITEMS).map(|warning| shortened(warning)).collect(),
+        warnings: about_engine.iter().chain(&warnings).take(MOST_ITEMS).map(|warning| shortened(warning)).collect(),
         input_count: file.inputs.len(),
         output_count: file.outputs.len(),
         inputs: bounded(&file.inputs),
         outputs: bounded(&file.outputs),
         operators: most_frequent(&file.operators),
-        metadata: metadata(file),
+        metadata: metadata(&file),
         external_files: file.external_files.iter().take(MOST_ITEMS).map(|name| shortened(name)).collect(),
     }
 }
-
 fn bounded(infos: &[TensorInfo]) -> Vec<TensorInfo> {
     let bound = |info: &TensorInfo| TensorInfo {
         name: shortened(&info.name),
@@ -267,7 +286,7 @@ mod tests {
     async fn a_cancelled_load_stops() {
         let context = Context::for_tests();
         context.cancel.cancel();
-        let config = Config { model: fixture("models/ocr-text/model.onnx").into() };
+        let config = Config { model: fixture("models/ocr-text/model.onnx").into(), require_engine: None };
         let error = Step::run(config, context).await.unwrap_err();
         assert!(error.message.starts_with("cancelled"));
     }

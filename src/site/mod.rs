@@ -33,6 +33,8 @@ pub struct Site {
     pub channels: BTreeMap<String, BTreeMap<String, Value>>,
     /// Services that `service` steps act on: name, then one backend with its settings.
     pub services: BTreeMap<String, BTreeMap<String, Value>>,
+    /// How model files are checked.
+    pub models: Models,
     /// A folder with Handlebars files that replace the shipped message templates of the same name.
     pub templates: Option<PathBuf>,
     /// The most steps of one run that may be running at the same time.
@@ -48,10 +50,35 @@ impl Default for Site {
             contacts: BTreeMap::new(),
             channels: BTreeMap::new(),
             services: BTreeMap::new(),
+            models: Models::default(),
             templates: None,
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
         }
+    }
+}
+
+/// How model files are checked.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// The shared library of ONNX Runtime, such as `/opt/onnxruntime/lib/libonnxruntime.so`. Without it the
+    /// variable `ORT_DYLIB_PATH`, the folder of this program, `.onnxruntime/` in the working folder and the
+    /// system's libraries are searched; `runbook doctor` shows what was found.
+    pub onnxruntime: Option<PathBuf>,
+    /// What one check of a model may allocate, such as `4 GiB`; a model that asks for more is ended with an error.
+    #[schemars(extend("x-unit" = "bytes"))]
+    pub memory: u64,
+    /// The `runbook` program that checks models in a process of its own. Set by the program itself; without
+    /// one, checks run in this process.
+    #[serde(skip)]
+    pub program: Option<PathBuf>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        // Room for a model at the 2 GiB limit of the format, which engines hold twice while they load it.
+        Models { onnxruntime: None, memory: 6 << 30, program: None }
     }
 }
 
@@ -99,6 +126,7 @@ impl Site {
         self.playbooks = self.playbooks.into_iter().map(|path| folder.join(path)).collect();
         self.state = folder.join(self.state);
         self.templates = self.templates.map(|path| folder.join(path));
+        self.models.onnxruntime = self.models.onnxruntime.map(|path| folder.join(path));
         self
     }
 }

@@ -5,7 +5,8 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use runbook::model::default_engine;
+use runbook::model::Engine;
+use runbook::model::embedded::EmbeddedEngine;
 use runbook::model::golden::{self, Golden, Values, Verdict};
 
 use crate::error::LabError;
@@ -79,7 +80,7 @@ pub fn flip_bit(folder: &Folder) -> Result<(), LabError> {
 }
 
 fn quietly_wrong(path: &Path, golden: &Golden) -> bool {
-    let Ok(model) = default_engine().load(path) else { return false };
+    let Ok(model) = EmbeddedEngine.load(path) else { return false };
     let verdict = |case: &golden::Case| {
         let answers = case.tensors(model.inputs()).and_then(|inputs| model.run(inputs)).ok()?;
         let answers: BTreeMap<String, Values> =

@@ -142,7 +142,7 @@ fn largest(row: &[f64]) -> usize {
 }
 
 /// All cases together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub verdict: Verdict,
     pub cases: usize,

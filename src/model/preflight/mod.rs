@@ -13,6 +13,7 @@ use std::path::Path;
 
 use prost::Message;
 use prost::bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::protobuf::{self, ModelProto, ValueInfo};
@@ -35,7 +36,7 @@ impl Limits {
 }
 
 /// What a model file says about itself.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Bytes of the file, without external data.
     pub size: u64,
@@ -56,6 +57,8 @@ pub struct ModelFile {
     /// Bytes of all weights, in this file or outside of it.
     pub weight_bytes: u64,
     pub metadata: BTreeMap<String, String>,
+    /// Of the integers among the weights that 32 bits cannot hold, the one farthest from zero.
+    pub widest_integer: Option<i64>,
     /// Files that hold weights, relative to the folder of the model.
     pub external_files: Vec<String>,
 }
@@ -135,6 +138,7 @@ fn describe(file: &mut ModelFile, model: &ModelProto, top: &protobuf::GraphProto
         }
     });
     file.weight_bytes = weights::total_bytes(top);
+    file.widest_integer = weights::widest_integer(top);
 }
 
 fn domain_name(domain: &str) -> String {
@@ -175,13 +179,6 @@ fn warnings(file: &ModelFile) -> Vec<String> {
     let mut warnings = Vec::new();
     for operator in RANDOM.iter().filter(|operator| file.operators.contains_key(**operator)) {
         warnings.push(format!("operator {operator} gives another answer on each run"));
-    }
-    // Measured: Softmax changed its meaning with opset 13, and the embedded engine knows only the new one.
-    if file.opsets.get("ai.onnx").is_some_and(|version| *version < 13) {
-        warnings.push("opset older than 13: the embedded engine may compute Softmax differently".into());
-    }
-    for input in file.inputs.iter().filter(|input| !matches!(&*input.element, "float32" | "int32" | "int64")) {
-        warnings.push(format!("input '{}' is {}: the embedded engine cannot feed it", input.name, input.element));
     }
     warnings
 }

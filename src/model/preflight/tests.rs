@@ -7,7 +7,8 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::*;
-use crate::model::default_engine;
+use crate::model::Engine;
+use crate::model::embedded::EmbeddedEngine;
 use crate::model::golden::{self, Golden, Verdict};
 use crate::model::protobuf::{AttributeProto, EXTERNAL, Entry, GraphProto, NodeProto, OperatorSet, TensorProto};
 
@@ -95,7 +96,7 @@ fn what_preflight_cannot_see_the_golden_cases_do() {
     let mut judged = 0;
     for fixture in fixtures() {
         let Some(expected) = fixture.golden else { continue };
-        let verdict = match default_engine().load(&fixture_path(&fixture.file)) {
+        let verdict = match EmbeddedEngine.load(&fixture_path(&fixture.file)) {
             Ok(model) => golden::judge(&*model, &cases.cases, cases.tolerance, &|| false).verdict,
             Err(_) => Verdict::LoadFailed,
         };
@@ -351,12 +352,25 @@ fn a_pipe_is_refused_without_waiting_for_a_writer() {
 #[test]
 fn an_engine_never_sees_a_file_with_a_fault() {
     // The embedded engine by itself loads this one without a word.
-    let fault = default_engine().load(&fixture_path("bad_empty.onnx")).err().unwrap();
+    let fault = EmbeddedEngine.load(&fixture_path("bad_empty.onnx")).err().unwrap();
     assert_eq!(fault.kind, FaultKind::Empty);
 }
 
 #[test]
-fn an_old_operator_set_is_a_warning() {
-    let inspection = inspect_changed(|model, _| model.opset_import[0].version = 11);
-    assert!(inspection.warnings.iter().any(|warning| warning.contains("older than 13")), "{:?}", inspection.warnings);
+fn what_the_embedded_engine_may_judge_wrongly_is_told() {
+    let spots =
+        |change: fn(&mut ModelProto, &mut GraphProto)| EmbeddedEngine.blind_spots(&inspect_changed(change).file);
+    assert_eq!(spots(|_, _| {}), ["input 'x' is not a tensor: the embedded engine cannot feed it"]);
+    assert!(spots(|model, _| model.opset_import[0].version = 11)[0].contains("older than 13"));
+    let integers = |numbers: [i64; 3]| {
+        let raw = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let tensor = TensorProto { data_type: 7, raw_data: Some(raw.into()), ..weight("n", &[3], 0) };
+        inspect_changed(|_, graph| graph.initializer.push(tensor)).file.widest_integer
+    };
+    assert_eq!(integers([-(1 << 42), 1 << 41, 3]), Some(-(1 << 42)));
+    // The ends of a slice are no numbers that anybody computes with.
+    assert_eq!(integers([i64::MAX, i64::MIN, i64::from(i32::MAX)]), None);
+    let listed = TensorProto { data_type: 7, raw_data: None, int64_data: vec![1 << 40], ..weight("n", &[1], 0) };
+    let inspection = inspect_changed(|_, graph| graph.initializer.push(listed));
+    assert_eq!(inspection.file.widest_integer, Some(1 << 40));
 }

@@ -13,6 +13,27 @@ pub fn total_bytes(top: &GraphProto) -> u64 {
     total
 }
 
+/// Of the 64-bit integers that 32 bits cannot hold, the one farthest from zero.
+pub fn widest_integer(top: &GraphProto) -> Option<i64> {
+    /// The number of int64 in the format's list of element types.
+    const INT64: i32 = 7;
+    let mut widest = None;
+    each_tensor(top, &mut |tensor| {
+        if tensor.data_type != INT64 {
+            return;
+        }
+        let raw = tensor.raw_data.iter().flat_map(|raw| raw.as_chunks().0).map(|bytes| i64::from_le_bytes(*bytes));
+        let wide = raw.chain(tensor.int64_data.iter().copied()).filter(|number| is_cut(*number));
+        widest = wide.chain(widest).max_by_key(|number| number.unsigned_abs());
+    });
+    widest
+}
+
+fn is_cut(number: i64) -> bool {
+    // The largest and the smallest stand for "to the end" in slices; any cut of them still means that.
+    i32::try_from(number).is_err() && number != i64::MAX && number != i64::MIN && number != -i64::MAX
+}
+
 /// Judges every weight and names the files outside of the model that are used.
 pub fn check(faults: &mut Vec<ModelFault>, top: &GraphProto, model: &Path) -> Vec<String> {
     let mut files = Vec::new();
