@@ -76,6 +76,9 @@ enum Command {
     /// Judge one model: the child of a step.
     #[command(name = crate::model::SUBCOMMAND, hide = true)]
     ModelChild,
+    /// Try a library of ONNX Runtime: the child of the search for an engine.
+    #[command(name = crate::model::library::SUBCOMMAND, hide = true)]
+    ProbeLibrary { path: PathBuf },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -268,5 +271,6 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
         Command::Schema { of } => reference::schema(of),
         Command::ModelChild => model::child(),
+        Command::ProbeLibrary { path } => model::probe_library(&path),
     }
 }

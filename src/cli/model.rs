@@ -18,3 +18,8 @@ pub fn this_program() -> PathBuf {
 pub fn child() -> Result<Exit, Failure> {
     model::child::serve(MODEL_TASKS).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
 }
+
+/// Tries a library of ONNX Runtime and says how it went.
+pub fn probe_library(path: &Path) -> Result<Exit, Failure> {
+    model::library::probe_and_tell(path).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
+}

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StepError;
 use crate::base::{Clock, RunId, StepKey};
+use crate::model::selection::Selection;
 use crate::site::Site;
 
 /// The surroundings of one attempt.
@@ -71,6 +72,8 @@ pub struct Services {
     pub files: PathBuf,
     pub playbooks: Option<Arc<dyn Playbooks>>,
     http: OnceLock<reqwest::Client>,
+    /// Looked for when the first model is judged.
+    pub(super) model_engine: tokio::sync::OnceCell<Selection>,
 }
 
 impl Services {
@@ -79,7 +82,14 @@ impl Services {
 
     pub fn new(site: Site, clock: Clock) -> Self {
         let files = site.state.join("files");
-        Services { site, clock, files, playbooks: None, http: OnceLock::new() }
+        Services {
+            site,
+            clock,
+            files,
+            playbooks: None,
+            http: OnceLock::new(),
+            model_engine: tokio::sync::OnceCell::new(),
+        }
     }
 
     /// The HTTP client of this process: no redirects unless a step asks, no proxy surprises, made on

@@ -5,12 +5,14 @@
 //! judged.answer; judged.engine; judged.warnings
 //! ```
 
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, StepError};
+use crate::model::selection::{Search, Selection, Trial};
 use crate::model::{CheckError, EngineChoice, EngineIdentity, Runner, Task};
 
 /// An engine by the name that playbooks use.
@@ -33,19 +35,33 @@ pub struct Judged<T> {
 impl Context {
     /// Has a model judged in a child process by the engine of this site; see [`Context::engine`].
     pub async fn judge<T: Task>(&self, require: Option<EngineName>, task: T) -> Result<Judged<T::Answer>, StepError> {
-        let choice = self.engine(require).await?;
-        let answer = self.run_task(&choice, task).await?;
-        Ok(Judged { answer, engine: choice.identity(), warnings: Vec::new() })
+        let selection = self.engine(require).await?;
+        let answer = self.run_task(&selection.choice, task).await?;
+        Ok(Judged { answer, engine: selection.choice.identity(), warnings: selection.warnings() })
     }
 
-    /// The engine that judges here. An error when another one is required than can be had.
-    pub async fn engine(&self, require: Option<EngineName>) -> Result<EngineChoice, StepError> {
-        match require {
-            None | Some(EngineName::Embedded) => Ok(EngineChoice::Embedded),
-            Some(EngineName::OnnxRuntime) => {
-                Err(StepError::new("this step requires ONNX Runtime, which was not found"))
-            }
+    /// The engine that judges here, looked for once in a process. An error when another one is required
+    /// than can be had.
+    pub async fn engine(&self, require: Option<EngineName>) -> Result<Selection, StepError> {
+        let embedded = || Selection { choice: EngineChoice::Embedded, tried: Vec::new() };
+        if require == Some(EngineName::Embedded) {
+            return Ok(embedded());
         }
+        let selection = match &self.services.site.models.program {
+            Some(program) => self.services.model_engine.get_or_init(|| self.search(program)).await.clone(),
+            // A library is tried in a child of this program only.
+            None => embedded(),
+        };
+        if require == Some(EngineName::OnnxRuntime) && selection.choice == EngineChoice::Embedded {
+            return Err(not_found(&selection));
+        }
+        Ok(selection)
+    }
+
+    async fn search(&self, program: &Path) -> Selection {
+        let site = &self.services.site;
+        let (program, named) = (program.to_owned(), site.models.onnxruntime.clone());
+        Search { program, named, known: site.engines_file() }.select().await
     }
 
     /// Runs one task with an engine that was chosen before. The step's time limit and cancellation end the
@@ -59,6 +75,18 @@ impl Context {
             answer = runner.run(engine, task, before(self.time_limit)) => answer.map_err(|error| step_error(&error)),
         }
     }
+}
+
+fn not_found(selection: &Selection) -> StepError {
+    let refused = selection.tried.iter().find_map(|(candidate, trial)| match trial {
+        Trial::Refused(why) => Some(format!(": {} {why}", candidate.path.display())),
+        _ => None,
+    });
+    let why = refused.unwrap_or_default();
+    StepError::new(format!("this step requires ONNX Runtime, which was not found{why}")).help(
+        "`runbook doctor` shows where it was looked for; `sh scripts/get-onnxruntime.sh` brings it, and \
+         `models: {onnxruntime: PATH}` in the site file names one",
+    )
 }
 
 /// A little before the attempt's own end, which could not tell what the model was doing.

@@ -61,14 +61,16 @@ fn end_with(mut stdin: io::Stdin) -> io::Result<()> {
     std::thread::Builder::new().name("parent".into()).stack_size(64 << 10).spawn(wait).map(drop)
 }
 
+/// A crash is told by its signal; the memory of a model on the disk helps nobody and may fill it.
+pub fn no_core_file() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 /// Each limit is a courtesy to the machine; where one cannot be set the others still hold.
 fn limit_self(memory: u64) {
-    let limit = |resource, most: u64| {
-        let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    };
     // Data, not address space: allocators reserve far more addresses than they ever use.
-    limit(Resource::Data, memory);
-    limit(Resource::Core, 0);
+    let _ = setrlimit(Resource::Data, Rlimit { current: Some(memory), maximum: Some(memory) });
+    no_core_file();
     // Best effort: other systems have no such files.
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
     drop(std::fs::write("/proc/self/comm", "runbook-model"));

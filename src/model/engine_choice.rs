@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::embedded::EmbeddedEngine;
+use super::onnxruntime::OnnxRuntime;
 use super::task::TaskError;
 
 /// An engine that a process can open.
@@ -50,7 +51,7 @@ impl EngineChoice {
                 engine_sha256: None,
             },
             EngineChoice::OnnxRuntime(library) => EngineIdentity {
-                engine: "onnxruntime".to_owned(),
+                engine: OnnxRuntime::NAME.to_owned(),
                 engine_version: library.version.clone(),
                 engine_sha256: Some(library.sha256.clone()),
             },
@@ -61,11 +62,13 @@ impl EngineChoice {
     pub fn open(&self) -> Result<Arc<dyn Engine>, TaskError> {
         match self {
             EngineChoice::Embedded => Ok(Arc::new(EmbeddedEngine)),
-            EngineChoice::OnnxRuntime(library) => Err(TaskError::new(format!(
-                "ONNX Runtime {} at {} cannot be opened yet",
-                library.version,
-                library.path.display()
-            ))),
+            EngineChoice::OnnxRuntime(library) => {
+                let opened = OnnxRuntime::open(library).map_err(|error| {
+                    let what = format!("ONNX Runtime at {} cannot be used", library.path.display());
+                    TaskError::because(what, &error).help("`runbook doctor` shows which engines were found")
+                })?;
+                Ok(Arc::new(opened))
+            }
         }
     }
 }

@@ -13,15 +13,20 @@
 //!                    ◄─ Phase, Answer ─┘
 //! ```
 
+mod binding;
 pub mod child;
 pub mod detached;
 pub mod embedded;
 mod engine_choice;
 pub mod fault;
 pub mod golden;
+mod guard;
+pub mod library;
+pub mod onnxruntime;
 pub mod preflight;
 mod protobuf;
 mod runner;
+pub mod selection;
 pub mod task;
 mod wire;
 
@@ -79,7 +84,17 @@ pub trait Model: Send + Sync {
     fn inputs(&self) -> &[TensorInfo];
     fn outputs(&self) -> &[TensorInfo];
     /// Runs the model once. Inputs are named; outputs come in the model's order. Blocking.
-    fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ModelFault>;
+    fn answer(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ModelFault>;
+
+    /// Runs the model once and lets the answer go: what a latency is measured of. Blocking.
+    fn compute(&self, inputs: &[(String, Tensor)]) -> Result<(), ModelFault> {
+        self.answer(inputs).map(drop)
+    }
+
+    /// Like `answer`, for inputs that are not used again. Blocking.
+    fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ModelFault> {
+        self.answer(&inputs)
+    }
 }
 
 /// Name, element type and shape of an input or output; a symbolic dimension is `None`.
@@ -98,6 +113,7 @@ pub enum Tensor {
     F32(ArrayD<f32>),
     I32(ArrayD<i32>),
     I64(ArrayD<i64>),
+    F64(ArrayD<f64>),
 }
 
 impl Tensor {
@@ -106,6 +122,7 @@ impl Tensor {
             Tensor::F32(array) => array.shape(),
             Tensor::I32(array) => array.shape(),
             Tensor::I64(array) => array.shape(),
+            Tensor::F64(array) => array.shape(),
         }
     }
 
@@ -115,6 +132,7 @@ impl Tensor {
             Tensor::F32(_) => "float32",
             Tensor::I32(_) => "int32",
             Tensor::I64(_) => "int64",
+            Tensor::F64(_) => "float64",
         }
     }
 }

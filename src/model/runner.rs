@@ -73,6 +73,12 @@ impl CheckError {
 #[derive(Debug, Clone, Copy)]
 pub struct End(ExitStatus);
 
+impl End {
+    pub fn of(status: ExitStatus) -> Self {
+        End(status)
+    }
+}
+
 impl fmt::Display for End {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.signal(), self.0.code()) {

@@ -120,6 +120,11 @@ impl Site {
         self.state.join("journal.sqlite")
     }
 
+    /// Where engines for models that were found to work are remembered.
+    pub fn engines_file(&self) -> PathBuf {
+        self.state.join("engines.json")
+    }
+
     /// Makes the relative paths of a site file relative to its folder.
     #[must_use]
     pub fn based_at(mut self, folder: &Path) -> Self {

@@ -201,6 +201,7 @@ impl From<&Tensor> for Values {
             Tensor::F32(array) => array.iter().map(|number| f64::from(*number)).collect(),
             Tensor::I32(array) => array.iter().map(|number| f64::from(*number)).collect(),
             Tensor::I64(array) => array.iter().map(|number| *number as f64).collect(),
+            Tensor::F64(array) => array.iter().copied().collect(),
         };
         Values { shape: tensor.shape().to_vec(), data }
     }

@@ -124,6 +124,7 @@ fn output(name: &str, tensor: &Tensor) -> Value {
         Tensor::F32(numbers) => ("FP32", numbers.iter().map(|number| json!(number)).collect::<Value>()),
         Tensor::I32(numbers) => ("INT32", numbers.iter().map(|number| json!(number)).collect()),
         Tensor::I64(numbers) => ("INT64", numbers.iter().map(|number| json!(number)).collect()),
+        Tensor::F64(numbers) => ("FP64", numbers.iter().map(|number| json!(number)).collect()),
     };
     json!({"name": name, "shape": tensor.shape(), "datatype": datatype, "data": data})
 }

@@ -1,0 +1,222 @@
+//! Every fixture against its manifest, judged by the real program in a process of its own, by each engine
+//! that this machine has. No fixture may end more than its own child.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use runbook::base::Clock;
+use runbook::kind::{Context, Outcome, Services, StepError};
+use runbook::model::EngineChoice;
+use runbook::model::selection::Search;
+use runbook::probe;
+use runbook::site::Site;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Longer than any sound check here takes on a busy machine, short enough to wait for the endless one.
+const LIMIT: Duration = Duration::from_secs(20);
+/// For the model that never ends.
+const SHORT: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Fixture>,
+}
+
+#[derive(Deserialize)]
+struct Fixture {
+    file: String,
+    fault: Option<String>,
+    golden: Option<String>,
+    why: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixture_path(name: &str) -> PathBuf {
+    root().join("tests/fixtures/onnx").join(name)
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let text = std::fs::read(fixture_path("manifest.json")).unwrap();
+    let manifest: Manifest = serde_json::from_slice(&text).unwrap();
+    manifest.files.into_iter().filter(|fixture| fixture.file.ends_with(".onnx")).collect()
+}
+
+/// A place where steps judge models through the real program.
+struct Desk {
+    state: tempfile::TempDir,
+    site: Site,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let mut site = Site { state: state.path().to_owned(), ..Site::default() };
+        site.models.program = Some(env!("CARGO_BIN_EXE_runbook").into());
+        Desk { state, site }
+    }
+
+    async fn run(&self, kind: &str, config: Value, limit: Duration) -> Result<Outcome<Value>, StepError> {
+        let services = Arc::new(Services::new(self.site.clone(), Clock::start()));
+        let context = Context { services, time_limit: limit, ..Context::for_tests() };
+        let kind = probe::KINDS.iter().find(|entry| entry.name == kind).unwrap();
+        (kind.run)(config, context).await
+    }
+
+    async fn load(&self, model: &str, engine: &str) -> Outcome<Value> {
+        let config = json!({"model": fixture_path(model), "require_engine": engine});
+        self.run("onnx_load", config, LIMIT).await.unwrap()
+    }
+
+    async fn golden(&self, model: &str, engine: &str, limit: Duration) -> Result<Outcome<Value>, StepError> {
+        let cases = root().join("models/column-classifier/golden.json");
+        let config = json!({"model": fixture_path(model), "cases": cases, "require_engine": engine});
+        self.run("onnx_golden", config, limit).await
+    }
+
+    /// The library of ONNX Runtime of this machine, if there is one.
+    async fn library(&self) -> Option<PathBuf> {
+        let named = Some(root().join(".onnxruntime/libonnxruntime.so")).filter(|path| path.exists());
+        let program = env!("CARGO_BIN_EXE_runbook").into();
+        let search = Search { program, named, known: self.state.path().join("tried.json") };
+        match search.select().await.choice {
+            EngineChoice::OnnxRuntime(library) => Some(library.path),
+            EngineChoice::Embedded => None,
+        }
+    }
+
+    /// The same place with ONNX Runtime, or `None`, said where the captured output of tests does not hide it.
+    async fn with_onnxruntime() -> Option<Self> {
+        let mut desk = Desk::new();
+        desk.site.models.onnxruntime = desk.library().await;
+        if desk.site.models.onnxruntime.is_none() {
+            let text = "SKIPPED: checks by ONNX Runtime, which is not here; sh scripts/get-onnxruntime.sh brings it\n";
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
+            return None;
+        }
+        Some(desk)
+    }
+
+    /// Every fixture's fault and golden verdict, but for those that need a word of their own.
+    async fn judge_fixtures(&self, engine: &str) {
+        let mut judged = 0;
+        for Fixture { file, fault, golden, why } in &fixtures() {
+            let loaded = self.load(file, engine).await.output;
+            assert_eq!(loaded["fault_kind"], fault.clone().unwrap_or_default(), "{engine} {file} ({why}): {loaded}");
+            let Some(expected) = golden else { continue };
+            let outcome = self.golden(file, engine, LIMIT).await.unwrap();
+            assert_eq!(outcome.output["verdict"], *expected, "{engine} {file} ({why}): {}", outcome.output);
+            assert_eq!(outcome.failure.is_none(), expected == "match", "{engine} {file}");
+            judged += 1;
+        }
+        // Not among them: the flipped bit, the endless loop and the one that wants all memory.
+        assert_eq!(judged, 26 - 3 + 1);
+    }
+
+    async fn endless(&self, engine: &str) {
+        let error = self.golden("bad_hang.onnx", engine, SHORT).await.unwrap_err();
+        assert!(error.message.contains("did not come to an end within 2.8 s"), "{error}");
+        assert!(error.message.contains("while running case (1 of 9)"), "{error}");
+        assert!(error.help.unwrap().contains("roll it back"));
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_engine_gives_every_fixture_its_verdict() {
+    Desk::new().judge_fixtures("embedded").await;
+}
+
+#[tokio::test]
+async fn onnx_runtime_gives_every_fixture_its_verdict() {
+    if let Some(desk) = Desk::with_onnxruntime().await {
+        desk.judge_fixtures("onnxruntime").await;
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_aborts_is_an_error_that_says_how_and_where() {
+    let error = Desk::new().golden("bad_oom.onnx", "embedded", LIMIT).await.unwrap_err();
+    assert!(error.message.starts_with("the model took the checker down: killed by signal 6 (abort)"), "{error}");
+    assert!(error.message.contains("while running case (1 of 9)"), "{error}");
+    assert!(error.message.contains("memory allocation of"), "{error}");
+    assert!(error.help.unwrap().contains("models: {memory:"));
+}
+
+#[tokio::test]
+async fn onnx_runtime_survives_the_model_that_wants_all_memory() {
+    let Some(desk) = Desk::with_onnxruntime().await else { return };
+    let outcome = desk.golden("bad_oom.onnx", "onnxruntime", LIMIT).await.unwrap();
+    assert_eq!(outcome.output["verdict"], "run_failed");
+    assert!(outcome.failure.unwrap().contains("Failed to allocate memory"));
+}
+
+#[tokio::test]
+async fn an_endless_model_is_ended_and_told() {
+    Desk::new().endless("embedded").await;
+    if let Some(desk) = Desk::with_onnxruntime().await {
+        desk.endless("onnxruntime").await;
+    }
+}
+
+#[tokio::test]
+async fn the_memory_limit_holds_a_check() {
+    let mut desk = Desk::new();
+    // Less than the program itself needs to begin.
+    desk.site.models.memory = 1 << 20;
+    let error = desk.golden("mlp376_ext.onnx", "embedded", LIMIT).await.unwrap_err();
+    assert!(error.message.contains("took the checker down"), "{error}");
+    assert!(error.help.unwrap().contains("1.0 MiB"));
+}
+
+#[tokio::test]
+async fn a_result_names_its_engine() {
+    let output = Desk::new().load("mlp376_ext.onnx", "embedded").await.output;
+    assert_eq!((&output["engine"], &output["engine_sha256"]), (&json!("rten"), &Value::Null));
+    let Some(desk) = Desk::with_onnxruntime().await else { return };
+    let output = desk.load("mlp376_ext.onnx", "onnxruntime").await.output;
+    assert_eq!(output["engine"], "onnxruntime");
+    assert!(output["engine_version"].as_str().unwrap().starts_with("1."), "{output}");
+    assert_eq!(output["engine_sha256"].as_str().unwrap().len(), 64);
+    // Found once, it is remembered.
+    assert!(desk.state.path().join("engines.json").exists());
+}
+
+/// A library that was cut off in the middle of a copy kills the process that loads it.
+#[tokio::test]
+async fn a_library_that_kills_its_process_is_refused_with_the_signal() {
+    let mut desk = Desk::new();
+    let Some(whole) = desk.library().await else {
+        return drop(Desk::with_onnxruntime().await);
+    };
+    let cut = desk.state.path().join("libonnxruntime.so");
+    let content = std::fs::read(whole).unwrap();
+    std::fs::write(&cut, &content[..content.len() / 3]).unwrap();
+    let why = refusal(&mut desk, &cut).await;
+    assert!(why.contains("takes its process down: killed by signal 7"), "{why}");
+}
+
+#[tokio::test]
+async fn what_is_no_library_of_onnx_runtime_is_refused_with_the_reason() {
+    let mut desk = Desk::new();
+    let text = desk.state.path().join("text.so");
+    std::fs::write(&text, b"text").unwrap();
+    let why = refusal(&mut desk, &text).await;
+    assert!(why.contains("file too short"), "{why}");
+    let why = refusal(&mut desk, Path::new("/nowhere/libonnxruntime.so")).await;
+    assert!(why.contains("cannot be read: No such file"), "{why}");
+}
+
+/// The warning of a check with this library named in the site file.
+async fn refusal(desk: &mut Desk, library: &Path) -> String {
+    desk.site.models.onnxruntime = Some(library.to_owned());
+    let outcome = desk.run("onnx_load", json!({"model": fixture_path("mlp376_ext.onnx")}), LIMIT).await.unwrap();
+    assert_eq!(outcome.failure, None, "the next engine judges");
+    let warnings = outcome.output["warnings"].as_array().unwrap().clone();
+    let named = warnings.iter().filter_map(Value::as_str).find(|warning| warning.contains("of the site file"));
+    named.unwrap_or_else(|| panic!("no warning in {}", outcome.output)).to_owned()
+}
