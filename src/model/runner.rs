@@ -235,7 +235,9 @@ async fn last_words(mut stderr: impl AsyncRead + Unpin) -> Said {
         text.drain(..text.len().saturating_sub(KEPT));
     }
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    // The standard library adds a note on backtraces after the message of an abort.
+    let telling = |line: &&str| !line.is_empty() && !line.starts_with("note: ");
+    let line = text.lines().map(str::trim).rfind(telling).unwrap_or_default();
     Said(line.chars().filter(|letter| !letter.is_control()).take(300).collect())
 }
 
