@@ -19,6 +19,11 @@ impl ModelFault {
     pub fn remedy(&self) -> &'static str {
         self.kind.remedy()
     }
+
+    /// Whether it says nothing about the model, because nothing of it was seen or it could not be run out.
+    pub fn is_unjudged(&self) -> bool {
+        matches!(self.kind, FaultKind::Unreadable | FaultKind::OutOfMemory)
+    }
 }
 
 /// Names inside a broken file may be of any length; a journal is no place for them.
@@ -50,6 +55,8 @@ pub enum FaultKind {
     ExternalData,
     WrongInput,
     RunFailed,
+    /// The check may not allocate as much as the model asks for, so that nothing was judged.
+    OutOfMemory,
     /// The engine itself broke down; the program caught it.
     EngineCrashed,
 }
@@ -72,6 +79,7 @@ impl FaultKind {
             FaultKind::ExternalData => "external_data",
             FaultKind::WrongInput => "wrong_input",
             FaultKind::RunFailed => "run_failed",
+            FaultKind::OutOfMemory => "out_of_memory",
             FaultKind::EngineCrashed => "engine_crashed",
         }
     }
@@ -99,6 +107,10 @@ impl FaultKind {
             }
             FaultKind::WrongInput => "compare the inputs with those the model declares; `onnx_load` lists them",
             FaultKind::RunFailed => "roll back to the last model that passed its golden cases",
+            FaultKind::OutOfMemory => {
+                "roll back to the last model that passed its checks, or let checks allocate more with \
+                 `models: {memory: …}` in the site file"
+            }
             FaultKind::EngineCrashed => {
                 "try the model with ONNX Runtime; if it works there, report the model as a bug of the engine"
             }
@@ -112,7 +124,13 @@ mod tests {
 
     #[test]
     fn a_name_is_what_serde_writes() {
-        for kind in [FaultKind::Missing, FaultKind::LfsPointer, FaultKind::NotAFile, FaultKind::EngineCrashed] {
+        for kind in [
+            FaultKind::Missing,
+            FaultKind::LfsPointer,
+            FaultKind::NotAFile,
+            FaultKind::OutOfMemory,
+            FaultKind::EngineCrashed,
+        ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
     }

@@ -162,7 +162,9 @@ const DOMAINS: &[&str] = &[
 /// than its codes, which changed between releases.
 fn kind_of_load_error(text: &str) -> FaultKind {
     let said = |part: &str| text.contains(part);
-    if said("Unsupported model IR version") || said("*guarantees* support for models") {
+    if is_lack_of_memory(text) {
+        FaultKind::OutOfMemory
+    } else if said("Unsupported model IR version") || said("*guarantees* support for models") {
         FaultKind::UnsupportedVersion
     } else if said("is not a registered function/op")
         || said("NOT_IMPLEMENTED")
@@ -174,6 +176,14 @@ fn kind_of_load_error(text: &str) -> FaultKind {
     } else {
         FaultKind::InvalidGraph
     }
+}
+
+fn kind_of_run_error(text: &str) -> FaultKind {
+    if is_lack_of_memory(text) { FaultKind::OutOfMemory } else { FaultKind::RunFailed }
+}
+
+fn is_lack_of_memory(text: &str) -> bool {
+    text.contains("Failed to allocate memory") || text.contains("bad_alloc")
 }
 
 /// A model that ONNX Runtime has loaded.
@@ -197,7 +207,7 @@ impl LoadedModel {
         }
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         guarded("running the model", || {
-            let failed = |error: ort::Error| ModelFault::new(FaultKind::RunFailed, error.to_string());
+            let failed = |error: ort::Error| ModelFault::new(kind_of_run_error(error.message()), error.to_string());
             let outputs = session.run(bound).map_err(failed)?;
             read(&mut outputs.into_iter())
         })
@@ -292,6 +302,7 @@ mod tests {
         assert_eq!(kind(ir), FaultKind::UnsupportedVersion);
         let operator = "Fatal error: acme.ops:Frobnicate(-1) is not a registered function/op";
         assert_eq!(kind(operator), FaultKind::UnsupportedOperator);
+        assert_eq!(kind("std::bad_alloc"), FaultKind::OutOfMemory);
         assert_eq!(kind("Type Error: Type parameter (T) of Optype (Add) bound"), FaultKind::InvalidGraph);
     }
 }

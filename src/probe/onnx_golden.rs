@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepResult};
 use crate::model::golden::{self, Comparison, Golden, Tolerance, Verdict};
-use crate::model::{EngineIdentity, FaultKind, LoadOptions, Model, ModelFault, Task, TaskError, Workbench};
+use crate::model::{EngineIdentity, LoadOptions, Model, Task, TaskError, Workbench};
 
 pub struct Step;
 
@@ -62,9 +62,10 @@ pub struct Output {
     worst_case: Option<String>,
     /// What differs first in that case, in words; null when all match.
     first_difference: Option<String>,
-    /// The kind of fault of a model that does not load, as in `onnx_load`; else empty.
+    /// The kind of fault of a model that does not load, as in `onnx_load`, or does not run: `wrong_input`,
+    /// `run_failed`, `engine_crashed`; else empty.
     fault_kind: String,
-    /// What to do about a model that does not load; else null.
+    /// What to do about a model that does not load or run; else null.
     remedy: Option<String>,
     /// The tolerance that was used.
     absolute: f64,
@@ -108,7 +109,6 @@ pub struct Check {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     comparison: Comparison,
-    fault: Option<ModelFault>,
     tolerance: Tolerance,
     warnings: Vec<String>,
 }
@@ -122,13 +122,14 @@ impl Task for Check {
         let tolerance = tolerance(&self, golden.tolerance)?;
         let mut inspection = bench.inspect(&self.model);
         let warnings = std::mem::take(&mut inspection.warnings);
-        let (comparison, fault) = match bench.load_inspected(&self.model, inspection, &LoadOptions::default()) {
-            Ok(model) => (judge(&*model, &golden, tolerance, bench), None),
-            // Not a finding about the model: nothing of it was seen.
-            Err(fault) if fault.kind == FaultKind::Unreadable => return Err(fault.into()),
-            Err(fault) => (Comparison::load_failed(golden.cases.len(), &fault), Some(fault)),
+        let comparison = match bench.load_inspected(&self.model, inspection, &LoadOptions::default()) {
+            Ok(model) => judge(&*model, &golden, tolerance, bench),
+            Err(fault) => Comparison::load_failed(golden.cases.len(), &fault),
         };
-        Ok(Report { comparison, fault, tolerance, warnings })
+        match comparison.fault {
+            Some(fault) if fault.is_unjudged() => Err(fault.into()),
+            _ => Ok(Report { comparison, tolerance, warnings }),
+        }
     }
 }
 
@@ -170,7 +171,7 @@ fn tolerance(check: &Check, of_file: Tolerance) -> Result<Tolerance, TaskError> 
 fn failure(report: &Report) -> Option<String> {
     let comparison = &report.comparison;
     let Comparison { mismatched, cases, label_flips, .. } = comparison;
-    if let Some(fault) = &report.fault {
+    if let (Verdict::LoadFailed, Some(fault)) = (comparison.verdict, &comparison.fault) {
         return Some(format!("{}; {}", fault.detail, fault.remedy()));
     }
     if comparison.verdict == Verdict::Match {
@@ -183,7 +184,7 @@ fn failure(report: &Report) -> Option<String> {
 }
 
 fn output(judged: Judged<Report>) -> Output {
-    let Judged { answer: Report { comparison, fault, tolerance, warnings }, engine, warnings: about_engine } = judged;
+    let Judged { answer: Report { comparison, tolerance, warnings }, engine, warnings: about_engine } = judged;
     Output {
         verdict: comparison.verdict,
         cases: comparison.cases,
@@ -196,8 +197,8 @@ fn output(judged: Judged<Report>) -> Output {
         max_relative_error: comparison.max_relative_error,
         worst_case: comparison.worst_case,
         first_difference: comparison.first_difference,
-        fault_kind: fault.as_ref().map_or(String::new(), |fault| fault.kind.name().to_owned()),
-        remedy: fault.map(|fault| fault.remedy().to_owned()),
+        fault_kind: comparison.fault.as_ref().map_or(String::new(), |fault| fault.kind.name().to_owned()),
+        remedy: comparison.fault.map(|fault| fault.remedy().to_owned()),
         absolute: tolerance.absolute,
         relative: tolerance.relative,
         engine,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepError, StepResult};
 use crate::model::preflight::ModelFile;
-use crate::model::{EngineIdentity, FaultKind, LoadOptions, ModelFault, Task, TaskError, TensorInfo, Workbench};
+use crate::model::{EngineIdentity, LoadOptions, ModelFault, Task, TaskError, TensorInfo, Workbench};
 
 /// Lists in the output end here, so that a strange file cannot fill the journal.
 const MOST_ITEMS: usize = 64;
@@ -131,12 +131,12 @@ impl Task for Check {
     }
 }
 
-/// A file that may not be read was not judged; every other fault is a finding about the model.
+/// A file that may not be read, or not loaded for want of memory, was not judged; every other fault is a finding about the model.
 fn judge(path: String, judged: Judged<Report>) -> StepResult<Output> {
     let faults = judged.answer.faults.clone();
     let mut output = describe(path, judged);
     let Some(first) = faults.first() else { return Ok(Outcome::passed(output)) };
-    if first.kind == FaultKind::Unreadable {
+    if first.is_unjudged() {
         return Err(StepError::new(first.detail.clone()).help(first.remedy()));
     }
     output.fault = Some(first.detail.clone());

@@ -40,6 +40,8 @@ pub struct CaseResult {
     pub max_relative_error: f64,
     /// The first thing that is not as it should be, in words.
     pub first_difference: Option<String>,
+    /// The fault of a model that gave no answer.
+    pub fault: Option<ModelFault>,
 }
 
 impl CaseResult {
@@ -52,13 +54,15 @@ impl CaseResult {
             max_absolute_error: 0.0,
             max_relative_error: 0.0,
             first_difference: None,
+            fault: None,
         }
     }
 
     /// A case for which the model gave no answer at all.
-    pub fn run_failed(name: &str, why: String) -> Self {
+    pub fn run_failed(name: &str, fault: ModelFault) -> Self {
         let mut result = CaseResult::new(name);
-        result.note(Verdict::RunFailed, || why);
+        result.note(Verdict::RunFailed, || fault.detail.clone());
+        result.fault = Some(fault);
         result
     }
 
@@ -156,6 +160,8 @@ pub struct Comparison {
     /// The case with the worst verdict; among equals the one with the largest absolute error.
     pub worst_case: Option<String>,
     pub first_difference: Option<String>,
+    /// Why the model did not load, or gave no answer to a case.
+    pub fault: Option<ModelFault>,
 }
 
 impl Comparison {
@@ -166,6 +172,7 @@ impl Comparison {
             cases,
             mismatched: cases,
             first_difference: Some(fault.detail.clone()),
+            fault: Some(fault.clone()),
             ..Comparison::of(&[])
         }
     }
@@ -189,6 +196,7 @@ impl Comparison {
             max_relative_error: largest(|result| result.max_relative_error),
             worst_case: worst.map(|worst| worst.name.clone()),
             first_difference: worst.and_then(|worst| worst.first_difference.clone()),
+            fault: results.iter().find_map(|result| result.fault.clone()),
         }
     }
 }
