@@ -7,7 +7,7 @@ pub mod inputs;
 pub mod library;
 mod model;
 pub mod registry;
-mod site_file;
+pub mod site_file;
 mod steps;
 
 use sha2::{Digest, Sha256};

@@ -50,7 +50,7 @@ pub struct Header {
     /// The contact group of the site file that owns it.
     #[serde(default)]
     pub owner: Option<String>,
-    /// A longer explanation, shown by `runbook list NAME`.
+    /// A longer explanation for whoever reads the playbook.
     #[serde(default)]
     pub help: Option<String>,
     /// Entries of a procedure inventory that this playbook carries out.
@@ -195,6 +195,7 @@ pub struct Notify {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputDeclaration {
+    /// What kind of value it is.
     #[serde(rename = "type")]
     pub kind: InputType,
     /// A regular expression that text must match as a whole.
@@ -332,7 +333,7 @@ pub struct StepKeys {
     pub hold: Option<f64>,
     /// What its failure means for the steps after it. Default: stop in remediate, continue elsewhere.
     pub on_error: Option<OnError>,
-    /// How much harm it can do. Default: disruptive in remediate, safe elsewhere.
+    /// How much harm it can do. Default: disruptive in remediate unless it only reads, safe elsewhere.
     pub risk: Option<Risk>,
     /// What repeating it does. Default: what its kind says.
     pub effect: Option<Effect>,
