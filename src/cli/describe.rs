@@ -52,12 +52,15 @@ fn describe(playbook: &Playbook) -> String {
     if let Some(help) = &header.help {
         text.push_str(&format!("\n{}\n", help.trim_end()));
     }
-    let inputs: Vec<(String, String)> = playbook.inputs.iter().map(|(name, input)| (format!("  {name}"), explain(input))).collect();
+    let inputs: Vec<(String, String)> =
+        playbook.inputs.iter().map(|(name, input)| (format!("  {name}"), explain(input))).collect();
     section("Inputs", &inputs, &mut text);
-    let causes: Vec<(String, String)> = playbook.causes.iter().map(|cause| (format!("  {}", cause.name), cause.title.clone())).collect();
+    let causes: Vec<(String, String)> =
+        playbook.causes.iter().map(|cause| (format!("  {}", cause.name), cause.title.clone())).collect();
     section("Causes it knows", &causes, &mut text);
     let fixes = playbook.steps.iter().filter(|step| step.phase == Phase::Remediate);
-    let fixes: Vec<(String, String)> = fixes.map(|step| (format!("  {}", step.name), step.keys.help.clone().unwrap_or_default())).collect();
+    let fixes: Vec<(String, String)> =
+        fixes.map(|step| (format!("  {}", step.name), step.keys.help.clone().unwrap_or_default())).collect();
     section("What it can do", &fixes, &mut text);
     text
 }
