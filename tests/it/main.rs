@@ -1,0 +1,4 @@
+//! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
+
+mod help;
+mod support;
