@@ -134,11 +134,14 @@ impl<'a> Checker<'a> {
         match &node.data {
             Data::Map(entries) => self.object(node, entries, schema, route),
             Data::List(items) => {
-                let item_schema = schema.get("items").unwrap_or(&ANYTHING);
+                let item_schema = |index| {
+                    let own = schema.get("prefixItems").and_then(|first| first.get(index));
+                    own.or(schema.get("items")).unwrap_or(&ANYTHING)
+                };
                 items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| self.value(item, item_schema, &route.index(index)))
+                    .map(|(index, item)| self.value(item, item_schema(index), &route.index(index)))
                     .collect()
             }
             Data::String(text) => {
@@ -195,7 +198,27 @@ impl<'a> Checker<'a> {
                 self.problem("missing-key", format!("'{name}' is missing in {}", place_name(route)), span, help);
             }
         }
+        self.exactly_one(node, schema, route);
         Value::Object(result)
+    }
+
+    /// `oneOf` beside `properties` says which keys exclude each other.
+    fn exactly_one(&mut self, node: &Node, schema: &Value, route: &Route) {
+        let Some(options) = schema.get("oneOf").and_then(Value::as_array) else { return };
+        let names: Vec<&str> = options.iter().filter_map(|option| option.pointer("/required/0")?.as_str()).collect();
+        let given: Vec<&str> = names.iter().copied().filter(|name| node.get(name).is_some()).collect();
+        let help = Some(format!("give exactly one of {}", names.join(", ")));
+        match given.as_slice() {
+            [_] => {}
+            [] => {
+                let span = Span { start: node.span.start, end: node.span.end.min(node.span.start + 1) };
+                self.problem("missing-key", format!("nothing is asked for in {}", place_name(route)), span, help);
+            }
+            [first, second, ..] => {
+                let span = node.locate_key(&Route::of([*second]));
+                self.problem("excluded-key", format!("'{second}' cannot stand beside '{first}'"), span, help);
+            }
+        }
     }
 
     fn member_name(&mut self, entry: &Entry, schema: &Value) {
@@ -312,7 +335,12 @@ impl<'a> Checker<'a> {
 /// The schema that accepts everything.
 static ANYTHING: Value = Value::Bool(true);
 
+/// The shapes a value may have. Beside `properties`, alternatives are no shapes but keys that exclude
+/// each other; taking them for shapes would leave the properties unchecked.
 fn alternatives(schema: &Value) -> Option<&[Value]> {
+    if schema.get("properties").is_some() {
+        return None;
+    }
     ["oneOf", "anyOf"].iter().find_map(|key| schema.get(*key)?.as_array()).map(Vec::as_slice)
 }
 
@@ -414,3 +442,6 @@ fn place_name(route: &Route) -> String {
     let text = route.to_string();
     if text.is_empty() { "this mapping".to_owned() } else { format!("'{text}'") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,10 +139,8 @@ fn decode<B: Backend>(settings: Value) -> Result<B::Config, StepError> {
 pub fn backend_schemas() -> Value {
     let properties: Map<String, Value> =
         BACKENDS.iter().map(|backend| (backend.name.to_owned(), (backend.config_schema)())).collect();
-    json!({
-        "type": "object", "properties": properties, "additionalProperties": false,
-        "minProperties": 1, "maxProperties": 1,
-    })
+    let one: Vec<Value> = BACKENDS.iter().map(|backend| json!({"required": [backend.name]})).collect();
+    json!({"type": "object", "properties": properties, "additionalProperties": false, "oneOf": one})
 }
 
 pub struct Step;
@@ -150,7 +148,10 @@ pub struct Step;
 /// Give exactly one of the five.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(extend("oneOf" = [
+    {"required": ["status"]}, {"required": ["start"]}, {"required": ["stop"]}, {"required": ["restart"]},
+    {"required": ["reload"]}
+]))]
 pub struct Config {
     /// Tells how the service is; changes nothing.
     status: Option<Target>,
