@@ -42,6 +42,7 @@ pub struct Output {
     cases: usize,
     /// Cases of which every number is within the tolerance.
     matched: usize,
+    /// Cases with a number outside of it.
     mismatched: usize,
     /// NaN and infinities among the answered numbers.
     not_finite: usize,
@@ -61,11 +62,13 @@ pub struct Output {
     fault_kind: String,
     /// What to do about a model that does not load; else null.
     remedy: Option<String>,
-    /// The tolerance that was used.
+    /// The tolerance that was used: the distance allowed whatever the size of the number.
     absolute: f64,
+    /// The tolerance that was used: the distance allowed as a share of the golden number.
     relative: f64,
     /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 

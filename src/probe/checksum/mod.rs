@@ -82,6 +82,7 @@ pub struct Output {
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Mismatch {
+    /// The file, as the manifest names it.
     pub file: String,
     /// The digest it should have, in hexadecimal digits.
     pub expected: String,

@@ -59,6 +59,7 @@ pub struct Output {
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct LargestEntry {
+    /// Where it is.
     pub path: String,
     /// Bytes on the disk of the file, or of everything in the folder.
     pub size: u64,

@@ -150,7 +150,9 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct ValueCount {
+    /// What the group caught.
     pub value: String,
+    /// In how many lines.
     pub count: u64,
 }
 
