@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("journal", &["audit", "base", "engine"]),
     ("report", &["base", "engine"]),
     // The one loop.
-    ("runtime", &["base", "engine", "journal", "kind", "notify", "plan", "playbook", "report", "site"]),
+    ("runtime", &["base", "engine", "journal", "kind", "language", "notify", "plan", "playbook", "report", "site"]),
     (
         "cli",
         &[
@@ -51,8 +51,7 @@ const MOST_LINES: usize = 400;
 /// Files that may be longer, how long, and why.
 const LONGER: &[(&str, usize, &str)] = &[
     ("src/engine/state.rs", 560, "one match over every event; cut in two, its completeness is harder to see"),
-    ("src/playbook/model.rs", 460, "the types of the whole language with their documentation, and no logic"),
-    ("src/schema.rs", 420, "one walk over node and schema side by side"),
+    ("src/schema.rs", 450, "one walk over node and schema side by side"),
 ];
 
 /// Macros are put at the root of the crate whatever room they stand in.

@@ -124,7 +124,12 @@ impl<'a> Checker<'a> {
         for (position, name) in budget.per.iter().enumerate() {
             let route = Route::of(["budget", "per"]).index(position);
             if !name.starts_with("inputs.") {
-                self.problem("bad-budget", format!("'{name}' is not an input"), &route, Some("write inputs.NAME".to_owned()));
+                self.problem(
+                    "bad-budget",
+                    format!("'{name}' is not an input"),
+                    &route,
+                    Some("write inputs.NAME".to_owned()),
+                );
             } else if let Err(problem) = self.general(Phase::Finally).type_of(name) {
                 self.language("bad-budget", &problem, &route);
             }

@@ -282,7 +282,6 @@ pub struct Done {
 }
 
 impl Done {
-    #[must_use]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{} ended otherwise:\n{}", self.what, self.everything());
         self
