@@ -14,7 +14,7 @@ use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use crate::base::{RunId, StepKey, entropy};
 use crate::engine::event::{AttemptResult, Outcome, Role};
-use crate::engine::{Command, Graph, Input, Record, RunState, What, advance, commands_for};
+use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::kind::{Context, KindEntry, Subject};
 use crate::playbook::registry;
 use crate::report::Reporter;
@@ -99,18 +99,12 @@ impl Driver {
     /// Everything that has come in is decided about in memory and becomes durable in one append; only
     /// then is it carried out and shown.
     async fn turn(&mut self, batch: Vec<What>, reporter: &mut dyn Reporter) -> Result<(), RuntimeError> {
-        let mut records: Vec<Record> = Vec::new();
-        for what in batch {
-            if let What::Answered { .. } = what {
-                self.asking = false;
-                reporter.resume();
-            }
-            if let What::Ended { key, role, .. } = &what {
-                self.attempts.remove(&(key.clone(), *role));
-            }
-            let input = Input { at: self.host.clock.now(), entropy: entropy::random(), what };
-            records.extend(advance(&self.prepared.graph, &mut self.state, &self.prepared.run, &input)?);
+        for what in &batch {
+            self.note(what, reporter);
         }
+        let at = self.host.clock.now();
+        let inputs: Vec<Input> = batch.into_iter().map(|what| Input { at, entropy: entropy::random(), what }).collect();
+        let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
         if records.is_empty() {
             return Ok(());
         }
@@ -125,6 +119,18 @@ impl Driver {
             self.messages.after(record, &self.prepared, &self.state);
         }
         Ok(())
+    }
+
+    /// What the driver itself keeps about what happened.
+    fn note(&mut self, what: &What, reporter: &mut dyn Reporter) {
+        match what {
+            What::Answered { .. } if self.asking => {
+                self.asking = false;
+                reporter.resume();
+            }
+            What::Ended { key, role, .. } => drop(self.attempts.remove(&(key.clone(), *role))),
+            _ => {}
+        }
     }
 
     fn is_over(&self) -> bool {

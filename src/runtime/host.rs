@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::answers::Approver;
+use super::budget;
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
@@ -89,8 +90,14 @@ impl Host {
             return Err(RuntimeError::Playbook(problems));
         }
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
+        let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
-        Ok(Prepared { run: RunId::new(self.clock.now(), entropy::random()), playbook, graph })
+        self.ready(run, playbook, graph)
+    }
+
+    fn ready(&self, run: RunId, playbook: Playbook, mut graph: Graph) -> Result<Prepared, RuntimeError> {
+        graph.withheld = budget::spent(self.journal.as_ref(), &playbook, graph.inputs(), &run, self.clock.now())?;
+        Ok(Prepared { run, playbook, graph })
     }
 
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
@@ -153,7 +160,7 @@ impl Host {
         let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();
-        Ok((Prepared { run: run.clone(), playbook, graph }, state))
+        Ok((self.ready(run.clone(), playbook, graph)?, state))
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.
