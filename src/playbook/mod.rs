@@ -6,6 +6,7 @@ pub mod document;
 pub mod inputs;
 pub mod library;
 mod model;
+mod publish;
 pub mod registry;
 pub mod site_file;
 mod step;

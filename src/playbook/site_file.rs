@@ -52,7 +52,7 @@ pub fn schema() -> &'static Value {
 /// The schema for editors.
 pub fn site_schema() -> Value {
     let mut schema = SCHEMA.clone();
-    super::document::publish(&mut schema);
+    super::publish::publish(&mut schema, |_| false);
     schema
 }
 
