@@ -204,7 +204,7 @@ fn severity() -> Value {
                 "type": "object",
                 "properties": {
                     "when": {"type": "string", "x-expression": true, "description": "When this severity applies; always, when absent."},
-                    "is": words,
+                    "is": {"anyOf": [words], "description": "The severity then."},
                 },
                 "required": ["is"],
                 "additionalProperties": false,

@@ -8,7 +8,7 @@ pub mod library;
 mod model;
 mod publish;
 pub mod registry;
-mod site_file;
+pub mod site_file;
 mod step;
 mod step_decoder;
 

@@ -42,7 +42,7 @@ pub struct Output {
     cases: usize,
     /// Cases of which every number is within the tolerance.
     matched: usize,
-    /// Cases with a number outside of it.
+    /// Cases of which at least one number is not.
     mismatched: usize,
     /// NaN and infinities among the answered numbers.
     not_finite: usize,
@@ -62,13 +62,13 @@ pub struct Output {
     fault_kind: String,
     /// What to do about a model that does not load; else null.
     remedy: Option<String>,
-    /// The tolerance that was used: the distance allowed whatever the size of the number.
+    /// The absolute tolerance that was used.
     absolute: f64,
-    /// The tolerance that was used: the distance allowed as a share of the golden number.
+    /// The relative tolerance that was used.
     relative: f64,
     /// The engine that ran the model, such as `rten`.
     engine: String,
-    /// The version of that engine.
+    /// Its version.
     engine_version: String,
 }
 

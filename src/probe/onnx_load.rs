@@ -51,7 +51,7 @@ pub struct Output {
     load_seconds: f64,
     /// The engine that loaded the model, such as `rten`.
     engine: String,
-    /// The version of that engine.
+    /// Its version.
     engine_version: String,
     /// What is wrong, in words; null when the model loads.
     fault: Option<String>,

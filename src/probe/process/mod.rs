@@ -84,7 +84,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "process";
-    const SUMMARY: &'static str = "Finds a process by pid file, pid, name or command line, and says what it uses";
+    const SUMMARY: &'static str = "Finds a process by pid file, pid, name or command line, and says what it uses.";
     const EXAMPLE: &'static str = "process: {pid_file: /run/app/app.pid, name: app}";
     type Config = Config;
     type Output = Output;
