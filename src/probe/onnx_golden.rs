@@ -47,6 +47,7 @@ pub struct Output {
     cases: usize,
     /// Cases of which every number is within the tolerance.
     matched: usize,
+    /// Cases of which at least one number is not.
     mismatched: usize,
     /// NaN and infinities among the answered numbers.
     not_finite: usize,
@@ -67,8 +68,9 @@ pub struct Output {
     fault_kind: String,
     /// What to do about a model that does not load or run; else null.
     remedy: Option<String>,
-    /// The tolerance that was used.
+    /// The absolute tolerance that was used.
     absolute: f64,
+    /// The relative tolerance that was used.
     relative: f64,
     #[serde(flatten)]
     engine: EngineIdentity,

@@ -67,7 +67,9 @@ pub struct Output {
     /// Things that are no faults but lower the weight of a verdict: operators that draw random numbers, or
     /// what the engine that judged may compute differently.
     warnings: Vec<String>,
+    /// How many inputs the model has.
     input_count: usize,
+    /// How many outputs the model has.
     output_count: usize,
     /// The inputs, at most 64.
     inputs: Vec<TensorInfo>,
