@@ -3,6 +3,7 @@
 mod ask;
 mod audit;
 mod describe;
+mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
@@ -67,6 +68,14 @@ enum Command {
     /// Check or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look at model files.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Show what the program finds on this machine, and what it lacks.
+    Doctor {
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
     /// List the kinds of steps, or explain one.
     Kinds {
         /// A kind, such as http.
@@ -236,6 +245,17 @@ struct ResolutionArguments {
 }
 
 #[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Read an ONNX file without running it: what it holds, each fault and what to do about it.
+    Inspect {
+        /// The model file.
+        file: PathBuf,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Check that no entry was edited, deleted, inserted or moved.
     Verify {
@@ -293,6 +313,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
             audit::verify(config, file.as_deref(), &head, format)
         }
         Command::Audit(AuditCommand::Export) => audit::export(config),
+        Command::Model(ModelCommand::Inspect { file, format }) => model::inspect(config, &file, format),
+        Command::Doctor { format } => doctor::doctor(config, format),
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
         Command::Explain { code } => reference::explain_code(&code),
         Command::Schema { of } => reference::schema(of),

@@ -38,6 +38,11 @@ pub use pending::Pending;
 pub use sqlite::SqliteJournal;
 pub use summary::{RunFilter, RunSummary};
 
+/// The version of SQLite that is built in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// Ordered events, durable.
 pub trait Journal: Send + Sync {
     /// Adds the next events of a run, all of them or none. The appends of one caller are written in

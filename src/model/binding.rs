@@ -34,14 +34,7 @@ fn check(info: &TensorInfo, tensor: &Tensor) -> Result<(), ModelFault> {
     if info.shape.is_empty() || (shape.len() == info.shape.len() && info.shape.iter().zip(shape).all(fits)) {
         return Ok(());
     }
-    Err(wrong(format!("the input '{}' has the shape {}, but {shape:?} is given", info.name, show(&info.shape))))
-}
-
-/// A declared shape, such as `[*, 376]`.
-fn show(shape: &[Option<usize>]) -> String {
-    let sizes: Vec<String> =
-        shape.iter().map(|size| size.map_or_else(|| "*".to_owned(), |size| size.to_string())).collect();
-    format!("[{}]", sizes.join(", "))
+    Err(wrong(format!("the input '{}' has the shape {}, but {shape:?} is given", info.name, info.show_shape())))
 }
 
 fn missing(name: &str, given: &[(String, Tensor)]) -> ModelFault {

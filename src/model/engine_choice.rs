@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::embedded::EmbeddedEngine;
-use super::onnxruntime::OnnxRuntime;
+use super::onnxruntime::{self, OnnxRuntime};
+use super::preflight::{Limits, ModelFile};
 use super::task::TaskError;
 
 /// An engine that a process can open.
@@ -55,6 +56,22 @@ impl EngineChoice {
                 engine_version: library.version.clone(),
                 engine_sha256: Some(library.sha256.clone()),
             },
+        }
+    }
+
+    /// What a file may ask of the engine; known without opening it.
+    pub fn limits(&self) -> Limits {
+        match self {
+            EngineChoice::Embedded => Limits::EMBEDDED,
+            EngineChoice::OnnxRuntime(library) => onnxruntime::limits(&library.version),
+        }
+    }
+
+    /// What the engine may judge wrongly about a file; known without opening it.
+    pub fn blind_spots(&self, file: &ModelFile) -> Vec<String> {
+        match self {
+            EngineChoice::Embedded => EmbeddedEngine.blind_spots(file),
+            EngineChoice::OnnxRuntime(_) => Vec::new(),
         }
     }
 

@@ -108,6 +108,14 @@ pub struct TensorInfo {
     pub shape: Vec<Option<usize>>,
 }
 
+impl TensorInfo {
+    /// The declared shape, such as `[*, 376]`.
+    pub fn show_shape(&self) -> String {
+        let size = |size: &Option<usize>| size.map_or_else(|| "*".to_owned(), |size| size.to_string());
+        format!("[{}]", self.shape.iter().map(size).collect::<Vec<_>>().join(", "))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tensor {
     F32(ArrayD<f32>),

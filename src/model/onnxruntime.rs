@@ -136,7 +136,7 @@ impl Engine for OnnxRuntime {
 
 /// What a release understands. Measured at 1.20, 1.24, 1.31 and 1.32; releases between those may refuse
 /// an operator set that is let through here, and say so themselves.
-fn limits(version: &str) -> Limits {
+pub fn limits(version: &str) -> Limits {
     let minor: u32 = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0);
     let (ir_version, opset) = match minor {
         ..=20 => (10, 27),

@@ -70,11 +70,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Libraries that somebody named and that do not work.
+    /// Libraries that somebody named and that do not work, so that another engine judges.
     pub fn warnings(&self) -> Vec<String> {
         let engine = self.choice.identity().engine;
-        let refused = self.tried.iter().filter(|(candidate, _)| candidate.place.is_named());
-        refused
+        let passed_over = self.tried.iter().take_while(|(_, trial)| !matches!(trial, Trial::Works(_)));
+        passed_over
+            .filter(|(candidate, _)| candidate.place.is_named())
             .filter_map(|(candidate, trial)| match trial {
                 Trial::Refused(why) => Some(format!(
                     "{engine} judged, because the ONNX Runtime of {} ({}) {why}",
@@ -153,7 +154,7 @@ impl Search {
             (Place::Variable, environment::path("ORT_DYLIB_PATH")),
             (Place::BesideProgram, beside),
             (Place::WorkingFolder, Some(Path::new(".onnxruntime").join(FILE))),
-            (Place::System, system_library()),
+            (Place::System, Some(system_library())),
         ];
         // Absolute: the linker and the binding each have their own idea of what a relative path is relative to.
         let candidate = |(place, path): (Place, Option<PathBuf>)| {
@@ -165,13 +166,15 @@ impl Search {
 
 /// What the linker would take for the library's bare name; found by reading its tables, because asking it
 /// loads the library.
-fn system_library() -> Option<PathBuf> {
+fn system_library() -> PathBuf {
     let listed = environment::path("LD_LIBRARY_PATH");
     let of_variable = listed.iter().flat_map(std::env::split_paths).map(|folder| folder.join(SYSTEM_FILE));
     let cache = std::fs::read("/etc/ld.so.cache").unwrap_or_default();
-    let usual = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"];
-    let usual = usual.into_iter().map(|folder| Path::new(folder).join(SYSTEM_FILE));
-    of_variable.chain(of_linker_cache(&cache)).chain(usual).find(|path| path.is_file())
+    let usual =
+        ["/lib", "/usr/lib", "/lib64", "/usr/lib64"].into_iter().map(|folder| Path::new(folder).join(SYSTEM_FILE));
+    let found = of_variable.chain(of_linker_cache(&cache)).chain(usual).find(|path| path.is_file());
+    // Named all the same, so that a person sees that it was looked for.
+    found.unwrap_or_else(|| Path::new("/usr/lib").join(SYSTEM_FILE))
 }
 
 /// The paths of the library in the linker's cache, a table of texts that each end with a zero.

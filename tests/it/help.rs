@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "",
     "run",
     "plan",
@@ -18,6 +18,9 @@ const COMMANDS: [&str; 18] = [
     "audit",
     "audit verify",
     "audit export",
+    "model",
+    "model inspect",
+    "doctor",
     "kinds",
     "explain",
     "schema",
@@ -36,7 +39,7 @@ fn every_command_explains_itself() {
 #[test]
 fn the_list_of_commands_is_complete() {
     let runbook = Runbook::new();
-    for group in ["", "audit"] {
+    for group in ["", "audit", "model"] {
         let help = runbook.args(group.split_whitespace().chain(["--help"])).done().exits(0).stdout();
         let named = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
         let missing: Vec<String> = named

@@ -4,6 +4,6 @@ mod conformance;
 mod help;
 mod hostile;
 mod inputs;
-mod schemas;
 mod models;
+mod schemas;
 mod support;

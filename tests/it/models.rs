@@ -15,6 +15,8 @@ use runbook::site::Site;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::support::Runbook;
+
 /// Longer than any sound check here takes on a busy machine, short enough to wait for the endless one.
 const LIMIT: Duration = Duration::from_secs(20);
 /// For the model that never ends.
@@ -220,6 +222,46 @@ async fn what_is_no_library_of_onnx_runtime_is_refused_with_the_reason() {
     assert!(why.contains("file too short"), "{why}");
     let why = refusal(&mut desk, Path::new("/nowhere/libonnxruntime.so")).await;
     assert!(why.contains("cannot be read: No such file"), "{why}");
+}
+
+#[test]
+fn doctor_shows_what_is_there_and_what_was_refused() {
+    let runbook = Runbook::new().file(".onnxruntime/libonnxruntime.so", "text");
+    let done = runbook.call("doctor").exits(0);
+    let done = done.says("✓ state").says("none yet, with SQLite 3.").says("the embedded engine");
+    done.says("libonnxruntime.so refused: ").says("file too short").says("help: enough for most models");
+
+    let named = Runbook::new().variable("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so");
+    let report = named.call("doctor --format json").exits(5).json();
+    assert_eq!((&report["sound"], &report["engine"]["engine"]), (&json!(false), &json!("rten")));
+    assert_eq!(report["engines_tried"][0]["place"], "variable");
+    let names: Vec<&str> =
+        report["findings"].as_array().unwrap().iter().filter_map(|finding| finding["name"].as_str()).collect();
+    assert_eq!(names, ["program", "site file", "playbooks", "state", "journal", "models", "journalctl", "systemctl"]);
+    // It looked and left nothing behind.
+    assert_eq!(std::fs::read_dir(named.state()).unwrap().count(), 0);
+}
+
+#[test]
+fn doctor_goes_on_with_a_site_file_that_is_not_valid() {
+    let runbook = Runbook::new().file("runbook.yaml", "playbook: [playbooks]\n");
+    runbook.call("doctor").exits(5).says("✗ site file").says("runbook.yaml:1").says("✓ state");
+}
+
+#[test]
+fn a_model_is_inspected_without_being_run() {
+    let runbook = Runbook::new();
+    let inspect = |name: &str, format: &str| {
+        let path = fixture_path(name).display().to_string();
+        runbook.args(["model", "inspect", &path, "--format", format]).done()
+    };
+    let done = inspect("mlp376_ext.onnx", "text").exits(0).says("IR 8, ai.onnx 17").says("✓ no faults");
+    done.says("features float32[*, 376]").says("mlp376_ext.data").says("3 Add, 3 MatMul, 2 Relu, 1 Softmax");
+    inspect("bad_lfs_pointer.onnx", "text").exits(1).says("✗ lfs_pointer").says("help: fetch the real file");
+    let report = inspect("bad_dangling.onnx", "json").exits(1).json();
+    assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("invalid_graph")));
+    assert_eq!(report["judged_for"]["engine"], "rten");
+    inspect("absent.onnx", "text").exits(1).says("✗ missing").does_not_say("sha256");
 }
 
 /// The warning of a check with this library named in the site file.
