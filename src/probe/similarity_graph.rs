@@ -301,7 +301,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_graph_does_not_depend_on_scale_or_order(rows in prop::collection::vec(prop::collection::vec(0.1..9.0_f64, 3), 2..12), scale in 0.1..100.0_f64) {
+        fn the_graph_does_not_depend_on_scale_or_order(
+            rows in prop::collection::vec(prop::collection::vec(0.1..9.0_f64, 3), 2..12),
+            scale in 0.1..100.0_f64,
+        ) {
             let graph = |rows: &[Vec<f64>]| Graph::of(rows, 0.9, &Stop::never()).unwrap();
             let before = graph(&rows);
             let mut turned: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|value| value * scale).collect()).collect();

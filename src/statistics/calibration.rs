@@ -77,7 +77,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_in_one_interval(rows in prop::collection::vec((0.0..=1.0_f64, any::<bool>()), 1..80), bins in 1..20_usize) {
+        fn every_row_is_in_one_interval(
+            rows in prop::collection::vec((0.0..=1.0_f64, any::<bool>()), 1..80),
+            bins in 1..20_usize,
+        ) {
             let (confidences, correct): (Vec<f64>, Vec<bool>) = rows.into_iter().unzip();
             let table = reliability(&confidences, &correct, bins).unwrap();
             prop_assert_eq!(table.iter().map(|bin| bin.count).sum::<u64>(), correct.len() as u64);

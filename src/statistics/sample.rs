@@ -100,7 +100,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_rise_and_stay_inside(values in prop::collection::vec(-1e9..1e9_f64, 1..60), p in 0.0..=1.0_f64, q in 0.0..=1.0_f64) {
+        fn quantiles_rise_and_stay_inside(
+            values in prop::collection::vec(-1e9..1e9_f64, 1..60),
+            p in 0.0..=1.0_f64,
+            q in 0.0..=1.0_f64,
+        ) {
             let sample = Sorted::new(values).unwrap();
             let (low, high) = (sample.quantile(p.min(q)), sample.quantile(p.max(q)));
             prop_assert!(low <= high);

@@ -46,7 +46,7 @@ pub(super) fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     let front = a * x.ln() + b * (-x).ln_1p() - ln_gamma(a) - ln_gamma(b) + ln_gamma(a + b);
     let term = |index: usize| {
         let m = (index / 2) as f64;
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m))
         } else {
             -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))

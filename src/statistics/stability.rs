@@ -83,7 +83,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_is_never_negative(reference in prop::collection::vec(-5..5_i32, 1..60), current in prop::collection::vec(-5..5_i32, 1..60)) {
+        fn the_index_is_never_negative(
+            reference in prop::collection::vec(-5..5_i32, 1..60),
+            current in prop::collection::vec(-5..5_i32, 1..60),
+        ) {
             let numbers = |values: Vec<i32>| sample(values.into_iter().map(f64::from).collect());
             let bins = ReferenceBins::new(&numbers(reference.clone()), 10);
             prop_assert!(bins.count() >= 1);

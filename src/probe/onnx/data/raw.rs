@@ -55,7 +55,7 @@ fn completed(shape: &[i64], count: usize) -> Result<Vec<usize>, DataError> {
         .try_fold(1_usize, |product, size| product.checked_mul(usize::try_from(*size).ok()?));
     let known = known.ok_or_else(wrong)?;
     let free = shape.iter().filter(|size| **size == -1).count();
-    if free > 1 || (free == 1 && (known == 0 || count % known != 0)) {
+    if free > 1 || (free == 1 && (known == 0 || !count.is_multiple_of(known))) {
         return Err(wrong());
     }
     let size = |size: &i64| usize::try_from(*size).unwrap_or_else(|_| count / known);
