@@ -63,6 +63,8 @@ pub struct Item {
     pub request: Value,
     pub status: Option<StepStatus>,
     pub output: Value,
+    /// Why it ended as it did, if there is more to say than its status.
+    pub reason: Option<String>,
 }
 
 impl Item {
@@ -75,6 +77,7 @@ impl Item {
             request: Value::Null,
             status: None,
             output: Value::Null,
+            reason: None,
         }
     }
 }
@@ -464,6 +467,7 @@ impl RunState {
             item.state = ItemState::Done;
             item.status = Some(status);
             item.output = output.clone();
+            item.reason = reason.cloned();
             self.steps[step].open = self.steps[step].open.saturating_sub(1);
             self.active.remove(&(step, number));
             if self.phases[step] == Phase::Remediate && status == StepStatus::Passed {
