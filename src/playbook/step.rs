@@ -1,5 +1,7 @@
 //! The typed declaration of a step. Doc comments become the language reference.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,6 +51,10 @@ impl Action {
     pub fn effect(&self) -> Effect {
         (self.kind.effect)(&self.request.raw)
     }
+
+    pub fn time_limit(&self) -> Duration {
+        (self.kind.time_limit)(&self.request.raw)
+    }
 }
 
 /// The keys that every step may have beside its kind.
@@ -62,7 +68,7 @@ pub struct StepKeys {
     pub when: Option<String>,
     /// Runs the step once for each item of a list.
     pub for_each: Option<ForEach>,
-    /// The time limit of one attempt. Default: 60s.
+    /// The time limit of one attempt. Default: what its kind says, mostly 60s.
     #[schemars(extend("x-unit" = "duration"))]
     pub timeout: Option<f64>,
     /// When and how often a step is tried again.
@@ -79,7 +85,7 @@ pub struct StepKeys {
     pub hold: Option<f64>,
     /// What its failure means for the steps after it. Default: stop in remediate, continue elsewhere.
     pub on_error: Option<OnError>,
-    /// How much harm it can do. Default: disruptive in remediate, safe elsewhere.
+    /// How much harm it can do. Default: disruptive in remediate unless it only reads, safe elsewhere.
     pub risk: Option<Risk>,
     /// What repeating it does. Default: what its kind says.
     pub effect: Option<Effect>,

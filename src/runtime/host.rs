@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::answers::Approver;
+use super::answers::{Answer, Approver, Question};
 use super::budget;
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
@@ -59,6 +59,9 @@ pub struct Host {
     pub library: Library,
     pub templates: Templates,
     pub clock: Clock,
+    reporter: Mutex<Box<dyn Reporter>>,
+    /// A person answers one question at a time, whichever run it comes from.
+    questions: tokio::sync::Mutex<()>,
 }
 
 impl Host {
@@ -67,14 +70,38 @@ impl Host {
         journal: Arc<dyn Journal>,
         approver: Arc<dyn Approver>,
         templates: Templates,
-        clock: Clock,
+        reporter: Box<dyn Reporter>,
     ) -> Arc<Self> {
+        let clock = Clock::start();
         let library = Library::new(site.playbooks.clone());
         Arc::new_cyclic(|host| {
             let mut services = Services::new(site, clock);
             services.playbooks = Some(Arc::new(Calls::new(host.clone(), approver)));
-            Host { services: Arc::new(services), journal, library, templates, clock }
+            Host {
+                services: Arc::new(services),
+                journal,
+                library,
+                templates,
+                clock,
+                reporter: Mutex::new(reporter),
+                questions: tokio::sync::Mutex::new(()),
+            }
         })
+    }
+
+    /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
+    pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
+        if let Ok(mut reporter) = self.reporter.lock() {
+            tell(reporter.as_mut());
+        }
+    }
+
+    pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
+        let _turn = self.questions.lock().await;
+        self.show(|reporter| reporter.pause());
+        let answer = approver.ask(question).await;
+        self.show(|reporter| reporter.resume());
+        answer
     }
 
     /// Checks a playbook with its inputs and makes its graph.
@@ -113,14 +140,13 @@ impl Host {
     pub async fn run(
         self: &Arc<Self>,
         prepared: Prepared,
-        reporter: &mut dyn Reporter,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         if !prepared.graph.look_only {
             self.keep_playbook(&prepared.playbook)?;
         }
-        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, reporter, stops).await
+        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, stops).await
     }
 
     /// Goes on with an unfinished run.
@@ -128,7 +154,6 @@ impl Host {
         self: &Arc<Self>,
         run: &RunId,
         first: Vec<What>,
-        reporter: &mut dyn Reporter,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
@@ -136,7 +161,7 @@ impl Host {
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         driver.queue(first);
-        driver.run(What::Resumed { by }, reporter, stops).await
+        driver.run(What::Resumed { by }, stops).await
     }
 
     /// The plan and state of a run, from its journal and the copy of its playbook.
