@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::decide::skipped;
 use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::fan;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
 use super::judge::evidence;
@@ -184,8 +185,8 @@ impl Turn<'_> {
         let Some(for_each) = &step.for_each else { return error(&key, "bug: nothing to fan out over".into()) };
         match for_each.list.value(&self.scope(step, None)) {
             // An empty set of targets must never read as "nothing was wrong with any of them".
-            Ok(Value::Array(items)) if items.is_empty() && self.phase == Phase::Remediate => {
-                error(&key, format!("the list {} is empty, so there is nothing to act on", for_each.list.text()))
+            Ok(Value::Array(items)) if items.is_empty() && (step.probe || self.phase == Phase::Remediate) => {
+                error(&key, format!("the list {} is empty, so there is nothing to do it for", for_each.list.text()))
             }
             Ok(Value::Array(items)) => Event::FannedOut { step: step.id.clone(), items },
             Ok(_) => error(&key, format!("{} is not a list", for_each.list.text())),
@@ -323,19 +324,7 @@ impl Turn<'_> {
     }
 
     fn whole_step(&self, index: StepIndex) -> Event {
-        let items = &self.state.steps[index].items;
-        let with = |wanted: StepStatus| items.iter().filter(|item| item.status == Some(wanted)).count();
-        let (passed, failed, errors) = (with(StepStatus::Passed), with(StepStatus::Failed), with(StepStatus::Error));
-        let status = match () {
-            () if errors > 0 => StepStatus::Error,
-            () if failed > 0 => StepStatus::Failed,
-            () if passed == 0 && !items.is_empty() => StepStatus::Skipped,
-            () => StepStatus::Passed,
-        };
-        let reason = (failed + errors > 0)
-            .then(|| format!("{failed} failed and {errors} could not be done, of {}", items.len()));
-        let outputs: Vec<&Value> = items.iter().map(|item| &item.output).collect();
-        let output = json!({"count": items.len(), "passed_count": passed, "failed_count": failed, "error_count": errors, "items": outputs});
+        let (status, output, reason) = fan::whole(&self.graph.steps[index], &self.state.steps[index].items);
         Event::StepFinished {
             key: StepKey::plain(self.graph.steps[index].id.clone()),
             status,
