@@ -2,10 +2,16 @@
 
 mod approvals;
 mod conformance;
+mod docs;
 mod help;
 mod hostile;
 mod inputs;
+mod plans;
 mod runs;
 mod schemas;
+mod steps;
 mod stopping;
 mod support;
+mod taint;
+mod trail;
+mod validate;
