@@ -12,6 +12,7 @@ mod fetch;
 mod manifest;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,13 +86,18 @@ pub struct Output {
 impl Kind for Step {
     const NAME: &'static str = "download";
     const SUMMARY: &'static str =
-        "fetches a file, checks its digest, replaces the old file atomically and keeps it for undo";
+        "Fetches a file, checks its digest, replaces the old file atomically and keeps it for undo.";
     const EXAMPLE: &'static str = "download: {url: 'http://127.0.0.1:8080/ocr/model.onnx', to: models/ocr/model.onnx, sha256: from_manifest, keep: 1}";
     type Config = Config;
     type Output = Output;
 
     fn effect(_config: &Value) -> Effect {
         Effect::Idempotent
+    }
+
+    /// Time for a model of a few gigabytes over a slow line.
+    fn time_limit(_config: &Value) -> Duration {
+        Duration::from_secs(1800)
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {

@@ -1,5 +1,7 @@
 //! Runs another playbook as a step.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,6 +47,11 @@ impl Kind for Step {
         Effect::Idempotent
     }
 
+    /// A called playbook has the time limits of its own steps; this one only ends what never would.
+    fn time_limit(_config: &Value) -> Duration {
+        Duration::from_secs(4 * 3600)
+    }
+
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         let playbooks =
             context.services.playbooks.clone().ok_or_else(|| StepError::new("playbooks cannot be called here"))?;
@@ -68,6 +75,9 @@ fn judge(name: &str, result: PlaybookResult) -> StepResult<Output> {
         "healthy" | "resolved" => Ok(Outcome::passed(output)),
         "parked" => Err(StepError::new(format!("'{name}' waits for a person"))
             .help(format!("`runbook resume {run}` goes on with it"))),
+        // What could not be told must not look like a finding.
+        "error" => Err(StepError::new(format!("'{name}' could not be carried out"))
+            .help(format!("`runbook show {run}` says what went wrong"))),
         other => {
             let why = format!("'{name}' ended {other}");
             Ok(Outcome::failed(output, why))

@@ -19,6 +19,7 @@
 
 mod decide;
 pub mod event;
+mod fan;
 pub mod graph;
 mod input;
 mod judge;
@@ -29,8 +30,10 @@ mod rollback;
 pub mod scope;
 pub mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 
-pub use decide::{advance, decide};
+pub use decide::{advance, advance_all, decide};
 pub use event::{Event, Record};
 pub use graph::Graph;
 pub use input::{Command, Input, What, commands_for};

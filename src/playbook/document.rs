@@ -5,16 +5,17 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::model::{Header, InputDeclaration, StepKeys};
+use super::model::{Header, InputDeclaration};
+use super::publish::publish;
 use super::registry;
+use super::step::StepKeys;
 use crate::engine::event::Severity;
 use crate::kind::schema_of;
 
 /// Keys of a step that only make sense in a detection.
 const DETECTION_KEYS: [&str; 2] = ["holds", "for"];
 /// Keys of a step that make no sense in a detection.
-const NOT_IN_DETECTION: [&str; 9] =
-    ["expect", "fixes", "undo", "check", "approve", "risk", "on_error", "for_each", "severity"];
+const NOT_IN_DETECTION: [&str; 8] = ["expect", "fixes", "undo", "check", "approve", "risk", "on_error", "severity"];
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -202,7 +203,7 @@ fn severity() -> Value {
                 "type": "object",
                 "properties": {
                     "when": {"type": "string", "x-expression": true, "description": "When this severity applies; always, when absent."},
-                    "is": words,
+                    "is": {"anyOf": [words], "description": "The severity then."},
                 },
                 "required": ["is"],
                 "additionalProperties": false,
@@ -211,37 +212,10 @@ fn severity() -> Value {
     })
 }
 
-/// The schema for editors: our own annotations turned into what they understand.
+/// The schema for editors.
 pub fn published() -> Value {
     let mut schema = schema().clone();
-    publish(&mut schema);
+    // Only the configuration of kinds is filled in when a step starts.
+    publish(&mut schema, |definition| definition.starts_with(&kind_definition("")));
     schema
-}
-
-/// Editors know nothing of templates and units, so a place that takes them also takes text.
-pub(super) fn publish(schema: &mut Value) {
-    match schema {
-        Value::Object(entries) => {
-            entries.values_mut().for_each(publish);
-            if let Some(kinds) = entries.remove("x-kinds") {
-                entries.insert("oneOf".into(), kinds);
-            }
-            let takes_text = entries.contains_key("x-unit");
-            let scalar = entries
-                .get("type")
-                .and_then(Value::as_str)
-                .is_some_and(|name| matches!(name, "integer" | "number" | "boolean"));
-            if takes_text || scalar {
-                let kind = entries.remove("type").unwrap_or(Value::Null);
-                let mut kinds = if kind.is_array() { kind.as_array().cloned().unwrap_or_default() } else { vec![kind] };
-                kinds.push("string".into());
-                entries.insert("type".into(), kinds.into());
-            }
-            for annotation in ["x-unit", "x-encode", "x-constant", "x-expression"] {
-                entries.remove(annotation);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(publish),
-        _ => {}
-    }
 }
