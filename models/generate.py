@@ -48,6 +48,9 @@ OCR_TEXT = Design("ocr-text", "OCR text stand-in", "stands in for a text recogni
 OCR_LAYOUT = Design("ocr-layout", "OCR layout stand-in", "stands in for a page-layout model where a small, fast model is enough",
                     48, (32,), 6, 20250302, 0.6, 2000, 6)
 
+DATA_ROW = """| Data | `data/*.npz`, 256 rows each with `features` and `labels`: `reference`, `valid` (the same kind of rows), `shifted` (the first 125 features moved by 1.5) |
+"""
+
 
 # ----------------------------------------------------------------- data and training
 def dataset(design, rng, count):
@@ -201,6 +204,24 @@ def ship(design, root):
     return weights, biases
 
 
+def ship_data(design, root):
+    """Rows for checks that need data: what the model was trained for, fresh rows of the same kind, and rows that moved.
+
+    Numbers are rounded to 1/32, which changes no prediction that matters and makes the files a third as large.
+    """
+    folder = root / design.name / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(design.seed + 4)
+    sums = ""
+    for name, moved in (("reference", 0), ("valid", 0), ("shifted", design.features // 3)):
+        rows, labels = dataset(design, rng, 256)
+        rows[:, :moved] += 1.5
+        rows = (np.round(rows * 32) / 32).astype(np.float32)
+        np.savez_compressed(folder / f"{name}.npz", features=rows, labels=labels)
+        sums += f"{sha256((folder / f'{name}.npz').read_bytes())}  {name}.npz\n"
+    (folder / "SHA256SUMS").write_text(sums)
+
+
 def card(design, top1, size, sums):
     hidden = " and ".join(str(width) for width in design.hidden)
     return f"""# {design.title}
@@ -217,7 +238,7 @@ Model card of `{design.name}`: {design.use}. Made for tests and demonstrations; 
 | Accuracy | top-1 {100 * top1:.1f} % on 1,024 rows it has not seen |
 | Golden cases | `golden.json`: {design.golden} single rows and all of them as one batch; outputs computed with numpy in float64 |
 | Licence | {LICENCE} |
-
+{DATA_ROW if design == COLUMN else ""}
 Made by `models/generate.py`, the same bytes on each run with the package versions named there. `sha256sum -c SHA256SUMS` checks:
 
 ```
@@ -275,6 +296,7 @@ def main():
     weights, biases = ship(COLUMN, root)
     ocr = ship(OCR_TEXT, root)
     ship(OCR_LAYOUT, root)
+    ship_data(COLUMN, root)
     ship_faults(OCR_TEXT, *ocr, root)
 
 

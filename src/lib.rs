@@ -28,4 +28,5 @@ pub mod report;
 pub mod runtime;
 pub mod schema;
 pub mod site;
+pub mod statistics;
 pub mod yaml;

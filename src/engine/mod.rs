@@ -19,6 +19,7 @@
 
 mod decide;
 pub mod event;
+mod fan;
 pub mod graph;
 mod input;
 mod judge;

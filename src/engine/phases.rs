@@ -8,15 +8,16 @@
 //! finally ◄──────────────────────────────────────────────── undo
 //! ```
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::event::{Cause, Event, Finding, Outcome, Phase, Severity, StepStatus};
 use super::graph::{Detection, Graph, StepIndex, Verdict};
 use super::input::Input;
 use super::scope::RunScope;
-use super::state::{ItemState, RECHECK, RunState};
+use super::state::{Item, ItemState, RECHECK, RunState};
 use super::{judge, outcome, rollback, steps};
-use crate::language::Truth;
+use crate::base::value::show;
+use crate::language::{Expression, Truth};
 
 pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     if state.header.is_none() || state.finished.is_some() {
@@ -96,14 +97,16 @@ fn verdict(state: &RunState, step: StepIndex) -> Verdict {
 fn findings(graph: &Graph, state: &RunState, detection: &Detection<StepIndex>) -> Vec<Finding> {
     let finding = |index: StepIndex| {
         let step = &graph.steps[index];
-        let scope = RunScope::of_step(graph, state, step, None).with_own(&state.steps[index].output);
         let measured = state.steps[index].status == Some(StepStatus::Passed);
         let condition = step.expect.as_ref();
         Finding {
             name: step.id.rsplit('.').next().unwrap_or(&step.id).to_owned(),
             holds: verdict(state, index).known(),
             condition: condition.map_or_else(String::new, |condition| condition.text().to_owned()),
-            values: condition.filter(|_| measured).map(|condition| condition.values(&scope)).unwrap_or_default(),
+            values: condition
+                .filter(|_| measured)
+                .map(|condition| measured_values(graph, state, index, condition))
+                .unwrap_or_default(),
             why: state.steps[index].reason.clone(),
         }
     };
@@ -118,6 +121,31 @@ fn early_decision(graph: &Graph, state: &RunState, phase: Phase) -> Vec<Event> {
         Verdict::Holds(_) => steps::drop_waiting(state, phase, "the detection was already decided"),
         _ => Vec::new(),
     }
+}
+
+/// The values a probe was judged by; of one that fans out, those of the items that gave the answer.
+fn measured_values(graph: &Graph, state: &RunState, index: StepIndex, condition: &Expression) -> Vec<(String, Value)> {
+    let (planned, step) = (&graph.steps[index], &state.steps[index]);
+    if planned.for_each.is_none() {
+        return condition.values(&RunScope::of_step(graph, state, planned, None).with_own(&step.output));
+    }
+    let told = step.items.iter().filter(|item| item.output["holds"] == step.output["holds"]);
+    let of_item = |item: &Item| {
+        let of_which = item.value.as_ref().map(show).unwrap_or_default();
+        let label = |(name, found): (String, Value)| match name.starts_with("inputs.") {
+            true => (name, found),
+            false => (format!("{name}[{of_which}]"), found),
+        };
+        let scope = RunScope::of_step(graph, state, planned, item.value.as_ref()).with_own(&item.output);
+        condition.values(&scope).into_iter().map(label).collect::<Vec<_>>()
+    };
+    let mut values: Vec<(String, Value)> = Vec::new();
+    for value in told.flat_map(of_item) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
 }
 
 fn after_detection(graph: &Graph, state: &RunState) -> Vec<Event> {
@@ -173,7 +201,7 @@ fn severity(graph: &Graph, state: &RunState, causes: &[Cause]) -> Severity {
     let mut with_causes = state.clone();
     with_causes.causes = Some(causes.to_vec());
     let scope = RunScope::new(graph, &with_causes);
-    let applies = |(when, _): &&(Option<crate::language::Expression>, Severity)| {
+    let applies = |(when, _): &&(Option<Expression>, Severity)| {
         when.as_ref().is_none_or(|when| when.truth(&scope) == Truth::True)
     };
     graph.severity.iter().find(applies).map_or(Severity::Medium, |(_, severity)| *severity)

@@ -17,6 +17,8 @@ use crate::base::{StepKey, Timestamp};
 pub struct PlannedStep {
     pub key: StepKey,
     pub kind: String,
+    /// What the step is for, in the words of its author.
+    pub help: Option<String>,
     pub risk: Risk,
     pub asks: bool,
     pub does: Planned,
@@ -92,6 +94,7 @@ fn planned_step(graph: &Graph, event: &Event, asked: &HashSet<StepKey>) -> Optio
     Some(PlannedStep {
         key: key.clone(),
         kind: step.kind.clone(),
+        help: step.help.clone(),
         risk: step.risk,
         asks: asked.contains(key),
         does,

@@ -90,20 +90,29 @@ fn status_word(state: &StepState, word: &str) -> Option<Lookup> {
     }
 }
 
-/// Follows a dotted path into a value; numbers are indices of lists.
+/// Follows a dotted path into a value. In a list a number is an index, and a name stands for that field
+/// of every item.
 pub fn navigate(value: &Value, path: &str) -> Lookup {
-    let mut place = value;
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let next = match place {
-            Value::Array(items) => part.parse::<usize>().ok().and_then(|index| items.get(index)),
-            other => other.get(part),
-        };
-        match next {
-            Some(found) => place = found,
-            None => return Lookup::Missing(format!("it has no '{part}'")),
-        }
+    let (part, rest) = path.split_once('.').unwrap_or((path, ""));
+    if part.is_empty() {
+        return Lookup::Value(value.clone());
     }
-    Lookup::Value(place.clone())
+    let next = match value {
+        Value::Array(items) => match part.parse::<usize>() {
+            Ok(index) => items.get(index),
+            Err(_) => return Lookup::Value(items.iter().filter_map(|item| field_of_item(item, path)).collect()),
+        },
+        other => other.get(part),
+    };
+    next.map_or_else(|| Lookup::Missing(format!("it has no '{part}'")), |found| navigate(found, rest))
+}
+
+/// Items without the field, such as those that could not be measured, are left out.
+fn field_of_item(item: &Value, path: &str) -> Option<Value> {
+    match navigate(item, path) {
+        Lookup::Value(found) => Some(found),
+        Lookup::Missing(_) => None,
+    }
 }
 
 impl Scope for RunScope<'_> {

@@ -68,6 +68,8 @@ pub struct Item {
     pub request: Value,
     pub status: Option<StepStatus>,
     pub output: Value,
+    /// Why it ended as it did, if there is more to say than its status.
+    pub reason: Option<String>,
 }
 
 impl Item {
@@ -81,6 +83,7 @@ impl Item {
             request: Value::Null,
             status: None,
             output: Value::Null,
+            reason: None,
         }
     }
 }

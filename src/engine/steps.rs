@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::decide::skipped;
-use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::event::{ApprovalVerdict, Event, NOT_CALLED_FOR, Phase, Role, StepStatus};
+use super::fan;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
 use super::judge::evidence;
@@ -45,6 +46,14 @@ enum Gate {
     Open,
     Skip(String),
     Error(String),
+}
+
+/// An attempt that may come next.
+struct Candidate<'a> {
+    step: &'a Step,
+    key: &'a StepKey,
+    item: Option<&'a Value>,
+    attempt: u32,
 }
 
 struct Turn<'a> {
@@ -95,7 +104,10 @@ impl Turn<'_> {
             Gate::Skip(reason) => vec![Event::StepSkipped { key, reason }],
             Gate::Error(reason) => vec![error(&key, reason)],
             Gate::Open if step.for_each.is_some() => vec![self.fan_out(step)],
-            Gate::Open => self.ask_or_start(step, &key, None, 1, false, may_start),
+            Gate::Open => {
+                let first = Candidate { step, key: &key, item: None, attempt: 1 };
+                self.ask_or_start(&first, false, may_start)
+            }
         }
     }
 
@@ -153,7 +165,7 @@ impl Turn<'_> {
         let all_skipped = skipped_needs > 0 && skipped_needs == step.needs.len();
         match self.phase {
             Phase::Remediate if all_skipped && step.fixes.is_empty() => {
-                Gate::Skip("none of the steps it needs ran".into())
+                Gate::Skip(format!("{NOT_CALLED_FOR}none of the steps it needs ran"))
             }
             Phase::Remediate => Gate::Open,
             _ if skipped_needs > 0 => Gate::Skip("a step it needs was skipped".into()),
@@ -174,9 +186,9 @@ impl Turn<'_> {
         };
         if !step.fixes.is_empty() {
             let wanted = step.fixes.iter().any(|name| found(Some(name)));
-            return (!wanted).then(|| format!("it fixes {}, which was not found", step.fixes.join(" or ")));
+            return (!wanted).then(|| format!("{NOT_CALLED_FOR}it fixes {}", step.fixes.join(" or ")));
         }
-        (!found(None)).then(|| "no cause was found".to_owned())
+        (!found(None)).then(|| format!("{NOT_CALLED_FOR}no cause was found"))
     }
 
     fn fan_out(&self, step: &Step) -> Event {
@@ -184,8 +196,8 @@ impl Turn<'_> {
         let Some(for_each) = &step.for_each else { return error(&key, "bug: nothing to fan out over".into()) };
         match for_each.list.value(&self.scope(step, None)) {
             // An empty set of targets must never read as "nothing was wrong with any of them".
-            Ok(Value::Array(items)) if items.is_empty() && self.phase == Phase::Remediate => {
-                error(&key, format!("the list {} is empty, so there is nothing to act on", for_each.list.text()))
+            Ok(Value::Array(items)) if items.is_empty() && (step.probe || self.phase == Phase::Remediate) => {
+                error(&key, format!("the list {} is empty, so there is nothing to do it for", for_each.list.text()))
             }
             Ok(Value::Array(items)) => Event::FannedOut { step: step.id.clone(), items },
             Ok(_) => error(&key, format!("{} is not a list", for_each.list.text())),
@@ -220,7 +232,7 @@ impl Turn<'_> {
         if cancelled {
             return Vec::new();
         }
-        let value = item.value.as_ref();
+        let next = Candidate { step, key: &key, item: item.value.as_ref(), attempt: item.attempts + 1 };
         let not_begun = matches!(item.state, ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved)
             && item.attempts == 0;
         if not_begun && let Some(why) = self.stop(step) {
@@ -228,10 +240,10 @@ impl Turn<'_> {
         }
         match item.state {
             ItemState::Waiting if self.fan_is_full(index) => Vec::new(),
-            ItemState::Waiting => self.ask_or_start(step, &key, value, item.attempts + 1, false, may_start),
-            ItemState::Approved => self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start),
+            ItemState::Waiting => self.ask_or_start(&next, false, may_start),
+            ItemState::Approved => self.ask_or_start(&next, true, may_start),
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
-                self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start)
+                self.ask_or_start(&next, true, may_start)
             }
             ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![
                 Event::ApprovalSettled {
@@ -277,23 +289,16 @@ impl Turn<'_> {
         RunScope::of_step(self.graph, self.state, step, item)
     }
 
-    fn ask_or_start(
-        &self,
-        step: &Step,
-        key: &StepKey,
-        item: Option<&Value>,
-        attempt: u32,
-        approved: bool,
-        may_start: bool,
-    ) -> Vec<Event> {
-        let request = match step.request.render(&self.scope(step, item)) {
+    fn ask_or_start(&self, candidate: &Candidate<'_>, approved: bool, may_start: bool) -> Vec<Event> {
+        let Candidate { step, key, item, attempt } = candidate;
+        let request = match step.request.render(&self.scope(step, *item)) {
             Ok(request) => request,
             Err(problem) => return vec![error(key, problem.message)],
         };
         if !approved && self.must_ask(step) {
             return vec![self.ask(step, key, request)];
         }
-        if may_start { vec![self.attempt(step, key, Role::Main, attempt, request)] } else { Vec::new() }
+        if may_start { vec![self.attempt(step, key, Role::Main, *attempt, request)] } else { Vec::new() }
     }
 
     fn must_ask(&self, step: &Step) -> bool {
@@ -323,19 +328,7 @@ impl Turn<'_> {
     }
 
     fn whole_step(&self, index: StepIndex) -> Event {
-        let items = &self.state.steps[index].items;
-        let with = |wanted: StepStatus| items.iter().filter(|item| item.status == Some(wanted)).count();
-        let (passed, failed, errors) = (with(StepStatus::Passed), with(StepStatus::Failed), with(StepStatus::Error));
-        let status = match () {
-            () if errors > 0 => StepStatus::Error,
-            () if failed > 0 => StepStatus::Failed,
-            () if passed == 0 && !items.is_empty() => StepStatus::Skipped,
-            () => StepStatus::Passed,
-        };
-        let reason = (failed + errors > 0)
-            .then(|| format!("{failed} failed and {errors} could not be done, of {}", items.len()));
-        let outputs: Vec<&Value> = items.iter().map(|item| &item.output).collect();
-        let output = json!({"count": items.len(), "passed_count": passed, "failed_count": failed, "error_count": errors, "items": outputs});
+        let (status, output, reason) = fan::whole(&self.graph.steps[index], &self.state.steps[index].items);
         Event::StepFinished {
             key: StepKey::plain(self.graph.steps[index].id.clone()),
             status,

@@ -2,11 +2,12 @@
 //!
 //! Beside the kinds this room holds what several of them share: work off the async threads
 //! (`blocking`), opening and walking files (`files`), name patterns (`glob`), text made safe to show
-//! (`text`) and the kernel's process files (`procfs`).
+//! (`text`), the kernel's process files (`procfs`) and what model checks are made of (`onnx`).
 
 mod blocking;
 mod files;
 mod glob;
+mod onnx;
 mod procfs;
 mod text;
 
@@ -14,7 +15,9 @@ use crate::model::TaskEntry;
 use crate::model::task::entry;
 
 crate::step_kinds! {
-    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, wait_until,
+    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, onnx_io,
+    onnx_validate, onnx_determinism, onnx_batch, onnx_latency, onnx_memory, onnx_accuracy, onnx_calibration, onnx_drift,
+    onnx_compare, feature_check, similarity_graph, wait_until,
 }
 
 /// What the child of a check can be asked: one task for each kind that judges models.

@@ -297,6 +297,7 @@ impl RunState {
             item.state = ItemState::Done;
             item.status = Some(status);
             item.output = output.clone();
+            item.reason = reason.cloned();
             self.steps[step].open = self.steps[step].open.saturating_sub(1);
             self.active.remove(&(step, number));
             self.ended.remove(&(step, number));

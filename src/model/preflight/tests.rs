@@ -103,8 +103,8 @@ fn what_preflight_cannot_see_the_golden_cases_do() {
         assert_eq!(verdict, expected, "{} ({})", fixture.file, fixture.why);
         judged += 1;
     }
-    // Not run: the flipped bit (only a hash tells) and the two that need a process of their own.
-    assert_eq!(judged, 26 - 3 + 1);
+    // Not run: the flipped bit (only a hash tells) and the two that need a process of their own. Four are sound.
+    assert_eq!(judged, 26 - 3 + 4);
 }
 
 #[test]
