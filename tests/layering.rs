@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("language", &["base"]),
     ("yaml", &["base"]),
     ("model", &["base"]),
+    ("statistics", &["base"]),
     ("site", &["base"]),
     ("schema", &["base", "language", "yaml"]),
     // The core. It sees neither YAML nor input and output.
@@ -27,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kind", &["base", "model", "site"]),
     ("http", &["base", "kind", "site"]),
     ("action", &["base", "http", "kind", "language", "model", "site", "yaml"]),
-    ("probe", &["base", "http", "kind", "language", "model", "site", "yaml"]),
+    ("probe", &["base", "http", "kind", "language", "model", "site", "statistics", "yaml"]),
     ("notify", &["base", "kind", "site"]),
     // The straight line: text to playbook to plan; events to disk and to eyes.
     ("playbook", &["action", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "yaml"]),

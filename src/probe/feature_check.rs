@@ -52,23 +52,29 @@ pub struct Output {
     /// `constant`.
     #[schemars(with = "String")]
     verdict: Verdict,
+    /// Feature vectors in the file.
     rows: usize,
     /// Features that each vector must have.
     features: usize,
     /// Vectors of another length; they are not looked at further.
     wrong_length_rows: usize,
-    /// Missing numbers (NaN), infinite ones, and ones out of range.
+    /// Missing numbers (NaN).
     nan: usize,
+    /// Infinite numbers.
     infinite: usize,
+    /// Numbers below `minimum` or above `maximum`.
     out_of_range: usize,
     /// Features with the same value in every row; 0 below two rows.
     constant_features: usize,
-    /// The largest share of missing values in one feature, and which one it is.
+    /// The largest share of missing values in one feature.
     worst_missing: f64,
+    /// Which feature that is, counted from 0.
     worst_feature: usize,
-    /// The smallest, the mean and the largest finite value; null when there is none.
+    /// The smallest finite value; null when there is none.
     smallest: Option<f64>,
+    /// The mean of the finite values; null when there is none.
     mean: Option<f64>,
+    /// The largest finite value; null when there is none.
     largest: Option<f64>,
     /// The 16 features with the most values that are not fit, counted from 0.
     worst: Vec<Feature>,
@@ -76,12 +82,17 @@ pub struct Output {
 
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Feature {
+    /// Counted from 0.
     feature: usize,
+    /// Missing values.
     nan: usize,
+    /// Infinite values.
     infinite: usize,
+    /// Values below `minimum` or above `maximum`.
     out_of_range: usize,
-    /// The smallest and the largest finite value; null when there is none.
+    /// The smallest finite value; null when there is none.
     smallest: Option<f64>,
+    /// The largest finite value; null when there is none.
     largest: Option<f64>,
 }
 

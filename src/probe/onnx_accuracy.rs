@@ -80,37 +80,47 @@ pub struct Output {
     verdict: Verdict,
     /// The share of rows whose most likely class is the true one (top-1).
     accuracy: f64,
-    /// The 95 % interval of the true accuracy (Wilson's score interval): how much the number of rows can tell.
+    /// The lower end of the 95 % interval of the true accuracy (Wilson's score interval): how much so many rows can tell.
     accuracy_low: f64,
+    /// The upper end of that interval.
     accuracy_high: f64,
+    /// Rows that were judged.
     rows: usize,
+    /// Rows whose most likely class is the true one.
     correct: u64,
+    /// Classes that the model tells apart.
     classes: usize,
     /// The unweighted mean of F1 over the classes that occur.
     macro_f1: f64,
-    /// The class of which the smallest share of rows is found, and that share.
+    /// The class of which the smallest share of rows is found.
     worst_class: usize,
+    /// That share.
     worst_recall: f64,
     /// The accuracy compared with; null without one.
     baseline: Option<f64>,
     /// The loss against the baseline as a share of it, below zero for a gain; null without a baseline.
     drop: Option<f64>,
-    /// Precision (of the rows predicted as it, how many are), recall (of its rows, how many were found), F1 and rows of
-    /// the first 32 classes, as scikit-learn defines them.
+    /// How the first 32 classes fare, as scikit-learn defines it.
     per_class: Vec<PerClass>,
     /// Rows by true class, then by predicted class; empty for more than 32 classes.
     confusion: Vec<Vec<u64>>,
     /// The 16 most frequent mistakes.
     mistakes: Vec<Mistake>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PerClass {
+    /// Counted from 0.
     class: usize,
+    /// Of the rows predicted as this class, the share that is; 0 when there is none.
     precision: f64,
+    /// Of the rows of this class, the share that was found; 0 when there is none.
     recall: f64,
+    /// The harmonic mean of the two.
     f1: f64,
     /// Rows of this class.
     rows: u64,
@@ -120,7 +130,9 @@ pub struct PerClass {
 pub struct Mistake {
     /// The true class.
     class: usize,
+    /// The class that the model gives.
     predicted: usize,
+    /// Rows with this mistake.
     rows: u64,
 }
 

@@ -76,9 +76,11 @@ pub struct Output {
     verdict: Verdict,
     /// The size with the most rows a second.
     best_size: usize,
+    /// Rows a second with that size.
     best_throughput: f64,
-    /// Rows a second one by one, and how many times more the best size does.
+    /// Rows a second one by one.
     single_throughput: f64,
+    /// How many times more rows a second the best size does.
     speedup: f64,
     /// The largest distance between the answer to a row in a batch and alone; null when NaN or infinity came or went.
     max_difference: Option<f64>,
@@ -90,7 +92,9 @@ pub struct Output {
     refused: Vec<usize>,
     /// Each size that ran, from the smallest.
     sweep: Vec<Size>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 
@@ -102,7 +106,7 @@ pub struct Size {
     seconds: f64,
     /// Rows a second.
     throughput: f64,
-    /// The largest distance to the answers one by one; null as above.
+    /// The largest distance to the answers one by one; null when NaN or infinity came or went.
     max_difference: Option<f64>,
 }
 

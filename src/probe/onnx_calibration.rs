@@ -91,19 +91,26 @@ pub struct Output {
     accuracy: f64,
     /// The mean probability of the predicted class.
     confidence: f64,
+    /// Rows that were judged.
     rows: usize,
+    /// Classes that the model tells apart.
     classes: usize,
     /// The reliability table: rows by confidence.
     table: Vec<Interval>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 
-/// Rows whose confidence is above `lower` and up to `upper`.
+/// Rows by their confidence.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Interval {
+    /// Confidence is above this; a confidence of 0 is in the first interval.
     lower: f64,
+    /// Confidence is at most this.
     upper: f64,
+    /// Rows in the interval.
     rows: u64,
     /// Mean confidence; 0 without rows.
     confidence: f64,

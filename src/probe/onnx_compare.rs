@@ -89,6 +89,7 @@ pub struct Output {
     verdict: String,
     /// The share of rows to which both give the same class.
     agreement: f64,
+    /// Rows that were compared.
     rows: usize,
     /// Rows to which another class is given.
     flips: usize,
@@ -96,24 +97,31 @@ pub struct Output {
     max_difference: Option<f64>,
     /// The size of the new file as a multiple of the old one's.
     size_ratio: f64,
+    /// Bytes of the old file.
     old_size: u64,
+    /// Bytes of the new file.
     new_size: u64,
     /// The median run of the new model as a multiple of the old one's.
     latency_ratio: f64,
-    /// Seconds of the median run of one batch.
+    /// Seconds of the old model's median run of one batch.
     old_seconds: f64,
+    /// Seconds of the new model's median run of one batch.
     new_seconds: f64,
-    /// The share of rows that is right; null without labels.
+    /// The share of rows that the old model gets right; null without labels.
     old_accuracy: Option<f64>,
+    /// The share of rows that the new model gets right; null without labels.
     new_accuracy: Option<f64>,
     /// The accuracy that is lost, in points, below zero for a gain; null without labels.
     loss: Option<f64>,
-    /// The 95 % interval of the new model's accuracy (Wilson's score interval); null without labels.
+    /// The lower end of the 95 % interval of the new model's accuracy (Wilson's score interval); null without labels.
     new_accuracy_low: Option<f64>,
+    /// The upper end of that interval; null without labels.
     new_accuracy_high: Option<f64>,
     /// The first 16 rows to which another class is given.
     flipped: Vec<Flip>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 

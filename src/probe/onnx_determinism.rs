@@ -43,7 +43,9 @@ fn default_runs() -> usize {
 pub struct Output {
     /// `deterministic` or `varies`.
     verdict: String,
+    /// How often the rows were run.
     runs: usize,
+    /// Rows in each run.
     rows: usize,
     /// Runs with an answer that is further from the one of the first run than the tolerance.
     differing_runs: usize,
@@ -53,7 +55,9 @@ pub struct Output {
     label_flips: usize,
     /// What differs first, in words; null when nothing does.
     first_difference: Option<String>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 

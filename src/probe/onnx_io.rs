@@ -71,7 +71,9 @@ pub struct Output {
     inputs: Vec<TensorInfo>,
     /// The outputs that the model declares; at most 16.
     outputs: Vec<TensorInfo>,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 

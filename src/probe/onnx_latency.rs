@@ -95,13 +95,18 @@ pub struct Output {
     mean: f64,
     /// How far runs scatter around the mean, in seconds (standard deviation); null for one run.
     deviation: Option<f64>,
-    /// Percentiles in seconds (type 7, as numpy). Null when fewer than ten runs lie beyond one: 20 runs are needed for
-    /// p50, 100 for p90, 200 for p95 and 1000 for p99.
+    /// The median in seconds. As every percentile here it is of type 7 (numpy's default), and null when fewer than ten
+    /// runs lie beyond it: 20 runs are needed.
     p50: Option<f64>,
+    /// The 90th percentile in seconds; null below 100 runs.
     p90: Option<f64>,
+    /// The 95th percentile in seconds; null below 200 runs.
     p95: Option<f64>,
+    /// The 99th percentile in seconds; null below 1000 runs.
     p99: Option<f64>,
+    /// Seconds of the fastest run.
     fastest: f64,
+    /// Seconds of the slowest run.
     slowest: f64,
     /// Runs that were measured.
     runs: usize,
@@ -111,15 +116,19 @@ pub struct Output {
     rows_per_second: f64,
     /// Whether the time was up before all runs were made.
     cut_short: bool,
-    /// The measured runs by their seconds: `counts[i]` lie between `edges[i]` and `edges[i + 1]`.
+    /// The measured runs by their seconds, for the picture.
     histogram: Bars,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Bars {
+    /// Where the intervals begin and end, in seconds; one more than there are counts.
     edges: Vec<f64>,
+    /// Runs in each interval.
     counts: Vec<u64>,
 }
 

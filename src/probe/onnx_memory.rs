@@ -66,8 +66,9 @@ fn default_growth() -> u64 {
 pub struct Output {
     /// `steady`, `leaking` (memory grows by more than it may, and not by chance), or `too_large`.
     verdict: String,
-    /// Resident bytes after the warm-up and at the end.
+    /// Resident bytes after the warm-up.
     resident_start: u64,
+    /// Resident bytes at the end.
     resident_end: u64,
     /// The most resident bytes the process ever had, what it did before included.
     resident_peak: u64,
@@ -75,21 +76,28 @@ pub struct Output {
     growth: f64,
     /// Bytes for each run: the slope of the least-squares line through the weighings.
     slope: f64,
-    /// The 95 % interval of the slope (Student's t). Memory grows in steps, so it is a little too narrow.
+    /// The lower end of the 95 % interval of the slope (Student's t). Memory grows in steps, so the interval is a little
+    /// too narrow.
     slope_low: f64,
+    /// The upper end of that interval.
     slope_high: f64,
     /// Whether the whole interval is above zero.
     growing: bool,
+    /// Runs that were observed.
     runs: usize,
-    /// The weighings for the picture: runs made, and resident bytes.
+    /// The weighings, for the picture.
     samples: Samples,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Samples {
+    /// Runs made at each weighing.
     runs: Vec<f64>,
+    /// Resident bytes at each weighing.
     resident: Vec<f64>,
 }
 

@@ -82,8 +82,9 @@ pub struct Output {
     verdict: Verdict,
     /// Rows that were answered.
     rows: usize,
-    /// Rows with NaN among the answers, and rows with an infinity.
+    /// Rows with NaN among the answers.
     nan_rows: usize,
+    /// Rows with an infinity and no NaN among the answers.
     infinite_rows: usize,
     /// Rows with a number below `minimum` or above `maximum`.
     out_of_range_rows: usize,
@@ -91,14 +92,17 @@ pub struct Output {
     improbable_rows: usize,
     /// Whether every row got the same answer.
     constant: bool,
-    /// The smallest and the largest finite number answered; null when there is none.
+    /// The smallest finite number answered; null when there is none.
     smallest: Option<f64>,
+    /// The largest finite number answered; null when there is none.
     largest: Option<f64>,
     /// The first fault in words; null without one.
     first_fault: Option<String>,
     /// Whether the rows were made up.
     made_up: bool,
+    /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// The version of that engine.
     engine_version: String,
 }
 

@@ -45,6 +45,7 @@ pub struct Output {
     /// `sound`; `empty` or `single` (no graph is needed, which is no fault); or the first fault: `invalid_features`,
     /// `wrong_nodes`, `too_few_edges`, `isolated`.
     verdict: String,
+    /// Nodes, one for each row.
     nodes: usize,
     /// Pairs that are at least as alike as the threshold.
     edges: usize,
@@ -58,8 +59,9 @@ pub struct Output {
     largest_component: usize,
     /// Edges as a share of all pairs; 0 below two nodes.
     density: f64,
-    /// The mean and the largest similarity over all pairs of valid nodes; null without a pair.
+    /// The mean similarity over all pairs of valid nodes; null without a pair.
     mean_similarity: Option<f64>,
+    /// The largest similarity of a pair; null without one.
     max_similarity: Option<f64>,
     /// The first 16 isolated nodes, counted from 0.
     isolated_nodes: Vec<usize>,

@@ -24,7 +24,9 @@ pub struct Column {
     pub p_value: f64,
     /// Whether it moved by more than the limits.
     pub moved: bool,
+    /// The mean in the reference.
     reference_mean: f64,
+    /// The mean now.
     current_mean: f64,
 }
 

@@ -100,11 +100,13 @@ fn default_batch() -> usize {
 pub struct Output {
     /// `stable`, or the most telling of: `collapsed` (few classes are left), `predictions_moved`, `columns_moved`.
     verdict: String,
+    /// Columns that were compared.
     columns: usize,
     /// Columns that moved: by the index, or by the test.
     moved_columns: usize,
-    /// The column with the largest index, counted from 0, and its index.
+    /// The column with the largest index, counted from 0.
     worst_column: usize,
+    /// The population stability index of that column.
     worst_psi: f64,
     /// The index above which a column has moved: `max_psi` and what chance adds for so many rows.
     psi_limit: f64,
@@ -112,26 +114,31 @@ pub struct Output {
     psi_noise: f64,
     /// Intervals that were used.
     bins: usize,
+    /// Rows of the reference.
     reference_rows: usize,
+    /// Rows of now.
     current_rows: usize,
     /// The index of the predicted classes; null without a model.
     prediction_psi: Option<f64>,
     /// The limit of that index; null without a model.
     prediction_psi_limit: Option<f64>,
-    /// The Kolmogorov-Smirnov distance of the model's confidence, and its p-value; null without a model.
+    /// The Kolmogorov-Smirnov distance of the model's confidence; null without a model.
     confidence_distance: Option<f64>,
+    /// The p-value of that test; null without a model.
     confidence_p_value: Option<f64>,
-    /// How evenly the classes are predicted for the reference and now: 1 is all alike, 0 is one class. Null without a
-    /// model.
+    /// How evenly the classes are predicted for the reference: 1 is all alike, 0 is one class. Null without a model.
     reference_evenness: Option<f64>,
+    /// How evenly they are predicted now; null without a model.
     current_evenness: Option<f64>,
     /// The 16 columns that moved most.
     worst: Vec<Column>,
-    /// The share of rows predicted as each of the first 16 classes; null without a model.
+    /// The share of reference rows predicted as each of the first 16 classes; null without a model.
     reference_shares: Option<Vec<f64>>,
+    /// The same of the rows of now; null without a model.
     current_shares: Option<Vec<f64>>,
     /// The engine that ran the model; null without one.
     engine: Option<String>,
+    /// The version of that engine; null without a model.
     engine_version: Option<String>,
 }
 
@@ -262,10 +269,11 @@ fn failure(config: &Config, output: &Output) -> Option<String> {
             number(output.reference_evenness) * config.min_evenness
         )),
         "predictions_moved" => Some(format!(
-            "the predictions moved: index {:.2} (limit {:.2}), confidence {:.2} apart; {moved}",
+            "the predictions moved: classes by an index of {:.2} (limit {:.2}), confidence by {:.2} (limit {:.2}); {moved}",
             number(output.prediction_psi),
             number(output.prediction_psi_limit),
-            number(output.confidence_distance)
+            number(output.confidence_distance),
+            config.min_distance
         )),
         "columns_moved" => Some(moved),
         _ => None,
