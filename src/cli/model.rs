@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::output::{self, Failure};
 use super::{Exit, Format, setup};
 use crate::base::units::show_bytes;
+use crate::kind::child::answer;
 use crate::model::preflight::{self, Inspection, ModelFile};
 use crate::model::selection::Search;
 use crate::model::{self, EngineChoice, ModelFault, TensorInfo};
-use crate::probe::MODEL_TASKS;
+use crate::probe;
 use crate::report::escape_control;
 use crate::site::Site;
 
@@ -23,7 +25,8 @@ pub fn this_program() -> PathBuf {
 
 /// Does what the request on standard input asks.
 pub fn child() -> Result<Exit, Failure> {
-    model::child::serve(MODEL_TASKS).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
+    let work = |work: &RawValue, bench| answer(probe::KINDS, work, bench);
+    model::child::serve(work).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
 }
 
 /// Tries a library of ONNX Runtime and says how it went.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StepError;
 use crate::base::{Clock, RunId, StepKey};
+use crate::model::Workbench;
 use crate::model::selection::Selection;
 use crate::site::Site;
 
@@ -73,7 +74,9 @@ pub struct Services {
     pub playbooks: Option<Arc<dyn Playbooks>>,
     http: OnceLock<reqwest::Client>,
     /// Looked for when the first model is judged.
-    pub(super) model_engine: tokio::sync::OnceCell<Selection>,
+    pub(super) engine_selection: tokio::sync::OnceCell<Selection>,
+    /// What this process judges models with, and warnings about it.
+    pub(super) workbench: OnceLock<(Workbench, Vec<String>)>,
 }
 
 impl Services {
@@ -88,7 +91,8 @@ impl Services {
             files,
             playbooks: None,
             http: OnceLock::new(),
-            model_engine: tokio::sync::OnceCell::new(),
+            engine_selection: tokio::sync::OnceCell::new(),
+            workbench: OnceLock::new(),
         }
     }
 

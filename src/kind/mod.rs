@@ -11,8 +11,8 @@
 //! - `#[schemars(extend("x-unit" = "duration"))]` on a number of seconds accepts `15m`
 //!   (`"bytes"` accepts `512 MiB`).
 
+pub mod child;
 mod context;
-mod model;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::{Field, Route};
+pub use child::EngineName;
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
-pub use model::{EngineName, Judged};
 
 /// What running a step again would do; decides what happens to a step in doubt after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -135,6 +135,10 @@ pub trait Kind: 'static {
     /// The kind's part of a step in YAML, such as `http: {get: 'http://127.0.0.1:8000/health'}`; a
     /// test parses it, and the documentation shows it.
     const EXAMPLE: &'static str;
+    /// Whether each attempt has a process of its own, for kinds that judge models: one that crashes, hangs or
+    /// eats memory then ends that process only, and becomes an error that says how and while doing what. The
+    /// kind gets its engine by [`Context::workbench`]; what else belongs to the site is not there.
+    const IN_CHILD: bool = false;
     type Config: DeserializeOwned + JsonSchema + Send;
     type Output: Serialize + JsonSchema;
 
@@ -220,6 +224,11 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 
 fn run_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
     Box::pin(async move {
+        if K::IN_CHILD
+            && let Some(program) = &context.services.site.models.program
+        {
+            return child::run(program, K::NAME, config, &context).await;
+        }
         let config: K::Config = serde_json::from_value(config).map_err(|error| {
             StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
         })?;

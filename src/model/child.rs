@@ -4,31 +4,37 @@
 //! line when the machine runs out of memory. When its standard input ends, nobody waits for the answer,
 //! and it ends itself: a killed parent leaves no endless model behind.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use serde_json::value::RawValue;
 
-use super::task::{Phase, TaskEntry, TaskError, Workbench};
 use super::wire::{self, Frame, Request};
+use super::workbench::{Phase, Workbench};
 
-/// Answers the request on standard input. Returns when the answer is written.
-pub fn serve(tasks: &[TaskEntry]) -> io::Result<()> {
+/// Answers the request on standard input by `work`, which gets it and gives its answer as JSON. Returns
+/// when the answer is written.
+pub fn serve(work: impl FnOnce(&RawValue, Workbench) -> io::Result<Box<RawValue>>) -> io::Result<()> {
     let mut stdin = io::stdin();
     let request: Request = wire::read(&mut stdin)?;
     end_with(stdin)?;
     limit_self(request.memory);
-    let output = RefCell::new(own_output()?);
-    // A parent that is gone ends the child by the end of standard input.
-    let tell = |phase: Phase| drop(wire::write(&mut *output.borrow_mut(), &Frame::Phase(phase)));
-    let frame = match answer(tasks, &request, &tell) {
-        Ok(frame) => frame,
-        Err(error) => Frame::Error(error),
+    let output = Arc::new(Mutex::new(own_output()?));
+    let write = move |frame: &Frame| wire::write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner), frame);
+    let tell = {
+        let write = write.clone();
+        // A parent that is gone ends the child by the end of standard input.
+        Arc::new(move |phase: Phase| drop(write(&Frame::Phase(phase))))
     };
-    wire::write(&mut *output.borrow_mut(), &frame)?;
-    Ok(())
+    tell(Phase::new("opening the engine"));
+    let frame = match request.engine.open() {
+        Ok(engine) => Frame::Answer(work(&request.work, Workbench::new(request.engine, engine, tell))?),
+        Err(error) => Frame::Refused(error.to_string()),
+    };
+    write(&frame)
 }
 
 /// Standard output for frames alone: what a library prints goes to standard error from here on.
@@ -36,18 +42,6 @@ fn own_output() -> io::Result<File> {
     let output = io::stdout().as_fd().try_clone_to_owned()?;
     rustix::stdio::dup2_stdout(io::stderr())?;
     Ok(File::from(output))
-}
-
-fn answer(tasks: &[TaskEntry], request: &Request, tell: &dyn Fn(Phase)) -> Result<Frame, TaskError> {
-    let task = tasks.iter().find(|task| task.name == request.task);
-    let task = task.ok_or_else(|| TaskError::new(format!("bug: no task is named '{}'", request.task)))?;
-    tell(Phase::new("opening the engine"));
-    let engine = request.engine.open()?;
-    let bench = Workbench::new(engine, tell, &|| false);
-    let answer = (task.run)(request.request.get().as_bytes(), &bench)?;
-    let not_json = |error| TaskError::new(format!("bug: the answer is not JSON: {error}"));
-    let text = String::from_utf8(answer).map_err(|error| not_json(error.to_string()))?;
-    serde_json::value::RawValue::from_string(text).map(Frame::Answer).map_err(|error| not_json(error.to_string()))
 }
 
 /// Ends this process when `stdin` does.

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::embedded::EmbeddedEngine;
-use super::onnxruntime::{self, OnnxRuntime};
+use super::onnxruntime::{self, OnnxRuntime, OpenError};
 use super::preflight::{Limits, ModelFile};
-use super::task::TaskError;
 
 /// An engine that a process can open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,16 +75,10 @@ impl EngineChoice {
     }
 
     /// Opens the engine in this process.
-    pub fn open(&self) -> Result<Arc<dyn Engine>, TaskError> {
+    pub fn open(&self) -> Result<Arc<dyn Engine>, OpenError> {
         match self {
             EngineChoice::Embedded => Ok(Arc::new(EmbeddedEngine)),
-            EngineChoice::OnnxRuntime(library) => {
-                let opened = OnnxRuntime::open(library).map_err(|error| {
-                    let what = format!("ONNX Runtime at {} cannot be used", library.path.display());
-                    TaskError::because(what, &error).help("`runbook doctor` shows which engines were found")
-                })?;
-                Ok(Arc::new(opened))
-            }
+            EngineChoice::OnnxRuntime(library) => Ok(Arc::new(OnnxRuntime::open(library)?)),
         }
     }
 }

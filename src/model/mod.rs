@@ -5,13 +5,14 @@
 //!        own reader   rten           tensors       verdict
 //! ```
 //!
-//! A broken model can end the process that runs it, so a check is a [`Task`] that [`Runner`] carries out in
-//! a child of this program:
+//! A broken model can end the process that runs it, so a check is done by a child of this program:
 //!
 //! ```text
-//! kind ─ Runner::run ─ Request ─►  child::serve ─ Task::run ─ Workbench (engine, phases)
-//!                    ◄─ Phase, Answer ─┘
+//! Runner::run ─ Request ─► child::serve ─ work with a Workbench (engine, phases)
+//!             ◄─ Phase… Answer ─┘
 //! ```
+//!
+//! What the work is, this room does not know: `kind` has a whole step done there.
 
 mod binding;
 pub mod child;
@@ -27,8 +28,8 @@ pub mod preflight;
 mod protobuf;
 mod runner;
 pub mod selection;
-pub mod task;
 mod wire;
+pub mod workbench;
 
 use std::path::Path;
 
@@ -39,7 +40,7 @@ pub use engine_choice::{EngineChoice, EngineIdentity, Library};
 pub use fault::{FaultKind, ModelFault};
 use preflight::{Inspection, Limits, ModelFile};
 pub use runner::{CheckError, Runner, SUBCOMMAND};
-pub use task::{Task, TaskEntry, TaskError, Workbench};
+pub use workbench::{Phase, Workbench};
 
 /// Something that loads ONNX models and runs them.
 pub trait Engine: Send + Sync {

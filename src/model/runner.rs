@@ -12,30 +12,28 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::detached::{self, DetachedError};
 use super::engine_choice::EngineChoice;
-use super::task::{Phase, Task, TaskError, Workbench, entry};
 use super::wire::{self, Frame, Request};
+use super::workbench::Phase;
 use crate::base::units::{show_bytes, show_duration};
 
 /// The hidden subcommand of the child.
 pub const SUBCOMMAND: &str = "__model";
 
-/// Runs tasks, each in a process of its own.
+/// Runs checks, each in a process of its own.
 #[derive(Debug, Clone)]
 pub struct Runner {
-    /// The `runbook` program. Without one, tasks run in this process on a thread: a model that aborts then
-    /// ends the process. Meant for tests of this library and programs that embed it.
-    pub program: Option<PathBuf>,
+    /// The `runbook` program.
+    pub program: PathBuf,
     /// Bytes that one check may allocate.
     pub memory: u64,
 }
 
-/// Why a task gave no answer.
+/// Why a check gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    #[error("{0}")]
-    Task(TaskError),
+    #[error("the engine cannot be opened: {0}")]
+    Engine(String),
     #[error("the model took the checker down: {end} while {phase}{said}")]
     Died { end: End, phase: Phase, said: Said, memory: u64 },
     #[error("the model did not come to an end within {}: it was stopped while {phase}", show_duration(*limit))]
@@ -44,15 +42,13 @@ pub enum CheckError {
     Start { program: PathBuf, source: io::Error },
     #[error("cannot talk to the checker")]
     Talk(#[source] io::Error),
-    #[error("the model could not be judged")]
-    Thread(#[source] DetachedError),
 }
 
 impl CheckError {
     /// What the reader can do next.
     pub fn help(&self) -> Option<String> {
         match self {
-            CheckError::Task(error) => error.help.clone(),
+            CheckError::Engine(_) => Some("`runbook doctor` shows which engines were found, and tries them".into()),
             CheckError::Died { memory, .. } => Some(format!(
                 "roll back to the last model that passed its checks; if it really needs more than {}, raise \
                  `models: {{memory: …}}` in the site file",
@@ -64,7 +60,7 @@ impl CheckError {
                     .into(),
             ),
             CheckError::Start { .. } => Some("look whether processes or memory of this account ran out".into()),
-            CheckError::Talk(_) | CheckError::Thread(_) => None,
+            CheckError::Talk(_) => None,
         }
     }
 }
@@ -112,55 +108,39 @@ impl fmt::Display for Said {
 }
 
 impl Runner {
-    /// Runs a task to its answer. Dropping the future ends the child.
-    pub async fn run<T: Task>(&self, engine: &EngineChoice, task: T, limit: Duration) -> Result<T::Answer, CheckError> {
+    /// Has `work` done by the child. Dropping the future ends the child.
+    pub async fn run(
+        &self,
+        engine: &EngineChoice,
+        work: Box<RawValue>,
+        limit: Duration,
+    ) -> Result<Box<RawValue>, CheckError> {
         let phase = Mutex::new(Phase::new("starting"));
-        let work = async {
-            match &self.program {
-                Some(program) => self.run_in_child::<T>(program, engine, &task, &phase).await,
-                None => run_in_process(engine, &task).await,
-            }
-        };
-        let ended = tokio::time::timeout(limit, work).await;
-        let answer = ended.map_err(|_| CheckError::TooSlow { limit, phase: last(&phase) })??;
-        serde_json::from_slice(&answer).map_err(|error| bug(T::NAME, &error))
+        let request = Request { engine: engine.clone(), memory: self.memory, work };
+        let ended = tokio::time::timeout(limit, self.converse(&request, &phase)).await;
+        ended.unwrap_or_else(|_| Err(CheckError::TooSlow { limit, phase: last(&phase) }))
     }
 
-    async fn run_in_child<T: Task>(
-        &self,
-        program: &Path,
-        engine: &EngineChoice,
-        task: &T,
-        phase: &Mutex<Phase>,
-    ) -> Result<Vec<u8>, CheckError> {
-        let start_failed = |source| CheckError::Start { program: program.to_owned(), source };
-        let mut child = command(program, SUBCOMMAND).spawn().map_err(start_failed)?;
+    async fn converse(&self, request: &Request, phase: &Mutex<Phase>) -> Result<Box<RawValue>, CheckError> {
+        let start_failed = |source| CheckError::Start { program: self.program.clone(), source };
+        let mut child = command(&self.program, SUBCOMMAND).spawn().map_err(start_failed)?;
         // Held until the end: the child ends itself when its standard input does.
         let mut stdin = child.stdin.take();
-        let request = wire::encode(&self.request(engine, task)?).map_err(CheckError::Talk)?;
+        let request = wire::encode(request).map_err(CheckError::Talk)?;
         if let Some(stdin) = &mut stdin {
             // A child that died before it read the request says why by its end.
             drop(stdin.write_all(&request).await);
         }
         let (frame, said) = listen(&mut child, phase).await?;
         match frame {
-            Some(Frame::Answer(answer)) => Ok(answer.get().as_bytes().to_vec()),
-            Some(Frame::Error(error)) => Err(CheckError::Task(error)),
+            Some(Frame::Answer(answer)) => Ok(answer),
+            Some(Frame::Refused(why)) => Err(CheckError::Engine(why)),
             _ => {
                 let end = End(child.wait().await.map_err(CheckError::Talk)?);
                 Err(CheckError::Died { end, phase: last(phase), said, memory: self.memory })
             }
         }
     }
-
-    fn request<T: Task>(&self, engine: &EngineChoice, task: &T) -> Result<Request, CheckError> {
-        let request = serde_json::value::to_raw_value(task).map_err(|error| bug(T::NAME, &error))?;
-        Ok(Request { engine: engine.clone(), memory: self.memory, task: T::NAME.to_owned(), request })
-    }
-}
-
-fn bug(task: &str, error: &serde_json::Error) -> CheckError {
-    CheckError::Task(TaskError::new(format!("bug: the task '{task}' cannot cross: {error}")))
 }
 
 fn last(phase: &Mutex<Phase>) -> Phase {
@@ -239,14 +219,4 @@ async fn last_words(mut stderr: impl AsyncRead + Unpin) -> Said {
     let telling = |line: &&str| !line.is_empty() && !line.starts_with("note: ");
     let line = text.lines().map(str::trim).rfind(telling).unwrap_or_default();
     Said(line.chars().filter(|letter| !letter.is_control()).take(300).collect())
-}
-
-async fn run_in_process<T: Task>(engine: &EngineChoice, task: &T) -> Result<Vec<u8>, CheckError> {
-    let request: Box<RawValue> = serde_json::value::to_raw_value(task).map_err(|error| bug(T::NAME, &error))?;
-    let engine = engine.open().map_err(CheckError::Task)?;
-    let work = move |abandoned: &dyn Fn() -> bool| {
-        let bench = Workbench::new(engine, &|_| {}, abandoned);
-        (entry::<T>().run)(request.get().as_bytes(), &bench)
-    };
-    detached::run(work).await.map_err(CheckError::Thread)?.map_err(CheckError::Task)
 }

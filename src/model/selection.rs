@@ -70,6 +70,15 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Every library that was refused, and why.
+    pub fn tried_and_refused(&self) -> Vec<String> {
+        let refused = self.tried.iter().filter_map(|(candidate, trial)| match trial {
+            Trial::Refused(why) => Some(format!("{} {why}", candidate.path.display())),
+            _ => None,
+        });
+        refused.collect()
+    }
+
     /// Libraries that somebody named and that do not work, so that another engine judges.
     pub fn warnings(&self) -> Vec<String> {
         let engine = self.choice.identity().engine;

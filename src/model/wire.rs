@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::engine_choice::EngineChoice;
-use super::task::{Phase, TaskError};
+use super::workbench::Phase;
 
 /// No request and no answer comes near; a length beyond it means that the stream is out of step.
 const MOST_BYTES: u32 = 256 << 20;
@@ -19,18 +19,18 @@ pub struct Request {
     pub engine: EngineChoice,
     /// Bytes that the child may allocate.
     pub memory: u64,
-    /// The name of the task.
-    pub task: String,
-    pub request: Box<RawValue>,
+    /// Known to those who ask and answer only.
+    pub work: Box<RawValue>,
 }
 
-/// What the child says; the last frame is an answer or an error.
+/// What the child says; the last frame is an answer, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Frame {
     Phase(Phase),
     Answer(Box<RawValue>),
-    Error(TaskError),
+    /// The engine could not be opened.
+    Refused(String),
 }
 
 /// Writes one frame in one call, so that a reader never sees half of a short one.
@@ -90,10 +90,10 @@ mod tests {
     fn a_frame_is_read_as_it_was_written() {
         let mut stream = Vec::new();
         write(&mut stream, &Frame::Phase(Phase::new("one"))).unwrap();
-        write(&mut stream, &Frame::Error(TaskError::new("two"))).unwrap();
+        write(&mut stream, &Frame::Refused("two".into())).unwrap();
         let mut reader = &stream[..];
         assert!(matches!(read(&mut reader).unwrap(), Frame::Phase(phase) if phase.doing == "one"));
-        assert!(matches!(read(&mut reader).unwrap(), Frame::Error(error) if error.message == "two"));
+        assert!(matches!(read(&mut reader).unwrap(), Frame::Refused(why) if why == "two"));
         assert!(read::<Frame>(&mut reader).is_err());
     }
 

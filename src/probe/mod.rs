@@ -11,14 +11,8 @@ mod onnx;
 mod procfs;
 mod text;
 
-use crate::model::TaskEntry;
-use crate::model::task::entry;
-
 crate::step_kinds! {
     http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, onnx_io,
     onnx_validate, onnx_determinism, onnx_batch, onnx_latency, onnx_memory, onnx_accuracy, onnx_calibration, onnx_drift,
     onnx_compare, feature_check, similarity_graph, wait_until,
 }
-
-/// What the child of a check can be asked: one task for each kind that judges models.
-pub static MODEL_TASKS: &[TaskEntry] = &[entry::<onnx_load::Check>(), entry::<onnx_golden::Check>()];

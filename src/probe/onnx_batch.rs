@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::onnx::answers::{Answers, Difference};
 use super::onnx::{Broken, Data, Feed, MOST_ITEMS, Session, check_count, check_positive, measure, with_model};
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
+use crate::model::EngineIdentity;
 use crate::statistics::Sorted;
 
 pub struct Step;
@@ -40,6 +41,10 @@ pub struct Config {
     /// The least rows a second that the best size must reach. Default: not judged.
     #[serde(default)]
     min_throughput: Option<f64>,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_sizes() -> Vec<usize> {
@@ -92,10 +97,11 @@ pub struct Output {
     refused: Vec<usize>,
     /// Each size that ran, from the smallest.
     sweep: Vec<Size>,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    /// The version of that engine.
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -115,6 +121,7 @@ impl Kind for Step {
     const SUMMARY: &'static str =
         "Compares a model's answers in batches with those one by one, and finds the fastest size.";
     const EXAMPLE: &'static str = "onnx_batch: {model: models/column-classifier/model.onnx, sizes: [8, 32, 128]}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -125,7 +132,7 @@ impl Kind for Step {
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         check(&config)?;
         let model = config.model.clone();
-        with_model(&model, &context, move |session| judge(&config, session)).await
+        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -188,9 +195,9 @@ impl Sweep<'_> {
             return Ok(());
         }
         let inputs = self.feed.slice(0..size)?;
-        match self.session.run(inputs.clone()) {
+        match self.session.run(&inputs) {
             Ok(_) => {}
-            Err(Broken::Fault(fault)) => {
+            Err(Broken::Fault(fault)) if !fault.is_unjudged() => {
                 self.refuse(size, fault.detail);
                 return Ok(());
             }
@@ -244,7 +251,7 @@ impl Found {
             refused: self.refused,
             sweep: self.sweep,
             engine: session.engine.clone(),
-            engine_version: session.engine_version.clone(),
+            warnings: session.warnings.clone(),
         };
         Ok(Outcome::judged(output, first_fault))
     }

@@ -12,7 +12,8 @@ use super::onnx::{
     Answers, Data, Feed, MOST_ITEMS, Session, check_count, check_positive, check_share, labels, measure, percent,
     with_model,
 };
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
+use crate::model::EngineIdentity;
 use crate::statistics::{Confusion, Sorted, disagreements, wilson_interval};
 
 pub struct Step;
@@ -60,6 +61,10 @@ pub struct Config {
     /// How often a run of one batch is timed, 100 by default.
     #[serde(default = "default_runs")]
     runs: usize,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_rows() -> usize {
@@ -119,10 +124,11 @@ pub struct Output {
     new_accuracy_high: Option<f64>,
     /// The first 16 rows to which another class is given.
     flipped: Vec<Flip>,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    /// The version of that engine.
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -143,7 +149,8 @@ struct Side {
     truth: Option<Vec<usize>>,
     seconds: f64,
     size: u64,
-    engine: (String, String),
+    engine: EngineIdentity,
+    warnings: Vec<String>,
 }
 
 impl Kind for Step {
@@ -155,6 +162,7 @@ impl Kind for Step {
   new: candidate.onnx
   inputs: {file: models/column-classifier/data/valid.npz}
   with_labels: true";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -192,7 +200,7 @@ fn check(config: &Config) -> Result<(), StepError> {
 async fn side(config: &std::sync::Arc<Config>, model: &Path, context: &Context) -> Result<Side, StepError> {
     let (config, path) = (config.clone(), model.to_owned());
     let named = |error: StepError| StepError { message: format!("{}: {}", model.display(), error.message), ..error };
-    with_model(model, context, move |session| look(&config, &path, session)).await.map_err(named)
+    with_model(model, config.require_engine, context, move |session| look(&config, &path, session)).await.map_err(named)
 }
 
 fn look(config: &Config, path: &Path, session: &Session<'_>) -> Result<Side, StepError> {
@@ -212,8 +220,16 @@ fn look(config: &Config, path: &Path, session: &Session<'_>) -> Result<Side, Ste
     let timings = measure::timings(session, &inputs, 3, config.runs, LONGEST)?;
     let seconds = Sorted::new(timings.runs).map_or(0.0, |runs| runs.quantile(0.5));
     let size = std::fs::metadata(path).map_err(|error| StepError::because("cannot look at the file", &error))?.len();
-    let engine = (session.engine.clone(), session.engine_version.clone());
-    Ok(Side { classes: scores.classes, predictions: scores.predictions()?, answers, truth, seconds, size, engine })
+    Ok(Side {
+        classes: scores.classes,
+        predictions: scores.predictions()?,
+        answers,
+        truth,
+        seconds,
+        size,
+        engine: session.engine.clone(),
+        warnings: session.warnings.clone(),
+    })
 }
 
 fn output(config: &Config, old: Side, new: &Side) -> Result<Output, StepError> {
@@ -245,11 +261,18 @@ fn output(config: &Config, old: Side, new: &Side) -> Result<Output, StepError> {
         new_accuracy_low: interval.map(|interval| interval.0),
         new_accuracy_high: interval.map(|interval| interval.1),
         flipped: flipped(&old.predictions, &new.predictions),
-        engine: old.engine.0,
-        engine_version: old.engine.1,
+        engine: old.engine,
+        warnings: both(old.warnings, &new.warnings),
     };
     output.verdict = verdict(config, &output, &difference).to_owned();
     Ok(output)
+}
+
+/// Of both models, each once.
+fn both(mut old: Vec<String>, new: &[String]) -> Vec<String> {
+    let more = new.iter().filter(|warning| !old.contains(warning)).cloned().collect::<Vec<_>>();
+    old.extend(more);
+    old
 }
 
 fn flipped(old: &[usize], new: &[usize]) -> Vec<Flip> {

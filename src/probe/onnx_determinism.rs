@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::onnx::answers::{Answers, Difference};
 use super::onnx::{Data, Feed, Session, check_count, check_positive, with_model};
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
+use crate::model::EngineIdentity;
 
 pub struct Step;
 
@@ -29,6 +30,10 @@ pub struct Config {
     /// How far two answers to the same row may be apart. Default: 0, the same to the last bit.
     #[serde(default)]
     tolerance: f64,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_rows() -> usize {
@@ -55,16 +60,18 @@ pub struct Output {
     label_flips: usize,
     /// What differs first, in words; null when nothing does.
     first_difference: Option<String>,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    /// The version of that engine.
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 impl Kind for Step {
     const NAME: &'static str = "onnx_determinism";
     const SUMMARY: &'static str = "Runs a model several times on the same rows and compares the answers.";
     const EXAMPLE: &'static str = "onnx_determinism: {model: models/column-classifier/model.onnx, runs: 10}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -79,7 +86,7 @@ impl Kind for Step {
             return Err(StepError::new("one run cannot be compared").help("write `runs: 2` or more"));
         }
         let model = config.model.clone();
-        with_model(&model, &context, move |session| judge(&config, session)).await
+        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -102,7 +109,7 @@ fn judge(config: &Config, session: &Session<'_>) -> StepResult<Output> {
         label_flips: together.label_flips,
         first_difference: together.first,
         engine: session.engine.clone(),
-        engine_version: session.engine_version.clone(),
+        warnings: session.warnings.clone(),
     };
     let why = failure(&output);
     Ok(Outcome::judged(output, why))

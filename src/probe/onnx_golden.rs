@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepResult};
+use super::onnx::{Bench, at_bench};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::golden::{self, Comparison, Golden, Tolerance, Verdict};
-use crate::model::{EngineIdentity, LoadOptions, Model, Task, TaskError, Workbench};
+use crate::model::{EngineIdentity, LoadOptions, Model, Workbench};
 
 pub struct Step;
 
@@ -82,6 +83,7 @@ impl Kind for Step {
     const NAME: &'static str = "onnx_golden";
     const SUMMARY: &'static str = "Runs an ONNX model on golden cases and compares its answers with the right ones.";
     const EXAMPLE: &'static str = "onnx_golden: {model: models/ocr-text/model.onnx, cases: golden.json}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -90,65 +92,47 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        let require = config.require_engine;
-        let Config { model, cases, absolute, relative, .. } = config;
-        let judged = context.judge(require, Check { model, cases, absolute, relative }).await?;
-        let why = failure(&judged.answer);
-        Ok(Outcome::judged(output(judged), why))
+        at_bench(config.require_engine, &context, move |bench| judge(&config, bench)).await
     }
 }
 
-/// Runs the model on the cases, in the child.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Check {
-    model: PathBuf,
-    cases: PathBuf,
-    absolute: Option<f64>,
-    relative: Option<f64>,
+fn judge(config: &Config, Bench { bench, mut warnings, abandoned }: Bench<'_>) -> StepResult<Output> {
+    let golden = read_cases(config)?;
+    let tolerance = tolerance(config, golden.tolerance)?;
+    let mut inspection = bench.inspect(&config.model);
+    warnings.append(&mut inspection.warnings);
+    let comparison = match bench.load_inspected(&config.model, inspection, &LoadOptions::default()) {
+        Ok(model) => compare(&*model, &golden, tolerance, &bench, abandoned),
+        Err(fault) => Comparison::load_failed(golden.cases.len(), &fault),
+    };
+    // Not a finding about the model: nothing of it was seen, or it could not be run out.
+    if let Some(fault) = comparison.fault.as_ref().filter(|fault| fault.is_unjudged()) {
+        return Err(StepError::new(fault.detail.clone()).help(fault.remedy()));
+    }
+    let why = failure(&comparison);
+    Ok(Outcome::judged(output(comparison, tolerance, bench.identity(), warnings), why))
 }
 
-/// What the child found.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Report {
-    comparison: Comparison,
+fn compare(
+    model: &dyn Model,
+    golden: &Golden,
     tolerance: Tolerance,
-    warnings: Vec<String>,
-}
-
-impl Task for Check {
-    const NAME: &'static str = Step::NAME;
-    type Answer = Report;
-
-    fn run(self, bench: &Workbench<'_>) -> Result<Report, TaskError> {
-        let golden = read_cases(&self)?;
-        let tolerance = tolerance(&self, golden.tolerance)?;
-        let mut inspection = bench.inspect(&self.model);
-        let warnings = std::mem::take(&mut inspection.warnings);
-        let comparison = match bench.load_inspected(&self.model, inspection, &LoadOptions::default()) {
-            Ok(model) => judge(&*model, &golden, tolerance, bench),
-            Err(fault) => Comparison::load_failed(golden.cases.len(), &fault),
-        };
-        match comparison.fault {
-            Some(fault) if fault.is_unjudged() => Err(fault.into()),
-            _ => Ok(Report { comparison, tolerance, warnings }),
-        }
-    }
-}
-
-fn judge(model: &dyn Model, golden: &Golden, tolerance: Tolerance, bench: &Workbench<'_>) -> Comparison {
+    bench: &Workbench,
+    abandoned: &dyn Fn() -> bool,
+) -> Comparison {
     let begun = Cell::new(0);
     let next = || {
         begun.set(begun.get() + 1);
         bench.round("running case", begun.get(), golden.cases.len());
-        bench.abandoned()
+        abandoned()
     };
     golden::judge(model, &golden.cases, tolerance, &next)
 }
 
-fn read_cases(check: &Check) -> Result<Golden, TaskError> {
-    let path = cases_path(&check.model, &check.cases);
+fn read_cases(config: &Config) -> Result<Golden, StepError> {
+    let path = cases_path(&config.model, &config.cases);
     Golden::read(&path).map_err(|error| {
-        TaskError::because(path.display(), &error)
+        StepError::because(path.display(), &error)
             .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
     })
 }
@@ -161,17 +145,16 @@ fn cases_path(model: &Path, cases: &Path) -> PathBuf {
     }
 }
 
-fn tolerance(check: &Check, of_file: Tolerance) -> Result<Tolerance, TaskError> {
+fn tolerance(config: &Config, of_file: Tolerance) -> Result<Tolerance, StepError> {
     let tolerance = Tolerance {
-        absolute: check.absolute.unwrap_or(of_file.absolute),
-        relative: check.relative.unwrap_or(of_file.relative),
+        absolute: config.absolute.unwrap_or(of_file.absolute),
+        relative: config.relative.unwrap_or(of_file.relative),
     };
-    tolerance.check().map_err(|what| TaskError::new(what).help("write for example `absolute: 0.001`"))?;
+    tolerance.check().map_err(|what| StepError::new(what).help("write for example `absolute: 0.001`"))?;
     Ok(tolerance)
 }
 
-fn failure(report: &Report) -> Option<String> {
-    let comparison = &report.comparison;
+fn failure(comparison: &Comparison) -> Option<String> {
     let Comparison { mismatched, cases, label_flips, .. } = comparison;
     if let (Verdict::LoadFailed, Some(fault)) = (comparison.verdict, &comparison.fault) {
         return Some(format!("{}; {}", fault.detail, fault.remedy()));
@@ -185,8 +168,7 @@ fn failure(report: &Report) -> Option<String> {
     Some(format!("{mismatched} of {cases} golden cases do not match{flips}; case '{case}': {difference}"))
 }
 
-fn output(judged: Judged<Report>) -> Output {
-    let Judged { answer: Report { comparison, tolerance, warnings }, engine, warnings: about_engine } = judged;
+fn output(comparison: Comparison, tolerance: Tolerance, engine: EngineIdentity, warnings: Vec<String>) -> Output {
     Output {
         verdict: comparison.verdict,
         cases: comparison.cases,
@@ -204,7 +186,7 @@ fn output(judged: Judged<Report>) -> Output {
         absolute: tolerance.absolute,
         relative: tolerance.relative,
         engine,
-        warnings: about_engine.into_iter().chain(warnings).collect(),
+        warnings,
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Context, Effect, EngineName, Judged, Kind, Outcome, StepError, StepResult};
+use super::onnx::{Bench, at_bench};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::preflight::ModelFile;
-use crate::model::{EngineIdentity, LoadOptions, ModelFault, Task, TaskError, TensorInfo, Workbench};
+use crate::model::{EngineIdentity, LoadOptions, ModelFault, TensorInfo};
 
 /// Lists in the output end here, so that a strange file cannot fill the journal.
 const MOST_ITEMS: usize = 64;
@@ -87,6 +88,7 @@ impl Kind for Step {
     const NAME: &'static str = "onnx_load";
     const SUMMARY: &'static str = "Loads an ONNX model and says what the file holds, or what is wrong with it.";
     const EXAMPLE: &'static str = "onnx_load: {model: models/ocr-text/model.onnx}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -95,48 +97,26 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        let path = config.model.display().to_string();
-        let judged = context.judge(config.require_engine, Check { model: config.model }).await?;
-        judge(path, judged)
+        at_bench(config.require_engine, &context, move |bench| load(&config.model, bench)).await
     }
 }
 
-/// Inspects and loads the model, in the child.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Check {
-    model: PathBuf,
-}
-
-/// What the child found.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Report {
-    file: ModelFile,
-    faults: Vec<ModelFault>,
-    warnings: Vec<String>,
-    load_seconds: f64,
-}
-
-impl Task for Check {
-    const NAME: &'static str = Step::NAME;
-    type Answer = Report;
-
-    fn run(self, bench: &Workbench<'_>) -> Result<Report, TaskError> {
-        let started = bench.clock.elapsed();
-        let mut inspection = bench.inspect(&self.model);
-        let mut faults = std::mem::take(&mut inspection.faults);
-        let (file, warnings) = (inspection.file.clone(), std::mem::take(&mut inspection.warnings));
-        if faults.is_empty() {
-            faults.extend(bench.load_inspected(&self.model, inspection, &LoadOptions::default()).err());
-        }
-        let load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
-        Ok(Report { file, faults, warnings, load_seconds })
+fn load(path: &Path, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepResult<Output> {
+    let started = bench.clock.elapsed();
+    let mut inspection = bench.inspect(path);
+    let mut faults = std::mem::take(&mut inspection.faults);
+    warnings.append(&mut inspection.warnings);
+    let mut output = describe(path, &inspection.file, &warnings, bench.identity());
+    if faults.is_empty() {
+        faults.extend(bench.load_inspected(path, inspection, &LoadOptions::default()).err());
     }
+    output.load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
+    judge(output, &faults)
 }
 
-/// A file that may not be read, or not loaded for want of memory, was not judged; every other fault is a finding about the model.
-fn judge(path: String, judged: Judged<Report>) -> StepResult<Output> {
-    let faults = judged.answer.faults.clone();
-    let mut output = describe(path, judged);
+/// A file that may not be read, or not loaded for want of memory, was not judged; every other fault is
+/// a finding about the model.
+fn judge(mut output: Output, faults: &[ModelFault]) -> StepResult<Output> {
     let Some(first) = faults.first() else { return Ok(Outcome::passed(output)) };
     if first.is_unjudged() {
         return Err(StepError::new(first.detail.clone()).help(first.remedy()));
@@ -149,34 +129,34 @@ fn judge(path: String, judged: Judged<Report>) -> StepResult<Output> {
     Ok(Outcome::failed(output, why))
 }
 
-fn describe(path: String, judged: Judged<Report>) -> Output {
-    let Judged { answer: Report { file, warnings, load_seconds, .. }, engine, warnings: about_engine } = judged;
+fn describe(path: &Path, file: &ModelFile, warnings: &[String], engine: EngineIdentity) -> Output {
     Output {
-        path,
+        path: path.display().to_string(),
         size: file.size,
         sha256: file.sha256.clone(),
-        opset: file.opsets.get("ai.onnx").copied().unwrap_or(0),
         ir_version: file.ir_version,
+        opset: file.opsets.get("ai.onnx").copied().unwrap_or(0),
         producer: shortened(&file.producer),
         model_version: file.model_version,
         nodes: file.node_count,
         weight_bytes: file.weight_bytes,
-        load_seconds,
+        load_seconds: 0.0,
         engine,
         fault: None,
         fault_kind: String::new(),
         remedy: None,
         faults: Vec::new(),
-        warnings: about_engine.iter().chain(&warnings).take(MOST_ITEMS).map(|warning| shortened(warning)).collect(),
+        warnings: warnings.iter().take(MOST_ITEMS).map(|warning| shortened(warning)).collect(),
         input_count: file.inputs.len(),
         output_count: file.outputs.len(),
         inputs: bounded(&file.inputs),
         outputs: bounded(&file.outputs),
         operators: most_frequent(&file.operators),
-        metadata: metadata(&file),
+        metadata: metadata(file),
         external_files: file.external_files.iter().take(MOST_ITEMS).map(|name| shortened(name)).collect(),
     }
 }
+
 fn bounded(infos: &[TensorInfo]) -> Vec<TensorInfo> {
     let bound = |info: &TensorInfo| TensorInfo {
         name: shortened(&info.name),

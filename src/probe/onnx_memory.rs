@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::onnx::{Data, Feed, Session, check_count, measure, with_model};
 use crate::base::units::show_bytes;
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
+use crate::model::EngineIdentity;
 use crate::statistics::{Line, least_squares};
 
 /// Weighings over the runs: enough for a narrow interval, few enough for the journal's picture.
@@ -44,6 +45,10 @@ pub struct Config {
     #[serde(default)]
     #[schemars(extend("x-unit" = "bytes"))]
     max_resident: Option<u64>,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_rows() -> usize {
@@ -87,10 +92,11 @@ pub struct Output {
     runs: usize,
     /// The weighings, for the picture.
     samples: Samples,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    /// The version of that engine.
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -107,6 +113,7 @@ impl Kind for Step {
         "Runs a model many times and tells whether memory grows, with the confidence of the slope.";
     const EXAMPLE: &'static str =
         "onnx_memory: {model: models/column-classifier/model.onnx, runs: 1000, max_growth: 50 MiB}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -121,7 +128,7 @@ impl Kind for Step {
                 .help(format!("write `runs: 1000`; at least {LEAST_RUNS} are needed")));
         }
         let model = config.model.clone();
-        with_model(&model, &context, move |session| judge(&config, session)).await
+        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -162,7 +169,7 @@ fn output(config: &Config, session: &Session<'_>, residence: measure::Residence,
         runs: config.runs,
         samples: Samples { runs: residence.runs, resident: residence.resident },
         engine: session.engine.clone(),
-        engine_version: session.engine_version.clone(),
+        warnings: session.warnings.clone(),
     }
 }
 
@@ -239,10 +246,10 @@ mod tests {
             &self.infos
         }
 
-        fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ModelFault> {
+        fn answer(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ModelFault> {
             // Not zeros: memory that is never written is not resident.
             self.kept.lock().unwrap().push(vec![7; 256 << 10]);
-            Ok(inputs)
+            Ok(inputs.to_vec())
         }
     }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::onnx::answers::Answering;
 use super::onnx::{Answers, Broken, Data, Feed, Session, check_count, check_positive, with_model};
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
+use crate::model::EngineIdentity;
 use crate::model::golden::Values;
 use crate::model::{FaultKind, TensorInfo};
 
@@ -47,6 +48,10 @@ pub struct Config {
     /// Whether the same answer to every row is allowed. Default: false.
     #[serde(default)]
     allow_constant: bool,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_rows() -> usize {
@@ -100,10 +105,11 @@ pub struct Output {
     first_fault: Option<String>,
     /// Whether the rows were made up.
     made_up: bool,
-    /// The engine that ran the model, such as `rten`.
-    engine: String,
-    /// The version of that engine.
-    engine_version: String,
+    #[serde(flatten)]
+    engine: EngineIdentity,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 impl Kind for Step {
@@ -111,6 +117,7 @@ impl Kind for Step {
     const SUMMARY: &'static str =
         "Judges whether a model's answers are possible: finite, in range, of the declared shape, not all the same.";
     const EXAMPLE: &'static str = "onnx_validate: {model: models/column-classifier/model.onnx, probabilities: true}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -123,7 +130,7 @@ impl Kind for Step {
         check_count("batch", config.batch)?;
         check_positive("tolerance", config.tolerance)?;
         let model = config.model.clone();
-        with_model(&model, &context, move |session| judge(&config, session)).await
+        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -238,7 +245,7 @@ impl Findings {
             first_fault,
             made_up: feed.made_up,
             engine: session.engine.clone(),
-            engine_version: session.engine_version.clone(),
+            warnings: session.warnings.clone(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Every fixture against its manifest, judged by the real program in a process of its own, by each engine
 //! that this machine has. No fixture may end more than its own child.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,7 +119,7 @@ impl Desk {
             judged += 1;
         }
         // Not among them: the flipped bit, the endless loop and the one that wants all memory.
-        assert_eq!(judged, 26 - 3 + 1);
+        assert_eq!(judged, fixtures().len() - 3);
     }
 
     async fn endless(&self, engine: &str) {
@@ -184,6 +186,67 @@ fn wants_gibibytes() -> Vec<u8> {
     let place = model.windows(16).position(|window| window == factors).unwrap();
     model[place + 8..place + 16].copy_from_slice(&1_i64.to_le_bytes());
     model
+}
+
+/// A parent that was killed cannot end its child; the child does it itself.
+#[test]
+fn a_child_whose_parent_is_gone_ends_itself() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .arg(runbook::model::SUBCOMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let cases = root().join("models/column-classifier/golden.json");
+    let config = json!({"model": fixture_path("bad_hang.onnx"), "cases": cases});
+    let attempt = json!({
+        "kind": "onnx_golden", "config": config, "run": "test", "step": "diagnose.test", "attempt": 1,
+        "idempotency_key": "test", "time_limit": {"secs": 600, "nanos": 0}, "warnings": [],
+    });
+    let request = json!({"engine": "embedded", "memory": 1_u64 << 32, "work": attempt}).to_string();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&u32::try_from(request.len()).unwrap().to_le_bytes()).unwrap();
+    stdin.write_all(request.as_bytes()).unwrap();
+    // It is at work: in the endless loop, or about to enter it.
+    let mut said = [0; 4];
+    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+}
+
+/// Every kind that judges models works through the child, under each engine.
+#[tokio::test]
+async fn every_kind_that_judges_models_works_in_its_child() {
+    let mut desks = vec![(Desk::new(), "embedded")];
+    desks.extend(Desk::with_onnxruntime().await.map(|desk| (desk, "onnxruntime")));
+    let model = root().join("models/column-classifier/model.onnx");
+    let rows = |name: &str| json!({"file": root().join(format!("models/column-classifier/data/{name}.npz"))});
+    for (desk, engine) in &desks {
+        for (kind, more) in [
+            ("onnx_load", json!({})),
+            ("onnx_golden", json!({"cases": "golden.json"})),
+            ("onnx_io", json!({"features": 376})),
+            ("onnx_validate", json!({"inputs": rows("valid"), "probabilities": true})),
+            ("onnx_determinism", json!({})),
+            ("onnx_batch", json!({"sizes": [1, 4], "runs": 5})),
+            ("onnx_latency", json!({"runs": 50})),
+            ("onnx_memory", json!({"runs": 50, "max_growth": 1 << 30})),
+            ("onnx_accuracy", json!({"inputs": rows("valid")})),
+            ("onnx_calibration", json!({"inputs": rows("valid"), "max_error": 0.5})),
+            ("onnx_drift", json!({"reference": rows("reference"), "current": rows("valid")})),
+        ] {
+            let mut config = json!({"model": model, "require_engine": engine});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let outcome =
+                desk.run(kind, config, LIMIT).await.unwrap_or_else(|error| panic!("{engine} {kind}: {error}"));
+            assert_eq!(outcome.failure, None, "{engine} {kind}");
+            let judge = if *engine == "embedded" { "rten" } else { "onnxruntime" };
+            assert_eq!(outcome.output["engine"], judge, "{kind}");
+        }
+        let config = json!({"old": model, "new": model, "runs": 3, "require_engine": engine});
+        let outcome = desk.run("onnx_compare", config, LIMIT).await.unwrap();
+        assert_eq!((&outcome.output["verdict"], &outcome.output["flips"]), (&json!("equivalent"), &json!(0)));
+    }
 }
 
 #[tokio::test]

@@ -16,9 +16,11 @@ impl Answers {
     /// Runs the model over all rows, `batch` at a time.
     pub(in crate::probe) fn of(session: &Session<'_>, feed: &Feed, batch: usize) -> Result<Answers, Answering> {
         let mut together: Vec<(String, Values)> = Vec::new();
-        for rows in feed.batches(batch) {
+        let batches = feed.rows.div_ceil(batch.max(1));
+        for (index, rows) in feed.batches(batch).enumerate() {
             let count = rows.len();
-            let answered = session.run(feed.slice(rows)?)?;
+            session.round("running batch", index + 1, batches);
+            let answered = session.run(&feed.slice(rows)?)?;
             for (place, (name, tensor)) in answered.into_iter().enumerate() {
                 let part = Values::from(&tensor);
                 if part.shape.first() != Some(&count) {

@@ -26,6 +26,7 @@ pub(in crate::probe) fn timings(
 ) -> Result<Timings, Broken> {
     let started = session.now();
     let in_time = || session.now() - started < within;
+    session.round("measuring run", 1, runs);
     let first = timed(session, inputs)?;
     for _ in 0..warm_up.saturating_sub(1) {
         if in_time() {
@@ -34,19 +35,16 @@ pub(in crate::probe) fn timings(
     }
     let mut seconds = vec![timed(session, inputs)?];
     while seconds.len() < runs && in_time() {
+        session.round("measuring run", seconds.len() + 1, runs);
         seconds.push(timed(session, inputs)?);
     }
     Ok(Timings { first, runs: seconds })
 }
 
 fn timed(session: &Session<'_>, inputs: &[(String, Tensor)]) -> Result<f64, Broken> {
-    // The copy that the engine takes is made before the watch runs.
-    let inputs = inputs.to_vec();
     let started = session.now();
-    let answered = session.run(inputs)?;
-    let seconds = (session.now() - started).as_secs_f64();
-    drop(answered);
-    Ok(seconds)
+    session.compute(inputs)?;
+    Ok((session.now() - started).as_secs_f64())
 }
 
 /// Resident memory of the process while it runs a model.
@@ -69,12 +67,13 @@ pub(in crate::probe) fn residence(
     samples: usize,
 ) -> Result<Residence, StepError> {
     for _ in 0..warm_up {
-        session.run(inputs.to_vec())?;
+        session.compute(inputs)?;
     }
     let mut residence = Residence { runs: Vec::new(), resident: Vec::new(), peak: 0 };
     weigh(&mut residence, 0)?;
     for run in 1..=runs {
-        session.run(inputs.to_vec())?;
+        session.round("weighing run", run, runs);
+        session.compute(inputs)?;
         // The next sample is due when its share of the runs is made.
         if run * samples >= residence.runs.len() * runs {
             weigh(&mut residence, run)?;
@@ -97,11 +96,12 @@ fn weigh(residence: &mut Residence, run: usize) -> Result<(), StepError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Engine;
     use crate::probe::onnx::feed::Feed;
 
     fn session() -> Session<'static> {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ocr-text/model.onnx");
-        Session::for_tests(crate::model::default_engine().load(&path).unwrap())
+        Session::for_tests(crate::model::embedded::EmbeddedEngine.load(&path).unwrap())
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `session` is the only place that loads a model for these kinds, and `measure` the only one with loops that time or
-//! weigh runs, so that both can move into a process of their own without a change in any kind.
+//! weigh runs. The kinds are marked `IN_CHILD`, so that both work in a process of their own.
 //!
 //! A model that does not load, or does not run on what it is given, is an error in a kind that measures (no accuracy
 //! was measured) and a finding in a kind that asks just that. `onnx_load` tells why a model does not load.
@@ -22,7 +22,7 @@ pub(super) mod session;
 pub(super) use answers::{Answers, Scores};
 pub(super) use data::Data;
 pub(super) use feed::Feed;
-pub(super) use session::{Broken, Session, with_model};
+pub(super) use session::{Bench, Broken, Session, at_bench, with_model};
 
 use std::path::Path;
 

@@ -3,35 +3,70 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::Clock;
-use crate::kind::{Context, StepError};
-use crate::model::{Engine, FaultKind, Model, ModelFault, Tensor, detached};
+use crate::kind::{Context, EngineName, StepError};
+use crate::model::{EngineIdentity, LoadOptions, Model, ModelFault, Tensor, Workbench, detached};
+
+/// What an attempt judges models with.
+pub(in crate::probe) struct Bench<'a> {
+    pub bench: Workbench,
+    /// About the engine.
+    pub warnings: Vec<String>,
+    /// Whether nobody waits for the result any more.
+    pub abandoned: &'a dyn Fn() -> bool,
+}
+
+/// Lets `work` judge models, off the async threads.
+pub(in crate::probe) async fn at_bench<T: Send + 'static>(
+    require: Option<EngineName>,
+    context: &Context,
+    work: impl FnOnce(Bench<'_>) -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    let (bench, warnings) = context.workbench(require)?;
+    let working = detached::run(move |abandoned| work(Bench { bench, warnings, abandoned }));
+    tokio::select! {
+        biased;
+        () = context.cancelled() => Err(Broken::Stopped.into()),
+        worked = working => worked.map_err(|error| StepError::because("the model could not be judged", &error))?,
+    }
+}
 
 /// A loaded model, while a check works with it.
 pub(in crate::probe) struct Session<'a> {
     pub model: Box<dyn Model>,
-    pub engine: String,
-    pub engine_version: String,
+    pub engine: EngineIdentity,
+    /// What lowers the weight of a verdict.
+    pub warnings: Vec<String>,
     /// Reading, checking and loading the file.
     pub load_seconds: f64,
-    clock: Clock,
+    bench: Workbench,
     abandoned: &'a dyn Fn() -> bool,
 }
 
 impl Session<'_> {
     /// One run. Nothing is run any more once the attempt is over.
-    pub(in crate::probe) fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Broken> {
-        if (self.abandoned)() { Err(Broken::Stopped) } else { self.model.run(inputs).map_err(Broken::Fault) }
+    pub(in crate::probe) fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Broken> {
+        if (self.abandoned)() { Err(Broken::Stopped) } else { self.model.answer(inputs).map_err(Broken::Fault) }
+    }
+
+    /// One run whose answer nobody reads.
+    pub(in crate::probe) fn compute(&self, inputs: &[(String, Tensor)]) -> Result<(), Broken> {
+        if (self.abandoned)() { Err(Broken::Stopped) } else { self.model.compute(inputs).map_err(Broken::Fault) }
+    }
+
+    /// Says which of several rounds is next, for the case that it takes the process down.
+    pub(in crate::probe) fn round(&self, doing: &str, index: usize, count: usize) {
+        self.bench.round(doing, index, count);
     }
 
     pub(in crate::probe) fn now(&self) -> Duration {
-        self.clock.elapsed()
+        self.bench.clock.elapsed()
     }
 
     #[cfg(test)]
     pub(in crate::probe) fn for_tests(model: Box<dyn Model>) -> Self {
-        let (engine, engine_version) = ("test".to_owned(), "1".to_owned());
-        Session { model, engine, engine_version, load_seconds: 0.0, clock: Clock::start(), abandoned: &|| false }
+        let bench = Workbench::embedded();
+        let engine = bench.identity();
+        Session { model, engine, warnings: Vec::new(), load_seconds: 0.0, bench, abandoned: &|| false }
     }
 }
 
@@ -63,36 +98,29 @@ impl From<Broken> for StepError {
 /// Loads the model at `path` and lets `work` use it, off the async threads.
 pub(in crate::probe) async fn with_model<T: Send + 'static>(
     path: &Path,
+    require: Option<EngineName>,
     context: &Context,
     work: impl FnOnce(&Session<'_>) -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    let (engine, clock, path) = (context.services.engine(), context.services.clock, path.to_owned());
-    let working = detached::run(move |abandoned| work(&open(&*engine, &path, clock, abandoned)?));
-    tokio::select! {
-        biased;
-        () = context.cancelled() => Err(Broken::Stopped.into()),
-        worked = working => worked.map_err(|error| StepError::because("the model could not be judged", &error))?,
-    }
+    let path = path.to_owned();
+    at_bench(require, context, move |bench| work(&open(bench, &path)?)).await
 }
 
-fn open<'a>(
-    engine: &dyn Engine,
-    path: &Path,
-    clock: Clock,
-    abandoned: &'a dyn Fn() -> bool,
-) -> Result<Session<'a>, StepError> {
-    let started = clock.elapsed();
-    let model = engine.load(path).map_err(|fault| load_error(&fault))?;
-    let load_seconds = (clock.elapsed() - started).as_secs_f64();
-    let (engine, engine_version) = (engine.name().to_owned(), engine.version());
-    Ok(Session { model, engine, engine_version, load_seconds, clock, abandoned })
+fn open<'a>(Bench { bench, mut warnings, abandoned }: Bench<'a>, path: &Path) -> Result<Session<'a>, StepError> {
+    let started = bench.clock.elapsed();
+    let mut inspection = bench.inspect(path);
+    warnings.append(&mut inspection.warnings);
+    let loaded = bench.load_inspected(path, inspection, &LoadOptions::default());
+    let model = loaded.map_err(|fault| load_error(&fault))?;
+    let load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
+    Ok(Session { model, engine: bench.identity(), warnings, load_seconds, bench, abandoned })
 }
 
 fn load_error(fault: &ModelFault) -> StepError {
     let kind = fault.kind.name();
     let error = StepError::new(format!("the model does not load ({kind}): {}", fault.detail));
-    match fault.kind {
-        FaultKind::Unreadable => error.help(fault.remedy()),
-        _ => error.help(format!("{}; an `onnx_load` step tells more", fault.remedy())),
+    match fault.is_unjudged() {
+        true => error.help(fault.remedy()),
+        false => error.help(format!("{}; an `onnx_load` step tells more", fault.remedy())),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::blocking::run_blocking;
 use super::onnx::{Data, Session, check_count, check_positive, check_share, with_model};
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::golden::Values;
 use crate::statistics::Correction;
 use columns::{Column, Columns};
@@ -66,6 +66,10 @@ pub struct Config {
     /// Rows in one run of the model, 32 by default.
     #[serde(default = "default_batch")]
     batch: usize,
+    /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
+    /// it is installed, else the embedded one.
+    #[serde(default)]
+    require_engine: Option<EngineName>,
 }
 
 fn default_psi() -> f64 {
@@ -140,6 +144,11 @@ pub struct Output {
     engine: Option<String>,
     /// The version of that engine; null without a model.
     engine_version: Option<String>,
+    /// SHA-256 of the engine's shared library; null for the embedded engine and without a model.
+    engine_sha256: Option<String>,
+    /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
+    /// differently.
+    warnings: Vec<String>,
 }
 
 impl Kind for Step {
@@ -149,6 +158,7 @@ impl Kind for Step {
   model: models/column-classifier/model.onnx
   reference: {file: models/column-classifier/data/reference.npz}
   current: {file: models/column-classifier/data/valid.npz}";
+    const IN_CHILD: bool = true;
     type Config = Config;
     type Output = Output;
 
@@ -159,7 +169,9 @@ impl Kind for Step {
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         check(&config)?;
         match config.model.clone() {
-            Some(model) => with_model(&model, &context, move |session| judge(&config, Some(session))).await,
+            Some(model) => {
+                with_model(&model, config.require_engine, &context, move |session| judge(&config, Some(session))).await
+            }
             None => run_blocking(&context, move |_| judge(&config, None)).await,
         }
     }
@@ -241,8 +253,10 @@ fn output(
         worst: columns.worst,
         reference_shares: part.map(|part| part.shares.0.clone()),
         current_shares: part.map(|part| part.shares.1.clone()),
-        engine: session.map(|session| session.engine.clone()),
-        engine_version: session.map(|session| session.engine_version.clone()),
+        engine: session.map(|session| session.engine.engine.clone()),
+        engine_version: session.map(|session| session.engine.engine_version.clone()),
+        engine_sha256: session.and_then(|session| session.engine.engine_sha256.clone()),
+        warnings: session.map(|session| session.warnings.clone()).unwrap_or_default(),
     }
 }
 
