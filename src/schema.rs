@@ -11,6 +11,9 @@ use crate::language::encoding::Encoding;
 use crate::language::{Expression, LanguageError, Request, Slot, Template, Wanted, is_template};
 use crate::yaml::{Data, Entry, Node};
 
+/// Nobody reads further, and a document made of nothing but mistakes must not keep the reader busy.
+const MAX_PROBLEMS: usize = 100;
+
 /// Where mistakes go, and what they point into.
 struct Checker<'a> {
     source: &'a Source,
@@ -174,6 +177,9 @@ impl<'a> Checker<'a> {
         let additional = schema.get("additionalProperties");
         let mut result = Map::new();
         for entry in entries {
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
             let inner = route.key(&entry.key);
             if let Some(part) = properties.and_then(|properties| properties.get(&entry.key)) {
                 result.insert(entry.key.clone(), self.value(&entry.value, part, &inner));

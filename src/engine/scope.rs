@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::event::StepStatus;
-use super::graph::Graph;
-use super::state::{RunState, StepState};
+use super::graph::{Graph, Step};
+use super::state::{RECHECK, RunState, StepState};
 use crate::language::{Lookup, Scope};
 
 /// Words about a step that every step has, beside the fields of its output.
@@ -22,11 +22,21 @@ pub struct RunScope<'a> {
     pub item: Option<(&'a str, &'a Value)>,
     /// Further bare names, such as `unresolved` in an escalation.
     pub extra: &'a [(&'a str, Value)],
+    /// Whether `detect.` means the detection that is evaluated again: a probe of it that reads another
+    /// one wants what is so now, not what was so before the remediation.
+    again: bool,
 }
 
 impl<'a> RunScope<'a> {
     pub fn new(graph: &'a Graph, state: &'a RunState) -> Self {
-        RunScope { graph, state, own: None, item: None, extra: &[] }
+        RunScope { graph, state, own: None, item: None, extra: &[], again: false }
+    }
+
+    /// What a step, or one item of it, sees.
+    pub fn of_step(graph: &'a Graph, state: &'a RunState, step: &'a Step, item: Option<&'a Value>) -> Self {
+        let name = step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
+        let again = step.id.starts_with(RECHECK);
+        RunScope { item: item.map(|value| (name, value)), again, ..RunScope::new(graph, state) }
     }
 
     #[must_use]
@@ -36,8 +46,8 @@ impl<'a> RunScope<'a> {
     }
 
     #[must_use]
-    pub fn with_item(mut self, item: Option<(&'a str, &'a Value)>) -> Self {
-        self.item = item;
+    pub fn with_extra(mut self, extra: &'a [(&'a str, Value)]) -> Self {
+        self.extra = extra;
         self
     }
 
@@ -115,7 +125,10 @@ impl Scope for RunScope<'_> {
         }
         if PHASE_WORDS.contains(&head) && !rest.is_empty() {
             let (step, field) = rest.split_once('.').unwrap_or((rest, ""));
-            return self.step_value(&format!("{head}.{step}"), field);
+            return match (head, self.again) {
+                ("detect", true) => self.step_value(&format!("{RECHECK}{step}"), field),
+                _ => self.step_value(&format!("{head}.{step}"), field),
+            };
         }
         match head {
             "inputs" => navigate(self.graph.inputs(), rest),

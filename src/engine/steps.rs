@@ -10,7 +10,7 @@ use super::input::Input;
 use super::judge::evidence;
 use super::phases::is_recheck;
 use super::scope::RunScope;
-use super::state::{ItemState, RunState};
+use super::state::{Item, ItemState, RunState};
 use crate::base::StepKey;
 use crate::language::Truth;
 
@@ -79,7 +79,11 @@ impl Turn<'_> {
         {
             let decided = self.begin(step, free > 0);
             free -= usize::from(matches!(decided.last(), Some(Event::AttemptStarted { .. }))).min(free);
+            let stop = may_stop_others(&decided);
             events.extend(decided);
+            if stop {
+                break;
+            }
         }
         events
     }
@@ -102,13 +106,8 @@ impl Turn<'_> {
         {
             return Gate::Skip(withheld.clone());
         }
-        if let Some(stopped) = &self.state.stopped
-            && self.phase == Phase::Remediate
-        {
-            return Gate::Skip(format!("not started: {stopped}"));
-        }
-        if let Some(stop) = self.stopper(step) {
-            return Gate::Skip(format!("not started: {stop} did not succeed"));
+        if let Some(why) = self.stop(step) {
+            return Gate::Skip(why);
         }
         match self.needs(step) {
             Gate::Open => {}
@@ -117,7 +116,7 @@ impl Turn<'_> {
         if let Some(reason) = self.no_cause(step) {
             return Gate::Skip(reason);
         }
-        let scope = RunScope::new(self.graph, self.state);
+        let scope = self.scope(step, None);
         match step.when.as_ref().map(|when| (when, when.truth(&scope))) {
             None | Some((_, Truth::True)) => Gate::Open,
             Some((when, Truth::False)) => Gate::Skip(format!("only when {}; {}", when.text(), evidence(when, &scope))),
@@ -125,13 +124,19 @@ impl Turn<'_> {
         }
     }
 
-    /// A step of this phase that ended badly and stops all others.
-    fn stopper(&self, step: &Step) -> Option<&str> {
+    /// Why nothing more starts in this phase: somebody said no, or a step ended badly that stops all others.
+    fn stop(&self, step: &Step) -> Option<String> {
+        if let Some(stopped) = &self.state.stopped
+            && self.phase == Phase::Remediate
+        {
+            return Some(format!("not started: {stopped}"));
+        }
         let stops = |index: &&StepIndex| {
             let other = &self.graph.steps[**index];
             other.phase == self.phase && other.stop_on_error && other.id != step.id
         };
-        self.state.bad.iter().find(stops).map(|index| self.graph.steps[*index].id.as_str())
+        let stopper = self.state.bad.iter().find(stops)?;
+        Some(format!("not started: {} did not succeed", self.graph.steps[*stopper].id))
     }
 
     fn needs(&self, step: &Step) -> Gate {
@@ -178,7 +183,7 @@ impl Turn<'_> {
     fn fan_out(&self, step: &Step) -> Event {
         let key = StepKey::plain(step.id.clone());
         let Some(for_each) = &step.for_each else { return error(&key, "bug: nothing to fan out over".into()) };
-        match for_each.list.value(&RunScope::new(self.graph, self.state)) {
+        match for_each.list.value(&self.scope(step, None)) {
             // An empty set of targets must never read as "nothing was wrong with any of them".
             Ok(Value::Array(items)) if items.is_empty() && (step.probe || self.phase == Phase::Remediate) => {
                 error(&key, format!("the list {} is empty, so there is nothing to do it for", for_each.list.text()))
@@ -198,9 +203,10 @@ impl Turn<'_> {
             }
             let decided = self.item(step, item, free > 0);
             free -= usize::from(matches!(decided.last(), Some(Event::AttemptStarted { .. }))).min(free);
+            let stop = may_stop_others(&decided);
             events.extend(decided);
             // A fan-out's limit counts what this very turn starts, so one start of it per turn.
-            if self.state.steps[step].fanned && !events.is_empty() {
+            if stop || (self.state.steps[step].fanned && !events.is_empty()) {
                 break;
             }
         }
@@ -216,11 +222,13 @@ impl Turn<'_> {
             return Vec::new();
         }
         let value = item.value.as_ref();
+        let not_begun = matches!(item.state, ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved)
+            && item.attempts == 0;
+        if not_begun && let Some(why) = self.stop(step) {
+            return vec![skipped(&key, why)];
+        }
         match item.state {
             ItemState::Waiting if self.fan_is_full(index) => Vec::new(),
-            ItemState::Waiting if self.state.stopped.is_some() => {
-                vec![skipped(&key, "not started: an earlier step stopped the phase".into())]
-            }
             ItemState::Waiting => self.ask_or_start(step, &key, value, item.attempts + 1, false, may_start),
             ItemState::Approved => self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start),
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
@@ -235,7 +243,7 @@ impl Turn<'_> {
                 },
                 skipped(&key, "nobody answered in time".into()),
             ],
-            ItemState::Doubtful { role, asked } => self.doubtful(step, &key, role, asked, value, item.attempts),
+            ItemState::Doubtful { asked } => self.doubtful(step, &key, item, may_start && !asked),
             _ => Vec::new(),
         }
     }
@@ -248,40 +256,26 @@ impl Turn<'_> {
     }
 
     /// The rule for interrupted attempts: repeat what is safe to repeat, ask the check, else wait for a person.
-    fn doubtful(
-        &self,
-        step: &Step,
-        key: &StepKey,
-        role: Role,
-        asked: bool,
-        item: Option<&Value>,
-        attempts: u32,
-    ) -> Vec<Event> {
-        let again = |role: Role, why: &str| {
-            vec![Event::RetryScheduled {
+    fn doubtful(&self, step: &Step, key: &StepKey, item: &Item, may_ask: bool) -> Vec<Event> {
+        if step.repeat == Repeat::Safe {
+            return vec![Event::RetryScheduled {
                 key: key.clone(),
-                role,
-                attempt: attempts + 1,
+                role: Role::Main,
+                attempt: item.attempts + 1,
                 at: self.input.at,
-                why: why.to_owned(),
-            }]
-        };
-        match (&step.check, step.repeat) {
-            (_, Repeat::Safe) => again(Role::Main, "it was interrupted, and repeating it is harmless"),
-            (Some(check), _) if !asked || role == Role::Check => {
-                let request = check.request.render(&self.scope(step, item));
-                match request {
-                    Ok(request) => vec![self.attempt(step, key, Role::Check, attempts.max(1), request)],
-                    Err(_) => Vec::new(),
-                }
-            }
-            _ => Vec::new(),
+                why: "it was interrupted, and repeating it is harmless".to_owned(),
+            }];
+        }
+        let Some(check) = step.check.as_ref().filter(|_| may_ask) else { return Vec::new() };
+        match check.request.render(&self.scope(step, item.value.as_ref())) {
+            Ok(request) => vec![self.attempt(step, key, Role::Check, item.attempts, request)],
+            // A check that cannot be asked leaves the step to a person.
+            Err(_) => Vec::new(),
         }
     }
 
     fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Value>) -> RunScope<'b> {
-        let name = step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
-        RunScope::new(self.graph, self.state).with_item(item.map(|value| (name, value)))
+        RunScope::of_step(self.graph, self.state, step, item)
     }
 
     fn ask_or_start(
@@ -339,6 +333,15 @@ impl Turn<'_> {
             help: None,
         }
     }
+}
+
+/// After such events the other steps must be looked at anew: perhaps none of them may start any more.
+fn may_stop_others(events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::ApprovalSettled { .. } => true,
+        Event::StepFinished { status, .. } => is_bad(Some(*status)),
+        _ => false,
+    })
 }
 
 fn error(key: &StepKey, reason: String) -> Event {

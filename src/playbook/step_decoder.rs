@@ -59,12 +59,11 @@ impl<'a> StepDecoder<'a> {
         match named.as_slice() {
             [(part, kind)] => {
                 let name = document::kind_definition(kind.name);
-                let request = schema::decode_request(
-                    &part.value,
-                    Schema::definition(document::schema(), &name),
-                    self.source,
-                    self.problems,
-                );
+                let mut found = Vec::new();
+                let schema = Schema::definition(document::schema(), &name);
+                let request = schema::decode_request(&part.value, schema, self.source, &mut found);
+                // The rest was reported with the whole document, with its whole route.
+                self.problems.extend(found.into_iter().filter(|problem| problem.code == "bad-template"));
                 Some(Action { kind, request, route: route.key(kind.name) })
             }
             [] => {
