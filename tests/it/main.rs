@@ -4,5 +4,6 @@ mod conformance;
 mod help;
 mod hostile;
 mod inputs;
+mod lab_faults;
 mod schemas;
 mod support;
