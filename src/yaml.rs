@@ -17,7 +17,7 @@ use crate::base::{Diagnostic, Route, Source, Span};
 const MAX_BYTES: usize = 16 << 20;
 /// The language nests less than ten levels; request bodies a few more.
 const MAX_DEPTH: usize = 64;
-const MAX_NODES: usize = 1_000_000;
+const MAX_NODES: usize = 250_000;
 /// Nobody reads further; each costs a look for its line.
 const MAX_PROBLEMS: usize = 100;
 

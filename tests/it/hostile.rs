@@ -39,8 +39,8 @@ fn nesting_without_end() {
 #[test]
 fn more_than_any_playbook_has() {
     assert!(refused("long", &format!("title: {}\n", "x".repeat(17 << 20))).contains("the limit is"));
-    let many: String = (0..1_100_000).map(|_| "- a\n").collect();
-    assert!(refused("many", &format!("a:\n{many}")).contains("more than 1000000 values"));
+    let many: String = (0..300_000).map(|_| "- a\n").collect();
+    assert!(refused("many", &format!("a:\n{many}")).contains("more than 250000 values"));
 }
 
 /// Comparing every key with every other, or showing every mistake in its line, takes minutes here.
