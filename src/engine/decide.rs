@@ -16,9 +16,7 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
     match &input.what {
         What::Start => vec![Event::RunStarted(Box::new(graph.header.clone()))],
-        What::Ended { key, role, attempt, result } => {
-            judge::attempt_ended(graph, state, input, key, *role, *attempt, result)
-        }
+        What::Ended { .. } => judge::attempt_ended(graph, state, input),
         What::Answered { key, verdict, by, reason } => answered(state, input.at, key, *verdict, by, reason),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
         What::Resumed { by } => resumed(state, by),

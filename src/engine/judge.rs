@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::event::{AttemptResult, Event, Phase, Role, StepStatus};
 use super::graph::{Graph, Retry, SideAction, Step, StepIndex};
-use super::input::Input;
+use super::input::{Input, What};
 use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState, UndoState};
 use crate::base::value::show;
@@ -15,15 +15,9 @@ use crate::language::{Expression, Truth};
 
 /// The fact that an attempt ended, with what its check found; none for an attempt that is not running,
 /// which a runtime may report late or twice.
-pub(super) fn attempt_ended(
-    graph: &Graph,
-    state: &RunState,
-    input: &Input,
-    key: &StepKey,
-    role: Role,
-    attempt: u32,
-    result: &AttemptResult,
-) -> Vec<Event> {
+pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    let What::Ended { key, role, attempt, result } = &input.what else { return Vec::new() };
+    let (role, attempt) = (*role, *attempt);
     let ended = Event::AttemptEnded { key: key.clone(), role, attempt, result: result.clone() };
     if role == Role::Undo {
         let is_this = |undo: &UndoState| undo.running.as_ref() == Some(key) && undo.attempts == attempt;

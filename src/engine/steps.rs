@@ -48,6 +48,14 @@ enum Gate {
     Error(String),
 }
 
+/// An attempt that may come next.
+struct Candidate<'a> {
+    step: &'a Step,
+    key: &'a StepKey,
+    item: Option<&'a Value>,
+    attempt: u32,
+}
+
 struct Turn<'a> {
     graph: &'a Graph,
     state: &'a RunState,
@@ -96,7 +104,10 @@ impl Turn<'_> {
             Gate::Skip(reason) => vec![Event::StepSkipped { key, reason }],
             Gate::Error(reason) => vec![error(&key, reason)],
             Gate::Open if step.for_each.is_some() => vec![self.fan_out(step)],
-            Gate::Open => self.ask_or_start(step, &key, None, 1, false, may_start),
+            Gate::Open => {
+                let first = Candidate { step, key: &key, item: None, attempt: 1 };
+                self.ask_or_start(&first, false, may_start)
+            }
         }
     }
 
@@ -221,7 +232,7 @@ impl Turn<'_> {
         if cancelled {
             return Vec::new();
         }
-        let value = item.value.as_ref();
+        let next = Candidate { step, key: &key, item: item.value.as_ref(), attempt: item.attempts + 1 };
         let not_begun = matches!(item.state, ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved)
             && item.attempts == 0;
         if not_begun && let Some(why) = self.stop(step) {
@@ -229,10 +240,10 @@ impl Turn<'_> {
         }
         match item.state {
             ItemState::Waiting if self.fan_is_full(index) => Vec::new(),
-            ItemState::Waiting => self.ask_or_start(step, &key, value, item.attempts + 1, false, may_start),
-            ItemState::Approved => self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start),
+            ItemState::Waiting => self.ask_or_start(&next, false, may_start),
+            ItemState::Approved => self.ask_or_start(&next, true, may_start),
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
-                self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start)
+                self.ask_or_start(&next, true, may_start)
             }
             ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![
                 Event::ApprovalSettled {
@@ -278,23 +289,16 @@ impl Turn<'_> {
         RunScope::of_step(self.graph, self.state, step, item)
     }
 
-    fn ask_or_start(
-        &self,
-        step: &Step,
-        key: &StepKey,
-        item: Option<&Value>,
-        attempt: u32,
-        approved: bool,
-        may_start: bool,
-    ) -> Vec<Event> {
-        let request = match step.request.render(&self.scope(step, item)) {
+    fn ask_or_start(&self, candidate: &Candidate<'_>, approved: bool, may_start: bool) -> Vec<Event> {
+        let Candidate { step, key, item, attempt } = candidate;
+        let request = match step.request.render(&self.scope(step, *item)) {
             Ok(request) => request,
             Err(problem) => return vec![error(key, problem.message)],
         };
         if !approved && self.must_ask(step) {
             return vec![self.ask(step, key, request)];
         }
-        if may_start { vec![self.attempt(step, key, Role::Main, attempt, request)] } else { Vec::new() }
+        if may_start { vec![self.attempt(step, key, Role::Main, *attempt, request)] } else { Vec::new() }
     }
 
     fn must_ask(&self, step: &Step) -> bool {
