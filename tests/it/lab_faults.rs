@@ -85,7 +85,8 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         // Asked to end, it stops its platform first. It was not waited for, so the number is still its own.
-        drop(kill_process(Pid::from_child(&self.child), Signal::TERM));
+        // It may have ended by itself.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         drop(self.child.wait());
     }
 }
