@@ -1,18 +1,20 @@
 //! The playbooks of the CAD platform against the lab: each fault leads to its own cause and its own
 //! fix, and what does not help is taken back.
 
+mod server;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use server::{StrainedPlatform, serve};
 
 /// Short enough for a test, and longer than the pause between two requests of the platform's own.
 const WATCHED: [&str; 2] = ["ramp_hold=700ms", "error_window=700ms"];
@@ -333,7 +335,8 @@ fn a_provider_that_errs_at_the_second_rate_goes_back_to_the_first() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let overrides = place.path().join("overrides.yaml");
     fs::write(&overrides, "providers:\n  a:\n    enabled: false\n    rate_limit: 50\n").expect("a writable place");
-    let api = StrainedPlatform::serve(overrides.clone());
+    let mut platform = StrainedPlatform::new(overrides.clone());
+    let api = serve(move |path| platform.body(path));
     let mut command = in_repository(env!("CARGO_BIN_EXE_runbook"), &place.path().join("state"));
     command.args(["run", "cad-reenable-provider", "--yes", "--format", "json"]);
     let inputs = [
@@ -350,51 +353,25 @@ fn a_provider_that_errs_at_the_second_rate_goes_back_to_the_first() {
 }
 
 #[test]
+fn an_alert_leads_to_the_response() {
+    let lab = Lab::with(&["missing-file"]);
+    let model = lab.folder().join("models/ocr-text/model.onnx");
+    // Stands in for Prometheus: the rule fires for as long as there is no model.
+    let prometheus = serve(move |_| {
+        let firing = r#"{"metric": {"provider": "ocr-text"}, "value": [0, "1"]}"#;
+        let series = if model.exists() { "" } else { firing };
+        format!(r#"{{"status": "success", "data": {{"resultType": "vector", "result": [{series}]}}}}"#)
+    });
+    let alert = ["run", "cad-alert-model-load-failure", "--yes"];
+    lab.call(&alert, &[&format!("prometheus={prometheus}")]).ends("resolved", 0).does(&["respond"]);
+    assert!(lab.is_healthy());
+}
+
+#[test]
 fn the_demonstration_ends_well() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let mut demo = in_repository(lab_program(), place.path());
     let demo = Called::of(demo.args(["demo", "model-load-error", "--yes"]).env("TMPDIR", place.path()));
     assert_eq!(demo.status.code(), Some(0), "{}", demo.everything);
     assert!(demo.everything.contains("resolved after"), "{}", demo.everything);
-}
-
-/// A platform that reads its settings at every request, and errs as soon as more than the first rate is allowed.
-struct StrainedPlatform {
-    overrides: PathBuf,
-    errors: u64,
-}
-
-impl StrainedPlatform {
-    /// Serves until the tests end; the address.
-    fn serve(overrides: PathBuf) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let mut platform = StrainedPlatform { overrides, errors: 0 };
-        thread::spawn(move || listener.incoming().flatten().for_each(|stream| platform.answer(stream)));
-        format!("http://{address}")
-    }
-
-    fn answer(&mut self, mut stream: TcpStream) {
-        let mut request = [0; 4096];
-        let length = stream.read(&mut request).unwrap_or(0);
-        let request = String::from_utf8_lossy(&request[..length]).into_owned();
-        let body = self.body(request.split_whitespace().nth(1).unwrap_or_default());
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        drop(stream.write_all(format!("{head}{body}").as_bytes()));
-    }
-
-    fn body(&mut self, path: &str) -> String {
-        let settings = fs::read_to_string(&self.overrides).unwrap_or_default();
-        match path {
-            "/metrics" => {
-                self.errors += u64::from(settings.contains("rate_limit: 10.0\n"));
-                format!("# TYPE ocr_errors_total counter\nocr_errors_total{{provider=\"a\"}} {}\n", self.errors)
-            }
-            "/health" => {
-                let status = if settings.contains("enabled: true") { "healthy" } else { "disabled" };
-                format!(r#"{{"providers": {{"a": {{"status": "{status}", "error": null}}}}}}"#)
-            }
-            _ => r#"{"ok": true}"#.to_owned(),
-        }
-    }
 }
