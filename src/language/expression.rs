@@ -33,6 +33,7 @@ impl Expression {
                 .help("write a condition such as: status != \"healthy\"".to_owned()));
         }
         refuse_statements(&tree)?;
+        refuse_gaps(&tree)?;
         let mut references: Vec<String> = Vec::new();
         for name in tree.iter_read_variable_identifiers() {
             if parse_unit(name).is_none() && !references.iter().any(|known| known == name) {
@@ -98,6 +99,30 @@ fn syntax_error(text: &str, error: &evalexpr::EvalexprError) -> LanguageError {
     problem.help("operators are && || ! == != < <= > >= + - * / %".to_owned())
 }
 
+/// The reader of the text lets an operator stand without what belongs beside it.
+fn refuse_gaps(tree: &Node) -> Result<(), LanguageError> {
+    use Operator as O;
+    let children = tree.children();
+    let wanted = match tree.operator() {
+        // `now()` has an empty pair of parentheses.
+        O::FunctionIdentifier { .. } if children.first().is_some_and(is_empty_pair) => return Ok(()),
+        O::RootNode if children.is_empty() => return Err(LanguageError::new("the parentheses are empty")),
+        O::RootNode | O::Neg | O::Not | O::FunctionIdentifier { .. } => 1,
+        O::Const { .. } | O::VariableIdentifierRead { .. } => 0,
+        O::Tuple => children.len(),
+        _ => 2,
+    };
+    if children.len() != wanted {
+        let operator = tree.operator().to_string();
+        return Err(LanguageError::new(format!("something is missing beside '{}'", operator.trim())));
+    }
+    children.iter().try_for_each(refuse_gaps)
+}
+
+fn is_empty_pair(node: &Node) -> bool {
+    *node.operator() == Operator::RootNode && node.children().is_empty()
+}
+
 /// Expressions only observe: assignments and chains of statements are not part of the language.
 fn refuse_statements(tree: &Node) -> Result<(), LanguageError> {
     use Operator as O;
@@ -125,5 +150,70 @@ fn refuse_statements(tree: &Node) -> Result<(), LanguageError> {
         O::Exp => Err(LanguageError::new("powers are not part of expressions")),
         O::Chain => Err(LanguageError::new("one expression only: remove the ';'")),
         _ => Err(LanguageError::new("an expression cannot assign").help("compare with '=='".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Knows three names, one of each type that matters.
+    struct World;
+
+    impl Names for World {
+        fn type_of(&self, name: &str) -> Result<Type, LanguageError> {
+            match name {
+                "size" => Ok(Type::Int),
+                "kind" => Ok(Type::String),
+                "exists" => Ok(Type::Bool),
+                _ => Err(LanguageError::new(format!("'{name}' is not known"))),
+            }
+        }
+    }
+
+    impl Scope for World {
+        fn lookup(&self, name: &str) -> Lookup {
+            match name {
+                "size" => Lookup::Value(json!(7)),
+                "kind" => Lookup::Value(json!("file")),
+                "exists" => Lookup::Value(json!(true)),
+                _ => Lookup::Missing("not known".into()),
+            }
+        }
+    }
+
+    #[test]
+    fn an_operator_without_its_operands_is_a_mistake() {
+        for text in ["size >", "> 3", "exists &&", "|| exists", "!", "size ==", "size -", "()", "size > ()", "max(1,)"]
+        {
+            assert!(Expression::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn complete_expressions_are_accepted() {
+        for text in ["size > -1", "!!exists", "(exists) && (size > (2 + 3) * 4)", "max(1, size) > 0", "size % 2 == 1"] {
+            let expression = Expression::parse(text).unwrap();
+            assert!(expression.check(&World).is_ok(), "{text}");
+            assert!(expression.truth(&World).known().is_some(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever people type, it is a mistake or a verdict, never a crash.
+        #[test]
+        fn no_text_stops_the_program(words in prop::collection::vec(prop::sample::select(vec![
+            "size", "kind", "exists", "unknown", "3", "1.5", "15m", "\"text\"", "true", "(", ")", "()", ",", "!", "-",
+            "+", "*", "/", "%", "^", "==", "!=", "<", ">", "<=", ">=", "&&", "||", "=", "+=", ";", "max", "len", "'",
+        ]), 0..9)) {
+            if let Ok(expression) = Expression::parse(&words.join(" ")) {
+                let _ = expression.check(&World);
+                let _ = expression.truth(&World);
+                let _ = expression.value(&World);
+            }
+        }
     }
 }
