@@ -86,6 +86,7 @@ impl Place<'_> {
         let name = rest.split('.').next().unwrap_or(rest);
         match inputs.iter().find(|(known, _)| known == name) {
             Some((_, declaration)) => Ok(inputs::declared_type(declaration)),
+            None if self.catalogue.playbook.is_written("inputs", name) => Ok(Type::Any),
             None => {
                 let help = suggestion::did_you_mean(name, inputs.iter().map(|(known, _)| known.as_str()));
                 Err(LanguageError::new(format!("there is no input '{name}'"))
@@ -96,7 +97,7 @@ impl Place<'_> {
 
     fn cause(&self, name: &str) -> Result<Type, LanguageError> {
         let causes = &self.catalogue.playbook.causes;
-        if causes.iter().any(|cause| cause.name == name) {
+        if causes.iter().any(|cause| cause.name == name) || self.catalogue.playbook.is_written("causes", name) {
             return Ok(Type::Bool);
         }
         Err(LanguageError::new(format!("there is no cause '{name}'"))
@@ -114,6 +115,9 @@ impl Place<'_> {
         let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
         let id = format!("{phase}.{name}");
         let Some((step_phase, fields)) = self.catalogue.steps.get(&id) else {
+            if self.catalogue.playbook.is_written(phase, name) {
+                return Ok(Type::Any);
+            }
             let prefix = format!("{phase}.");
             let known: Vec<&str> =
                 self.catalogue.steps.keys().filter_map(|known| known.strip_prefix(&prefix)).collect();
