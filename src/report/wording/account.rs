@@ -50,7 +50,7 @@ pub fn inputs(inputs: &Value) -> Vec<String> {
 
 /// The line of a step and, when it did not pass, why and what to do; at most `reason_lines` of the why.
 pub fn step(view: &RunView, step: &StepView, reason_lines: usize) -> Vec<Line> {
-    let mut entry = Entry::new(step_mark(step.state), step.key.to_string(), step_word(step), step_text(view, step));
+    let mut entry = Entry::new(step_mark(step), step.key.to_string(), step_word(step), step_text(view, step));
     entry.duration = step.duration();
     let mut lines = vec![Line::Entry(entry)];
     if !matches!(step.status(), Some(StepStatus::Passed | StepStatus::Skipped)) {
@@ -59,8 +59,14 @@ pub fn step(view: &RunView, step: &StepView, reason_lines: usize) -> Vec<Line> {
     lines
 }
 
-fn step_mark(state: StepState) -> Mark {
-    match state {
+/// Whether this is a probe that found what it looks for. It passed, and yet it is no good news.
+fn shows_the_fault(step: &StepView) -> bool {
+    step.status() == Some(StepStatus::Passed) && step.output["holds"] == true
+}
+
+fn step_mark(step: &StepView) -> Mark {
+    match step.state {
+        _ if shows_the_fault(step) => Mark::Alarm,
         StepState::Waiting => Mark::Note,
         StepState::Asked => Mark::Question,
         StepState::Running => Mark::Running,
@@ -75,6 +81,7 @@ fn step_mark(state: StepState) -> Mark {
 
 fn step_word(step: &StepView) -> String {
     match step.state {
+        _ if shows_the_fault(step) => "holds".to_owned(),
         StepState::Waiting => "not started".to_owned(),
         StepState::Asked => "waits for approval".to_owned(),
         StepState::Finished(StepStatus::InDoubt) => "in doubt".to_owned(),
@@ -141,7 +148,9 @@ fn cut_lines(text: &str, limit: usize) -> Vec<Line> {
 }
 
 /// The answer of the detection with the values it was judged by.
-pub fn detection(detection: &Detection, recheck: bool) -> Vec<Line> {
+/// `before` is the first answer when this is the one after remediation.
+pub fn detection(detection: &Detection, before: Option<&Detection>) -> Vec<Line> {
+    let recheck = before.is_some();
     let (mark, word) = match (detection.holds, recheck) {
         (Some(true), false) => (Mark::Alarm, "fault detected"),
         (Some(true), true) => (Mark::Failed, "still holds"),
@@ -149,17 +158,20 @@ pub fn detection(detection: &Detection, recheck: bool) -> Vec<Line> {
         (Some(false), true) => (Mark::Passed, "no longer holds"),
         (None, _) => (Mark::Error, "could not be decided"),
     };
-    let told = detection.findings.iter().filter(|finding| is_told(finding, detection.holds, recheck));
+    let told = detection.findings.iter().filter(|finding| is_told(finding, detection.holds, before));
     let mut lines = vec![Entry::new(mark, DETECTION, word, "").into()];
     lines.extend(told.map(|finding| Line::detail(format!("{}: {}", finding.name, evidence(finding)))));
     lines
 }
 
-/// After remediation every value counts; before, only what decided the answer.
-fn is_told(finding: &Finding, answer: Option<bool>, recheck: bool) -> bool {
+/// What decided the answer; after a remediation that helped, what held before it.
+fn is_told(finding: &Finding, answer: Option<bool>, before: Option<&Detection>) -> bool {
+    let held = |before: &Detection| {
+        before.findings.iter().any(|earlier| earlier.name == finding.name && earlier.holds == Some(true))
+    };
     match answer {
         Some(true) => finding.holds == Some(true),
-        Some(false) => recheck,
+        Some(false) => before.is_some_and(held),
         None => finding.holds.is_none(),
     }
 }
