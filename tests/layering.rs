@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("notify", &["base", "kind", "site"]),
     // The straight line: text to playbook to plan; events to disk and to eyes.
     ("playbook", &["action", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "yaml"]),
-    ("plan", &["base", "engine", "kind", "language", "playbook", "schema"]),
+    ("plan", &["base", "engine", "kind", "language", "playbook", "schema", "yaml"]),
     ("journal", &["audit", "base", "engine"]),
     ("report", &["base", "engine"]),
     // The one loop.

@@ -86,7 +86,9 @@ impl<'a> Checker<'a> {
 
     fn fixes(&mut self, step: &Step) {
         let causes = &self.playbook.causes;
-        for name in step.keys.fixes.iter().filter(|name| !causes.iter().any(|cause| cause.name == **name)) {
+        let is_known =
+            |name: &str| causes.iter().any(|cause| cause.name == name) || self.playbook.is_written("causes", name);
+        for name in step.keys.fixes.iter().filter(|name| !is_known(name)) {
             let help = suggestion::did_you_mean(name, causes.iter().map(|cause| cause.name.as_str()));
             self.problem("unknown-cause", format!("there is no cause '{name}'"), &step_route(step, "fixes"), help);
         }

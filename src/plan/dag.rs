@@ -55,7 +55,9 @@ fn unknown_needs(playbook: &Playbook, step: &Step) -> Vec<Diagnostic> {
     let problem = |(position, name): (usize, &String)| {
         let message = match name {
             name if *name == step.name => format!("'{name}' needs itself"),
-            name if !peers.contains(&name.as_str()) => format!("there is no step '{name}' in {}", step.phase),
+            name if !peers.contains(&name.as_str()) && !playbook.is_written(step.phase.label(), name) => {
+                format!("there is no step '{name}' in {}", step.phase)
+            }
             _ => return None,
         };
         let span = playbook.root.locate(&step_route(step, "needs").index(position));

@@ -7,6 +7,7 @@ use crate::engine::event::Phase;
 use crate::engine::scope::{PHASE_WORDS, STATUS_WORDS};
 use crate::language::{LanguageError, Names};
 use crate::playbook::{Playbook, Step, inputs};
+use crate::yaml::Node;
 
 /// Names that every run has under `run.`.
 const RUN_FIELDS: [&str; 5] = ["id", "playbook", "by", "severity", "started_at"];
@@ -86,8 +87,10 @@ impl Place<'_> {
         let name = rest.split('.').next().unwrap_or(rest);
         match inputs.iter().find(|(known, _)| known == name) {
             Some((_, declaration)) => Ok(inputs::declared_type(declaration)),
+            None if self.catalogue.playbook.is_written("inputs", name) => Ok(Type::Any),
             None => {
-                let help = suggestion::did_you_mean(name, inputs.iter().map(|(known, _)| known.as_str()));
+                let written = self.catalogue.playbook.root.get("inputs").map(Node::entries).unwrap_or_default();
+                let help = suggestion::did_you_mean(name, written.iter().map(|entry| entry.key.as_str()));
                 Err(LanguageError::new(format!("there is no input '{name}'"))
                     .help(help.or(Some("declare it under `inputs:`".into()))))
             }
@@ -96,7 +99,7 @@ impl Place<'_> {
 
     fn cause(&self, name: &str) -> Result<Type, LanguageError> {
         let causes = &self.catalogue.playbook.causes;
-        if causes.iter().any(|cause| cause.name == name) {
+        if causes.iter().any(|cause| cause.name == name) || self.catalogue.playbook.is_written("causes", name) {
             return Ok(Type::Bool);
         }
         Err(LanguageError::new(format!("there is no cause '{name}'"))
@@ -114,6 +117,9 @@ impl Place<'_> {
         let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
         let id = format!("{phase}.{name}");
         let Some((step_phase, fields)) = self.catalogue.steps.get(&id) else {
+            if self.catalogue.playbook.is_written(phase, name) {
+                return Ok(Type::Any);
+            }
             let prefix = format!("{phase}.");
             let known: Vec<&str> =
                 self.catalogue.steps.keys().filter_map(|known| known.strip_prefix(&prefix)).collect();
@@ -147,10 +153,6 @@ impl Place<'_> {
         let mut help = suggestion::did_you_mean(head, known);
         if rest.is_empty() && self.catalogue.playbook.inputs.iter().any(|(input, _)| input == head) {
             help = Some(format!("inputs are written inputs.{head}"));
-        }
-        if name.starts_with('\'') {
-            return Err(LanguageError::new(format!("{name} is not text"))
-                .help(format!("text stands in double quotes: \"{}\"", name.trim_matches('\''))));
         }
         Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document;
 use super::model::{CauseDeclaration, Detection, Header, InputDeclaration, Playbook};
@@ -22,10 +22,15 @@ const STEP_PHASES: [(&str, Phase); 4] = [
     ("finally", Phase::Finally),
 ];
 
-pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Playbook, Vec<Diagnostic>> {
-    let mut problems = Vec::new();
-    let value = schema::check_document(&root, document::schema(), source, &mut problems);
-    let mut decoder = StepDecoder::new(source, &mut problems);
+/// The playbook without what is wrong in it; `None` when too little is left.
+pub(super) fn playbook(
+    source: &Source,
+    root: Node,
+    digest: String,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Playbook> {
+    let value = schema::check_document(&root, document::schema(), source, problems);
+    let mut decoder = StepDecoder::new(source, problems);
     let detection = root.get("detect").map(|node| detection(&mut decoder, node));
     let mut steps = std::mem::take(&mut decoder.steps);
     for (key, phase) in STEP_PHASES {
@@ -36,13 +41,13 @@ pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Pl
                 .filter_map(|entry| decoder.step(entry, phase, Route::of([key, &entry.key]))),
         );
     }
-    let header = decode_header(&value, &mut problems);
-    let inputs = decode_inputs(&root, &value, source, &mut problems);
-    let (Some(header), true) = (header, problems.is_empty()) else { return Err(sorted(problems)) };
-    Ok(Playbook {
+    let header = decode_header(&value, problems);
+    let inputs = decode_inputs(&root, &value, source, problems);
+    sort(problems);
+    Some(Playbook {
         source: source.clone(),
         digest,
-        header,
+        header: header?,
         inputs,
         detect: detection.flatten(),
         steps,
@@ -53,13 +58,12 @@ pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Pl
 }
 
 /// In the order of the text; each mistake once, although the document and its parts are both checked.
-fn sorted(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn sort(problems: &mut Vec<Diagnostic>) {
     let key = |problem: &Diagnostic| {
         (problem.place.as_ref().map(|(_, span)| (span.start, span.end)), problem.message.clone())
     };
     problems.sort_by_key(key);
     problems.dedup_by_key(|problem| key(problem));
-    problems
 }
 
 fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
@@ -67,6 +71,9 @@ fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header
     let mut header = value.clone();
     if let Some(entries) = header.as_object_mut() {
         parts.iter().for_each(|part| drop(entries.remove(*part)));
+        if !problems.is_empty() {
+            make_up(entries);
+        }
     }
     match serde_json::from_value(header) {
         Ok(header) => Some(header),
@@ -75,6 +82,15 @@ fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header
             problems.push(Diagnostic::error("bad-playbook", format!("the top of the playbook is not valid: {error}")));
             None
         }
+    }
+}
+
+/// Stands in for what is missing or wrong, which has been reported, so that the rest can be looked at.
+fn make_up(header: &mut Map<String, Value>) {
+    header.retain(|_, value| !value.is_null());
+    header.insert("runbook".into(), 1.into());
+    for name in ["name", "title"] {
+        header.entry(name).or_insert_with(|| name.into());
     }
 }
 
