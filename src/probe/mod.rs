@@ -1,15 +1,16 @@
 //! What a step observes: one file a kind. Add a kind by adding its file and its name here.
 //!
 //! Beside the kinds this room holds what several of them share: work off the async threads
-//! (`blocking`), opening and walking files (`files`), name patterns (`glob`), text made safe to show
-//! (`text`) and the kernel's process files (`procfs`).
+//! (`blocking`), opening and walking files (`files`), name patterns (`glob`), JSONPaths (`json_path`),
+//! text made safe to show (`text`) and the kernel's process files (`procfs`).
 
 mod blocking;
 mod files;
 mod glob;
+mod json_path;
 mod procfs;
 mod text;
 
 crate::step_kinds! {
-    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, wait_until,
+    http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, inference, wait_until,
 }
