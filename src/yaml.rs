@@ -5,6 +5,8 @@
 //! (`schema::check`) and only then decoded. Limits make a hostile document an error, not an outage:
 //! size, depth and number of nodes are bounded, aliases and tags are refused, and so are duplicate keys.
 
+use std::collections::HashSet;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
 use serde_json::Value;
 
@@ -147,7 +149,28 @@ pub fn parse(source: &Source) -> Result<Node, Vec<Diagnostic>> {
 /// A collection that is being read.
 enum Open {
     List { start: usize, items: Vec<Node> },
-    Map { start: usize, entries: Vec<Entry>, key: Option<(String, Span)> },
+    Map { start: usize, entries: Vec<Entry>, names: Names, key: Option<(String, Span)> },
+}
+
+/// The keys of a mapping that is being read, in a form in which finding one takes no longer when
+/// there are ten thousand steps.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// Up to here comparing with each key costs less than keeping a set.
+    const FEW: usize = 24;
+
+    /// Whether the mapping already has the key; `name` is one of its keys from now on.
+    fn has(&mut self, name: &str, entries: &[Entry]) -> bool {
+        if entries.len() < Self::FEW {
+            return entries.iter().any(|entry| entry.key == name);
+        }
+        if self.0.is_empty() {
+            self.0.extend(entries.iter().map(|entry| entry.key.clone()));
+        }
+        !self.0.insert(name.to_owned())
+    }
 }
 
 struct Reader<'a> {
@@ -222,7 +245,10 @@ impl<'a> Reader<'a> {
             }
             Event::Scalar(text, style, ..) => self.scalar(&text, style, span),
             Event::SequenceStart(..) => self.open(Open::List { start: span.start, items: Vec::new() }, span),
-            Event::MappingStart(..) => self.open(Open::Map { start: span.start, entries: Vec::new(), key: None }, span),
+            Event::MappingStart(..) => self.open(
+                Open::Map { start: span.start, entries: Vec::new(), names: Names::default(), key: None },
+                span,
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(_) => {
                 let problem =
@@ -276,8 +302,10 @@ impl<'a> Reader<'a> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) {
-        if let Some(Open::Map { entries, key: key @ None, .. }) = self.open.last_mut() {
-            if let Some(first) = entries.iter().find(|entry| entry.key == text) {
+        if let Some(Open::Map { entries, names, key: key @ None, .. }) = self.open.last_mut() {
+            if names.has(text, entries)
+                && let Some(first) = entries.iter().find(|entry| entry.key == text)
+            {
                 let (line, _) = self.source.line_column(first.key_span.start);
                 let problem =
                     Diagnostic::error("duplicate-key", format!("'{text}' is given twice")).at(self.source, span);
@@ -361,6 +389,18 @@ mod tests {
         let problems = read("a: 1\na: 2\nb: {c: 1, c: 2}\n").unwrap_err();
         assert_eq!(problems.len(), 2);
         assert!(problems[0].label.contains("line 1"));
+    }
+
+    #[test]
+    fn a_duplicate_is_found_in_a_mapping_of_any_length() {
+        for count in [Names::FEW - 1, Names::FEW, Names::FEW + 1, 1000] {
+            let lines: String = (0..count).map(|line| format!("k{line}: 1\n")).collect();
+            assert!(read(&lines).is_ok(), "{count}");
+            for again in ["k0", &format!("k{}", count - 1)] {
+                let problems = read(&format!("{lines}{again}: 2\n")).unwrap_err();
+                assert_eq!(problems.len(), 1, "{again} of {count}");
+            }
+        }
     }
 
     #[test]

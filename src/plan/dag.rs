@@ -1,12 +1,13 @@
 //! Edges between steps of a phase: written as `needs`, or implied by the use of an output.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::step_route;
 use crate::base::{Diagnostic, suggestion};
+use crate::engine::event::Phase;
 use crate::engine::graph::StepIndex;
 use crate::playbook::{Playbook, Step};
 
@@ -44,22 +45,24 @@ fn references(step: &Step) -> impl Iterator<Item = &str> {
 
 /// Unknown needs, needs of oneself, cycles.
 pub(super) fn check(playbook: &Playbook) -> Vec<Diagnostic> {
-    let mut problems: Vec<Diagnostic> = playbook.steps.iter().flat_map(|step| unknown_needs(playbook, step)).collect();
+    let known: HashSet<(Phase, &str)> =
+        playbook.steps.iter().map(|step| (step.phase, step.name.as_str())).collect();
+    let mut problems: Vec<Diagnostic> =
+        playbook.steps.iter().flat_map(|step| unknown_needs(playbook, &known, step)).collect();
     problems.extend(cycles(playbook));
     problems
 }
 
-fn unknown_needs(playbook: &Playbook, step: &Step) -> Vec<Diagnostic> {
-    let peers: Vec<&str> =
-        playbook.steps.iter().filter(|other| other.phase == step.phase).map(|other| other.name.as_str()).collect();
+fn unknown_needs(playbook: &Playbook, known: &HashSet<(Phase, &str)>, step: &Step) -> Vec<Diagnostic> {
     let problem = |(position, name): (usize, &String)| {
         let message = match name {
             name if *name == step.name => format!("'{name}' needs itself"),
-            name if !peers.contains(&name.as_str()) => format!("there is no step '{name}' in {}", step.phase),
+            name if !known.contains(&(step.phase, name)) => format!("there is no step '{name}' in {}", step.phase),
             _ => return None,
         };
         let span = playbook.root.locate(&step_route(step, "needs").index(position));
-        let others: Vec<&str> = peers.iter().copied().filter(|peer| *peer != step.name).collect();
+        let peers = playbook.steps.iter().filter(|other| other.phase == step.phase && other.name != step.name);
+        let others: Vec<&str> = peers.map(|peer| peer.name.as_str()).collect();
         Some(
             Diagnostic::error("unknown-step", message)
                 .at(&playbook.source, span)
