@@ -440,7 +440,7 @@ fn last_name(route: &Route) -> String {
 
 fn place_name(route: &Route) -> String {
     let text = route.to_string();
-    if text.is_empty() { "this mapping".to_owned() } else { format!("'{text}'") }
+    if text.is_empty() { "the top level".to_owned() } else { format!("'{text}'") }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod fetch;
 mod manifest;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,11 @@ impl Kind for Step {
 
     fn effect(_config: &Value) -> Effect {
         Effect::Idempotent
+    }
+
+    /// Time for a model of a few gigabytes over a slow line.
+    fn time_limit(_config: &Value) -> Duration {
+        Duration::from_secs(1800)
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {

@@ -1,5 +1,7 @@
 //! Runs another playbook as a step.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -43,6 +45,11 @@ impl Kind for Step {
     /// A called playbook keeps its own journal, so calling it again goes on where it stopped.
     fn effect(_config: &Value) -> Effect {
         Effect::Idempotent
+    }
+
+    /// A called playbook has the time limits of its own steps; this one only ends what never would.
+    fn time_limit(_config: &Value) -> Duration {
+        Duration::from_secs(4 * 3600)
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {

@@ -26,7 +26,7 @@ fn settle(verdict: ApprovalVerdict, reason: &str) -> Answer {
 
 fn ask(question: &Question) -> Answer {
     loop {
-        match prompt(&format!("  Do this now? ({}) [y]es, [n]o, [l]ater: ", question.risk)) {
+        match prompt(&format!("  Do {} now? ({}) [y]es, [n]o, [l]ater: ", question.key, question.risk)) {
             Some(text) => match text.trim().to_lowercase().as_str() {
                 "y" | "yes" => return settle(ApprovalVerdict::Approved, "approved at the terminal"),
                 "n" | "no" => return settle(ApprovalVerdict::Rejected, "rejected at the terminal"),

@@ -67,23 +67,6 @@ fn show_problems(problems: &[Diagnostic], files: usize) {
     });
 }
 
-pub fn list(config: Option<&Path>) -> Result<Exit, Failure> {
-    let site = setup::site(config)?;
-    let library = Library::new(site.playbooks.clone());
-    let mut rows: Vec<(String, String)> = Vec::new();
-    for file in library.files() {
-        rows.push(match library::load(&file) {
-            Ok(playbook) => (playbook.header.name, playbook.header.title),
-            Err(problems) => {
-                (file.display().to_string(), format!("not valid: {} problems; see `runbook validate`", problems.len()))
-            }
-        });
-    }
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().for_each(|(name, title)| output::line(&format!("{name:width$}  {title}")));
-    Ok(Exit::Done)
-}
-
 pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
     let journal = setup::journal(&setup::site(config)?)?;
     let filter = RunFilter {

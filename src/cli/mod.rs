@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod describe;
 pub mod exit;
 mod inspect;
 mod output;
@@ -40,8 +41,11 @@ enum Command {
     Plan(PlanArguments),
     /// Check playbooks and show every mistake with its place.
     Validate(ValidateArguments),
-    /// List the playbooks.
-    List,
+    /// List the playbooks, or explain one: its inputs, causes and remediations.
+    List {
+        /// The name of a playbook, or the path of its file.
+        playbook: Option<String>,
+    },
     /// Show the runs, newest first.
     History(HistoryArguments),
     /// Show one run.
@@ -249,7 +253,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Run(arguments) => run::run(config, &arguments),
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Validate(arguments) => inspect::validate(config, &arguments),
-        Command::List => inspect::list(config),
+        Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report { run } => inspect::report(config, &run),

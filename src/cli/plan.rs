@@ -21,14 +21,13 @@ pub fn plan(config: Option<&Path>, arguments: &PlanArguments) -> Result<Exit, Fa
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     // A plan leaves no trace: it keeps its events in memory.
-    let host = setup::host(site, Arc::new(MemoryJournal::new()), Arc::new(Nobody))?;
+    let host = setup::host(site, Arc::new(MemoryJournal::new()), Arc::new(Nobody), setup::reporter(arguments.format))?;
     let mut prepared =
         host.prepare(playbook, &given, &environment::user(), "plan").map_err(|error| runtime_failure(&error))?;
     prepared.graph.look_only = true;
     let ended = setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let mut reporter = setup::reporter(arguments.format);
-        host.run(prepared, &mut reporter, Arc::new(Nobody), Some(stops)).await.map_err(|error| runtime_failure(&error))
+        host.run(prepared, Arc::new(Nobody), Some(stops)).await.map_err(|error| runtime_failure(&error))
     })?;
     let planned =
         preview(&ended.graph, &ended.state, host.clock.now()).map_err(|error| Failure::because(Exit::Error, &error))?;

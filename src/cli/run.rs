@@ -21,13 +21,12 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     let approver = approver(arguments.yes, arguments.format);
-    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone())?;
+    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(arguments.format))?;
     let prepared =
         host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
-    let mut reporter = setup::reporter(arguments.format);
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let ended = host.run(prepared, &mut reporter, approver, Some(stops)).await;
+        let ended = host.run(prepared, approver, Some(stops)).await;
         ended.map(|ended| exit(&ended)).map_err(|error| runtime_failure(&error))
     })
 }
@@ -142,14 +141,13 @@ fn go_on(
     format: Format,
 ) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone())?;
-    let mut reporter = setup::reporter(format);
+    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(format))?;
     // What happened before is told first, so that the reader sees the whole run.
     let before = host.journal.read(run).map_err(|error| setup::journal_failure(&error))?;
-    before.iter().for_each(|record| crate::report::Reporter::report(&mut reporter, record));
+    host.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let ended = host.resume(run, first, &mut reporter, approver, Some(stops)).await;
+        let ended = host.resume(run, first, approver, Some(stops)).await;
         ended.map(|ended| exit(&ended)).map_err(|error| runtime_failure(&error))
     })
 }

@@ -9,7 +9,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments};
-use crate::base::{Clock, Source, suggestion};
+use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::notify::Templates;
@@ -43,12 +43,17 @@ pub fn journal_failure(error: &JournalError) -> Failure {
     Failure::because(Exit::Error, error).help(error.help().to_owned())
 }
 
-pub fn host(site: Site, journal: Arc<dyn Journal>, approver: Arc<dyn Approver>) -> Result<Arc<Host>, Failure> {
+pub fn host(
+    site: Site,
+    journal: Arc<dyn Journal>,
+    approver: Arc<dyn Approver>,
+    reporter: FanOut,
+) -> Result<Arc<Host>, Failure> {
     let templates = Templates::load(site.templates.as_deref()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Invalid, all.join("\n"))
     })?;
-    Ok(Host::new(site, journal, approver, templates, Clock::start()))
+    Ok(Host::new(site, journal, approver, templates, Box::new(reporter)))
 }
 
 /// Runs a future on this thread. One thread is enough: the work is waiting, and starting more would

@@ -34,20 +34,46 @@ pub fn advance(
     run: &RunId,
     input: &Input,
 ) -> Result<Vec<Record>, IllegalTransition> {
+    advance_all(graph, state, run, std::slice::from_ref(input))
+}
+
+/// Takes in everything that has happened before it looks at what became possible, so that an answer
+/// that arrives together with a resumption counts before the run parks for want of it.
+pub fn advance_all(
+    graph: &Graph,
+    state: &mut RunState,
+    run: &RunId,
+    inputs: &[Input],
+) -> Result<Vec<Record>, IllegalTransition> {
     let mut records = Vec::new();
-    let mut events = decide(graph, state, input);
-    let proceed = Input { what: What::Proceed, ..input.clone() };
+    for input in inputs {
+        let events = decide(graph, state, input);
+        take(state, run, input, events, &mut records)?;
+    }
+    let Some(last) = inputs.last() else { return Ok(records) };
+    let proceed = Input { what: What::Proceed, ..last.clone() };
     loop {
-        for event in events {
-            let record = state.record(run, input.at, event);
-            state.apply(&record)?;
-            records.push(record);
-        }
-        events = decide(graph, state, &proceed);
+        let events = decide(graph, state, &proceed);
         if events.is_empty() {
             return Ok(records);
         }
+        take(state, run, &proceed, events, &mut records)?;
     }
+}
+
+fn take(
+    state: &mut RunState,
+    run: &RunId,
+    input: &Input,
+    events: Vec<Event>,
+    records: &mut Vec<Record>,
+) -> Result<(), IllegalTransition> {
+    for event in events {
+        let record = state.record(run, input.at, event);
+        state.apply(&record)?;
+        records.push(record);
+    }
+    Ok(())
 }
 
 fn answered(state: &RunState, key: &StepKey, verdict: ApprovalVerdict, by: &str, reason: &str) -> Vec<Event> {

@@ -28,6 +28,8 @@ pub struct Graph {
     pub parallel: usize,
     /// Approvals are asked for steps of this risk and above.
     pub ask_from: Risk,
+    /// Why this run must not remediate, although it may look.
+    pub withheld: Option<String>,
     /// Only look: nothing is remediated and nothing cleaned up.
     pub look_only: bool,
     pub index: HashMap<String, StepIndex>,

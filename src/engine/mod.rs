@@ -30,7 +30,7 @@ pub mod scope;
 pub mod state;
 mod steps;
 
-pub use decide::{advance, decide};
+pub use decide::{advance, advance_all, decide};
 pub use event::{Event, Record};
 pub use graph::Graph;
 pub use input::{Command, Input, What, commands_for};

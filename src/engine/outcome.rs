@@ -92,6 +92,9 @@ fn nothing_done(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.rejected {
         return (Outcome::Rejected, why.clone());
     }
+    if let Some(why) = &graph.withheld {
+        return (Outcome::Unresolved, why.clone());
+    }
     let found = found_causes(state);
     if let Some(step) = failed_step(graph, state, Phase::Remediate) {
         return (Outcome::Unresolved, format!("{step} could not be started"));

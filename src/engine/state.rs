@@ -266,7 +266,7 @@ impl RunState {
             }
             Event::NotificationSent { .. } => Ok(()),
             Event::Resumed { .. } => {
-                self.finished = None;
+                self.reopen();
                 Ok(())
             }
             Event::DoubtResolved { key, resolution, .. } => self.resolve_doubt(key, *resolution),
@@ -386,6 +386,16 @@ impl RunState {
                 self.refuse(format!("{key} was rejected by {by}{because}"))
             }
             ApprovalVerdict::TimedOut => self.refuse(format!("nobody answered in time about {key}")),
+        }
+    }
+
+    /// A run that goes on asks its open questions again.
+    fn reopen(&mut self) {
+        self.finished = None;
+        for (step, item) in &self.active {
+            if let ItemState::Asked { parked, .. } = &mut self.steps[*step].items[*item as usize].state {
+                *parked = false;
+            }
         }
     }
 

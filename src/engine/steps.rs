@@ -96,6 +96,11 @@ impl Turn<'_> {
     }
 
     fn gate(&self, step: &Step) -> Gate {
+        if let Some(withheld) = &self.graph.withheld
+            && self.phase == Phase::Remediate
+        {
+            return Gate::Skip(withheld.clone());
+        }
         if let Some(stopped) = &self.state.stopped
             && self.phase == Phase::Remediate
         {

@@ -15,6 +15,7 @@ mod context;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -143,6 +144,12 @@ pub trait Kind: 'static {
         Vec::new()
     }
 
+    /// How long one attempt may take unless the step says. A minute is long for a probe and short
+    /// enough that a hung one is noticed.
+    fn time_limit(_config: &Value) -> Duration {
+        Duration::from_secs(60)
+    }
+
     /// Conditions inside the configuration, to be checked before anything runs.
     fn conditions(_config: &Value) -> Vec<Condition> {
         Vec::new()
@@ -166,6 +173,7 @@ pub struct KindEntry {
     pub effect: fn(&Value) -> Effect,
     pub extra_outputs: fn(&Value) -> Vec<Field>,
     pub conditions: fn(&Value) -> Vec<Condition>,
+    pub time_limit: fn(&Value) -> Duration,
     pub run: fn(Value, Context) -> StepFuture,
 }
 
@@ -198,6 +206,7 @@ pub const fn entry<K: Kind>() -> KindEntry {
         effect: K::effect,
         extra_outputs: K::extra_outputs,
         conditions: K::conditions,
+        time_limit: K::time_limit,
         run: run_erased::<K>,
     }
 }

@@ -5,7 +5,7 @@ use super::step_route;
 use crate::base::source::Part;
 use crate::base::{Diagnostic, Field, Route, Type, suggestion};
 use crate::engine::event::Phase;
-use crate::language::{Expression, LanguageError, Request, Template};
+use crate::language::{Expression, LanguageError, Names, Request, Template};
 use crate::playbook::{Action, Playbook, Step};
 use crate::schema::language_problem;
 
@@ -16,6 +16,7 @@ pub(super) fn all(playbook: &Playbook) -> Vec<Diagnostic> {
     checker.causes();
     checker.severity();
     checker.escalation();
+    checker.budget();
     checker.problems
 }
 
@@ -116,6 +117,23 @@ impl<'a> Checker<'a> {
             vec![flag("unresolved"), flag("mitigated"), flag("error"), time("phase_elapsed"), time("run_elapsed")];
         let place = Place { own, causes: true, ..self.general(Phase::Finally) };
         self.condition(Some(&when), &place, &Route::of(["escalate", "when"]));
+    }
+
+    fn budget(&mut self) {
+        let Some(budget) = &self.playbook.header.budget else { return };
+        for (position, name) in budget.per.iter().enumerate() {
+            let route = Route::of(["budget", "per"]).index(position);
+            if !name.starts_with("inputs.") {
+                self.problem(
+                    "bad-budget",
+                    format!("'{name}' is not an input"),
+                    &route,
+                    Some("write inputs.NAME".to_owned()),
+                );
+            } else if let Err(problem) = self.general(Phase::Finally).type_of(name) {
+                self.language("bad-budget", &problem, &route);
+            }
+        }
     }
 
     fn general(&self, phase: Phase) -> Place<'a> {

@@ -22,10 +22,6 @@ use crate::engine::graph::{
 use crate::kind::Effect;
 use crate::playbook::{self, Action, OnError, Playbook, RetryOn, RetryStatus};
 
-/// An attempt that says nothing of its own time limit gets a minute: long for a probe, short enough
-/// that a hung one is noticed.
-const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
-
 /// Every mistake of a playbook that parsed: names, types, cycles. Needs no inputs.
 pub fn check(playbook: &Playbook) -> Vec<Diagnostic> {
     let mut problems = check::all(playbook);
@@ -78,6 +74,7 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
         parallel: playbook.header.parallel.unwrap_or(settings.parallel).max(1),
         ask_from: settings.ask_from,
         look_only: false,
+        withheld: None,
         steps,
     }
 }
@@ -102,7 +99,7 @@ fn compile_step(step: &playbook::Step) -> Step {
             name: for_each.name.clone(),
             limit: for_each.limit,
         }),
-        time_limit: keys.timeout.map_or(DEFAULT_TIME_LIMIT, Duration::from_secs_f64),
+        time_limit: keys.timeout.map_or_else(|| step.action.time_limit(), Duration::from_secs_f64),
         retry: keys.retry.as_ref().map(compile_retry),
         repeat: repeat(step.effect()),
         risk: keys.risk.unwrap_or(default_risk),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document;
-use super::model::{CauseDeclaration, Detection, Header, InputDeclaration, Playbook, Step};
-use super::steps::StepDecoder;
+use super::model::{CauseDeclaration, Detection, Header, InputDeclaration, Playbook};
+use super::step::Step;
+use super::step_decoder::StepDecoder;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
 use crate::language::Expression;

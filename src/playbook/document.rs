@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::model::{Header, InputDeclaration, StepKeys};
+use super::model::{Header, InputDeclaration};
 use super::registry;
+use super::step::StepKeys;
 use crate::engine::event::Severity;
 use crate::kind::schema_of;
 

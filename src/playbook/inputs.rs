@@ -141,7 +141,7 @@ fn single(declaration: &InputDeclaration, kind: InputType, given: &Given) -> Res
             return Err(format!("'{text}' does not match {pattern}"));
         }
     }
-    if kind == InputType::Enum && !declaration.values.iter().any(|choice| Value::from(choice.as_str()) == value) {
+    if kind == InputType::Enum && !declaration.values.iter().any(|choice| choice.as_str() == value) {
         return Err(format!("'{}' is not one of {}", show(&value), declaration.values.join(", ")));
     }
     within_range(declaration, kind, &value)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Playbook, parse};
 use crate::base::{Diagnostic, Source, suggestion};
+use crate::site::FILE_NAME;
 
 /// Deeper folders are not searched: a link that leads back must not make the search endless.
 const MAX_DEPTH: usize = 8;
@@ -83,8 +84,10 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// A YAML file that may be a playbook; the site file is none.
 fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    let site_file = path.file_name().is_some_and(|name| name == FILE_NAME);
+    !site_file && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 /// The `name:` of a playbook file without parsing the rest of it.

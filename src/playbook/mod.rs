@@ -8,7 +8,8 @@ pub mod library;
 mod model;
 pub mod registry;
 mod site_file;
-mod steps;
+mod step;
+mod step_decoder;
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +18,7 @@ use crate::yaml;
 pub use library::Library;
 pub use model::*;
 pub use site_file::{load_site, site_schema};
+pub use step::*;
 
 /// Reads a playbook from its text.
 pub fn parse(source: &Source) -> Result<Playbook, Vec<Diagnostic>> {

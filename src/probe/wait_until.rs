@@ -26,8 +26,7 @@ pub struct Config {
     #[serde(default = "default_every")]
     #[schemars(extend("x-unit" = "duration"))]
     pub every: f64,
-    /// The step fails when the condition does not hold within this time. Default: 30s. The step's
-    /// `timeout:` must be longer.
+    /// The step fails when the condition does not hold within this time. Default: 30s.
     #[serde(default = "default_within")]
     #[schemars(extend("x-unit" = "duration"))]
     pub within: f64,
@@ -63,6 +62,11 @@ impl Kind for Step {
 
     fn effect(config: &Value) -> Effect {
         nested(&config["probe"]).map_or(Effect::Read, |(kind, config)| (kind.effect)(config))
+    }
+
+    /// The waiting itself and one more observation.
+    fn time_limit(config: &Value) -> Duration {
+        Duration::from_secs_f64(config["within"].as_f64().unwrap_or_else(default_within)) + Duration::from_secs(30)
     }
 
     fn conditions(config: &Value) -> Vec<Condition> {

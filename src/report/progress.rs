@@ -123,7 +123,7 @@ impl Reporter for Progress {
     fn report(&mut self, record: &Record) {
         let lines = self.narrator.tell(record);
         match &record.event {
-            Event::RunStarted(started) => {
+            Event::RunStarted(started) if !record.run.is_child() => {
                 self.layout = Layout::new(self.look, started.steps.iter().map(|step| step.id.as_str()));
             }
             Event::FannedOut { step, items } => self.layout.make_room(&format!("{step}[{}]", items.len())),

@@ -47,16 +47,35 @@ pub fn summary(output: &Value) -> String {
     let Value::Object(fields) = output else { return summary_of_other(output) };
     let facts: Vec<Fact> = fields.iter().filter_map(|(name, value)| Fact::of(name, value)).collect();
     let file = facts.iter().find(|fact| fact.rank == Rank::File);
+    // Of a thing that is not there no other field tells anything.
+    if let Some(absent) = absent(output) {
+        return file.map_or_else(|| absent.to_owned(), |file| format!("{} {absent}", file.text));
+    }
     let mut telling: Vec<&Fact> = facts.iter().filter(|fact| matches!(fact.rank, Rank::Telling(_))).collect();
     telling.sort_by_key(|fact| fact.rank);
     let of_rank = |rank| facts.iter().filter(move |fact| fact.rank == rank);
     // What the kind says beside its telling fields is only asked when it has none: counts of things
     // that did not happen, versions, and last of all yes and no.
-    let chosen: Vec<&Fact> = file.into_iter().chain(telling).take(TELLING_FIELDS).collect();
+    let chosen: Vec<&Fact> = match file {
+        // A named file needs no more than its size; how many files were looked at is then one.
+        Some(file) => std::iter::once(file)
+            .chain(telling.into_iter().filter(|fact| !fact.text.starts_with("count ")))
+            .take(TELLING_FIELDS)
+            .collect(),
+        None => telling.into_iter().take(TELLING_FIELDS).collect(),
+    };
     if !chosen.is_empty() {
         return join(&chosen);
     }
     join(&of_rank(Rank::Measure).chain(of_rank(Rank::Answer)).take(TELLING_FIELDS).collect::<Vec<_>>())
+}
+
+fn absent(output: &Value) -> Option<&'static str> {
+    match (&output["exists"], &output["running"]) {
+        (Value::Bool(false), _) => Some("does not exist"),
+        (_, Value::Bool(false)) => Some("not running"),
+        _ => None,
+    }
 }
 
 fn summary_of_other(output: &Value) -> String {
@@ -219,7 +238,9 @@ mod tests {
     #[test]
     fn measures_are_labelled_and_answers_come_last() {
         assert_eq!(summary(&json!({"status": 200, "latency_ms": 12.4, "ready": true})), "status 200, latency 12 ms");
-        assert_eq!(summary(&json!({"exists": false, "rows": []})), "not exists");
+        assert_eq!(summary(&json!({"exists": false, "path": "/a/b.onnx", "size": 0})), "b.onnx does not exist");
+        assert_eq!(summary(&json!({"running": false, "count": 0})), "not running");
+        assert_eq!(summary(&json!({"ready": false, "rows": []})), "not ready");
         assert_eq!(summary(&json!({"total": 3, "matched": 2, "mismatched": 1})), "matched 2, mismatched 1");
         assert_eq!(summary(&json!({"value": [4.0], "count": 1})), "value 4, count 1");
         assert_eq!(

@@ -185,6 +185,12 @@ impl RunView {
         self.steps.len() - 1
     }
 
+    /// Whether the plan has anything to do in this phase.
+    pub fn has_steps(&self, phase: Phase) -> bool {
+        // Undoing concerns steps of another phase.
+        phase == Phase::Undo || self.steps.iter().any(|step| step.phase == Some(phase))
+    }
+
     /// The steps in the order of the plan, each followed by its items.
     pub fn steps_in_order(&self) -> Vec<&StepView> {
         let place = |step: &StepView| self.positions.get(&StepKey::plain(step.key.step.clone())).copied();

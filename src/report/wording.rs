@@ -3,7 +3,9 @@
 
 pub mod account;
 
-use crate::base::{StepKey, Timestamp};
+use std::collections::BTreeMap;
+
+use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
 use crate::engine::event::{Cause, Event, Outcome, Phase, Resolution, Role, StepStatus};
 
@@ -22,6 +24,8 @@ pub struct Narrator {
     view: RunView,
     times: TimeZoneChoice,
     heading: Option<String>,
+    /// The runs of called playbooks, told in short inside the step that called them.
+    called: BTreeMap<RunId, Narrator>,
 }
 
 impl Narrator {
@@ -34,8 +38,14 @@ impl Narrator {
         &self.view
     }
 
-    /// What there is to say about one more event. Events of another run say nothing.
+    /// What there is to say about one more event. Events of a stranger's run say nothing.
     pub fn tell(&mut self, record: &Record) -> Vec<Line> {
+        let mine = format!("{}/", self.view.run);
+        if !self.view.run.is_empty() && record.run.as_str().starts_with(&mine) {
+            let times = self.times;
+            let called = self.called.entry(record.run.clone()).or_insert_with(|| Narrator::new(times));
+            return called.tell(record).into_iter().filter_map(nested).collect();
+        }
         let known_skip = match &record.event {
             Event::StepFinished { key, status: StepStatus::Skipped, .. } => self.is_skipped(key),
             _ => false,
@@ -55,7 +65,8 @@ impl Narrator {
     fn lines(&mut self, at: Timestamp, event: &Event) -> Vec<Line> {
         match event {
             Event::RunStarted(_) => account::opening(&self.view),
-            Event::PhaseStarted { phase } => self.heading(phase_title(*phase)),
+            Event::PhaseStarted { phase } if self.view.has_steps(*phase) => self.heading(phase_title(*phase)),
+            Event::PhaseStarted { .. } => Vec::new(),
             Event::FannedOut { step, items } => vec![fanned_out(step, items.len())],
             Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
             Event::ApprovalAsked { .. } => self.asked(),
@@ -160,6 +171,10 @@ impl Narrator {
     }
 
     fn causes(&mut self, causes: &[Cause]) -> Vec<Line> {
+        // A playbook that knows no causes has none to tell.
+        if causes.is_empty() {
+            return Vec::new();
+        }
         let mut lines = self.heading("Cause");
         lines.extend(account::causes(causes));
         lines
@@ -179,6 +194,21 @@ impl Narrator {
         };
         lines.push(Entry::new(Mark::Undone, "undo", word, "").into());
         lines
+    }
+}
+
+/// A line of a called playbook inside the account of its caller: what happened to its steps, without
+/// titles, facts and the verdict, which the calling step tells.
+fn nested(line: Line) -> Option<Line> {
+    let inside = |subject: &str| format!("↳ {subject}");
+    match line {
+        Line::Entry(entry) => Some(Line::Entry(Entry { subject: inside(&entry.subject), ..entry })),
+        Line::Passing { entry, logged } => {
+            Some(Line::Passing { entry: Entry { subject: inside(&entry.subject), ..entry }, logged })
+        }
+        Line::Gone { subject } => Some(Line::Gone { subject: inside(&subject) }),
+        Line::Detail { .. } => Some(line),
+        Line::Title { .. } | Line::Heading(_) | Line::Fact { .. } | Line::Verdict { .. } => None,
     }
 }
 

@@ -11,10 +11,9 @@ use super::answers::Approver;
 use super::driver::Ended;
 use super::host::{Host, RuntimeError};
 use crate::base::RunId;
-use crate::engine::event::{Outcome, Phase, Record};
+use crate::engine::event::{Outcome, Phase};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
 use crate::playbook::inputs::Given;
-use crate::report::Reporter;
 
 /// Playbooks that call playbooks that call … end here.
 const MAX_DEPTH: usize = 5;
@@ -35,13 +34,12 @@ impl Calls {
             return Err(StepError::new(format!("playbooks call each other more than {MAX_DEPTH} deep")));
         }
         let stops = stop_with(&call);
-        let mut silent = Silent;
         let ended = match unfinished(&host, &call)? {
-            Some(run) => host.resume(&run, Vec::new(), &mut silent, self.approver.clone(), Some(stops)).await,
+            Some(run) => host.resume(&run, Vec::new(), self.approver.clone(), Some(stops)).await,
             None => {
                 let mut prepared = prepare(&host, &call)?;
                 prepared.run = call.run.clone();
-                host.run(prepared, &mut silent, self.approver.clone(), Some(stops)).await
+                host.run(prepared, self.approver.clone(), Some(stops)).await
             }
         };
         ended.map(result).map_err(|error| runtime_error(&call.name, &error))
@@ -129,11 +127,4 @@ fn result(ended: Ended) -> PlaybookResult {
         causes,
         steps: Value::Object(steps),
     }
-}
-
-/// A called run is shown by the step that called it; its own events are in the journal.
-struct Silent;
-
-impl Reporter for Silent {
-    fn report(&mut self, _record: &Record) {}
 }

@@ -1,6 +1,6 @@
 //! The loop of one run: decide, append durably, apply, carry out, report.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use crate::base::{RunId, StepKey, entropy};
 use crate::engine::event::{AttemptResult, Outcome, Role};
-use crate::engine::{Command, Graph, Input, Record, RunState, What, advance, commands_for};
+use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::kind::{Context, KindEntry, Subject};
 use crate::playbook::registry;
-use crate::report::Reporter;
 
 /// How a run came to its end, or to a stop.
 #[derive(Debug)]
@@ -37,9 +36,6 @@ pub(super) struct Driver {
     sender: mpsc::UnboundedSender<What>,
     inputs: mpsc::UnboundedReceiver<What>,
     attempts: HashMap<(StepKey, Role), CancellationToken>,
-    /// Questions wait their turn: a person answers one at a time.
-    questions: VecDeque<StepKey>,
-    asking: bool,
     messages: Messages,
     queued: Vec<What>,
 }
@@ -57,8 +53,6 @@ impl Driver {
             sender,
             inputs,
             attempts: HashMap::new(),
-            questions: VecDeque::new(),
-            asking: false,
             messages,
             queued: Vec::new(),
         }
@@ -72,22 +66,21 @@ impl Driver {
     pub(super) async fn run(
         mut self,
         first: What,
-        reporter: &mut dyn Reporter,
         mut stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         let mut batch = vec![first];
         batch.append(&mut self.queued);
         // A resumed run asks its open questions again, whatever this first turn adds.
-        self.ask_again();
-        loop {
-            self.turn(batch, reporter).await?;
-            self.ask_next(reporter);
-            if self.is_over() {
-                break;
-            }
-            batch = self.next_inputs(&mut stops).await;
+        let open = self.open_questions();
+        self.turn(batch).await?;
+        open.into_iter().for_each(|key| self.ask(key));
+        while !self.is_over() {
+            let batch = self.next_inputs(&mut stops).await;
+            self.turn(batch).await?;
         }
-        reporter.finish();
+        if !self.prepared.run.is_child() {
+            self.host.show(|reporter| reporter.finish());
+        }
         Ok(Ended {
             run: self.prepared.run,
             outcome: self.state.finished,
@@ -98,19 +91,15 @@ impl Driver {
 
     /// Everything that has come in is decided about in memory and becomes durable in one append; only
     /// then is it carried out and shown.
-    async fn turn(&mut self, batch: Vec<What>, reporter: &mut dyn Reporter) -> Result<(), RuntimeError> {
-        let mut records: Vec<Record> = Vec::new();
-        for what in batch {
-            if let What::Answered { .. } = what {
-                self.asking = false;
-                reporter.resume();
-            }
-            if let What::Ended { key, role, .. } = &what {
+    async fn turn(&mut self, batch: Vec<What>) -> Result<(), RuntimeError> {
+        for what in &batch {
+            if let What::Ended { key, role, .. } = what {
                 self.attempts.remove(&(key.clone(), *role));
             }
-            let input = Input { at: self.host.clock.now(), entropy: entropy::random(), what };
-            records.extend(advance(&self.prepared.graph, &mut self.state, &self.prepared.run, &input)?);
         }
+        let at = self.host.clock.now();
+        let inputs: Vec<Input> = batch.into_iter().map(|what| Input { at, entropy: entropy::random(), what }).collect();
+        let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
         if records.is_empty() {
             return Ok(());
         }
@@ -120,15 +109,13 @@ impl Driver {
                 self.carry_out(command);
             }
         }
-        for record in &records {
-            reporter.report(record);
-            self.messages.after(record, &self.prepared, &self.state);
-        }
+        self.host.show(|reporter| records.iter().for_each(|record| reporter.report(record)));
+        records.iter().for_each(|record| self.messages.after(record, &self.prepared, &self.state));
         Ok(())
     }
 
     fn is_over(&self) -> bool {
-        let idle = self.state.running == 0 && self.state.next_wake().is_none() && !self.asking;
+        let idle = self.state.running == 0 && self.state.next_wake().is_none();
         let looked = self.prepared.graph.look_only && idle && self.inputs.is_empty();
         (self.state.finished.is_some() || looked) && self.messages.all_delivered()
     }
@@ -159,7 +146,7 @@ impl Driver {
             Command::StartAttempt { key, role, attempt, request, time_limit_ms } => {
                 self.start(key, role, attempt, request, Duration::from_millis(time_limit_ms));
             }
-            Command::AskApproval { key } => self.questions.push_back(key),
+            Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => self.attempts.values().for_each(CancellationToken::cancel),
         }
     }
@@ -210,22 +197,14 @@ impl Driver {
         Some(Subject { request: item.request.clone(), output: item.output.clone() })
     }
 
-    /// Puts the next question to the person.
-    fn ask_next(&mut self, reporter: &mut dyn Reporter) {
-        if self.asking || self.state.finished.is_some() {
-            return;
-        }
-        let mut next = None;
-        while let (None, Some(key)) = (&next, self.questions.pop_front()) {
-            next = self.question(key);
-        }
-        let Some(question) = next else { return };
-        self.asking = true;
-        reporter.pause();
-        let (approver, sender) = (self.approver.clone(), self.sender.clone());
+    /// Puts a question to the person; questions of all runs wait for each other's answers.
+    fn ask(&mut self, key: StepKey) {
+        let Some(question) = self.question(key) else { return };
+        let (host, approver, sender) = (self.host.clone(), self.approver.clone(), self.sender.clone());
         tokio::spawn(async move {
             let key = question.key.clone();
-            let Answer { verdict, by, reason } = approver.ask(question).await;
+            let Answer { verdict, by, reason } = host.ask(approver.as_ref(), question).await;
+            // The run may have ended meanwhile; then nobody waits for the answer.
             let _ = sender.send(What::Answered { key, verdict, by, reason });
         });
     }
@@ -248,15 +227,11 @@ impl Driver {
         })
     }
 
-    /// In a resumed run: everything that still waits for an answer is asked again.
-    fn ask_again(&mut self) {
+    /// In a resumed run: what was asked before and has no answer yet.
+    fn open_questions(&self) -> Vec<StepKey> {
         use crate::engine::state::ItemState;
-        let waiting: Vec<StepKey> = self
-            .state
-            .items_where(|item| matches!(item, ItemState::Asked { .. }))
-            .map(|(step, item)| self.state.key(step, item))
-            .collect();
-        self.questions.extend(waiting);
+        let waiting = self.state.items_where(|item| matches!(item, ItemState::Asked { .. }));
+        waiting.map(|(step, item)| self.state.key(step, item)).collect()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::answers::Approver;
+use super::answers::{Answer, Approver, Question};
+use super::budget;
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
@@ -58,6 +59,9 @@ pub struct Host {
     pub library: Library,
     pub templates: Templates,
     pub clock: Clock,
+    reporter: Mutex<Box<dyn Reporter>>,
+    /// A person answers one question at a time, whichever run it comes from.
+    questions: tokio::sync::Mutex<()>,
 }
 
 impl Host {
@@ -66,14 +70,38 @@ impl Host {
         journal: Arc<dyn Journal>,
         approver: Arc<dyn Approver>,
         templates: Templates,
-        clock: Clock,
+        reporter: Box<dyn Reporter>,
     ) -> Arc<Self> {
+        let clock = Clock::start();
         let library = Library::new(site.playbooks.clone());
         Arc::new_cyclic(|host| {
             let mut services = Services::new(site, clock);
             services.playbooks = Some(Arc::new(Calls::new(host.clone(), approver)));
-            Host { services: Arc::new(services), journal, library, templates, clock }
+            Host {
+                services: Arc::new(services),
+                journal,
+                library,
+                templates,
+                clock,
+                reporter: Mutex::new(reporter),
+                questions: tokio::sync::Mutex::new(()),
+            }
         })
+    }
+
+    /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
+    pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
+        if let Ok(mut reporter) = self.reporter.lock() {
+            tell(reporter.as_mut());
+        }
+    }
+
+    pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
+        let _turn = self.questions.lock().await;
+        self.show(|reporter| reporter.pause());
+        let answer = approver.ask(question).await;
+        self.show(|reporter| reporter.resume());
+        answer
     }
 
     /// Checks a playbook with its inputs and makes its graph.
@@ -89,8 +117,14 @@ impl Host {
             return Err(RuntimeError::Playbook(problems));
         }
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
+        let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
-        Ok(Prepared { run: RunId::new(self.clock.now(), entropy::random()), playbook, graph })
+        self.ready(run, playbook, graph)
+    }
+
+    fn ready(&self, run: RunId, playbook: Playbook, mut graph: Graph) -> Result<Prepared, RuntimeError> {
+        graph.withheld = budget::spent(self.journal.as_ref(), &playbook, graph.inputs(), &run, self.clock.now())?;
+        Ok(Prepared { run, playbook, graph })
     }
 
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
@@ -106,14 +140,13 @@ impl Host {
     pub async fn run(
         self: &Arc<Self>,
         prepared: Prepared,
-        reporter: &mut dyn Reporter,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         if !prepared.graph.look_only {
             self.keep_playbook(&prepared.playbook)?;
         }
-        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, reporter, stops).await
+        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, stops).await
     }
 
     /// Goes on with an unfinished run.
@@ -121,7 +154,6 @@ impl Host {
         self: &Arc<Self>,
         run: &RunId,
         first: Vec<What>,
-        reporter: &mut dyn Reporter,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
@@ -129,7 +161,7 @@ impl Host {
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         driver.queue(first);
-        driver.run(What::Resumed { by }, reporter, stops).await
+        driver.run(What::Resumed { by }, stops).await
     }
 
     /// The plan and state of a run, from its journal and the copy of its playbook.
@@ -153,7 +185,7 @@ impl Host {
         let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();
-        Ok((Prepared { run: run.clone(), playbook, graph }, state))
+        Ok((self.ready(run.clone(), playbook, graph)?, state))
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.

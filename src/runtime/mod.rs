@@ -8,6 +8,7 @@
 
 mod answers;
 mod attempt;
+mod budget;
 mod calls;
 mod driver;
 mod host;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::model::{Action, Step, StepKeys};
+use super::step::{Action, Step, StepKeys};
 use super::{document, registry};
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
