@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::base::{Diagnostic, Route, Source, Span, suggestion, units};
 use crate::language::encoding::Encoding;
-use crate::language::{Expression, LanguageError, Request, Slot, Template, Wanted, is_template};
+use crate::language::{Expression, LanguageError, Request, Slot, Template, is_template};
 use crate::yaml::{Data, Entry, Node};
 use form::{Form, Trail, matches_pattern};
 

@@ -59,11 +59,6 @@ impl Comparison {
         }
         out.flush()
     }
-
-    /// The median time of an alternative.
-    pub fn median(&self, position: usize) -> Duration {
-        Duration::from_secs_f64(quartiles(self.times[position].iter().map(Duration::as_secs_f64))[1])
-    }
 }
 
 /// The middle of the measurements, and the range that holds the middle half of them.

@@ -86,7 +86,7 @@ pub struct Output {
 impl Kind for Step {
     const NAME: &'static str = "download";
     const SUMMARY: &'static str =
-        "fetches a file, checks its digest, replaces the old file atomically and keeps it for undo";
+        "Fetches a file, checks its digest, replaces the old file atomically and keeps it for undo.";
     const EXAMPLE: &'static str = "download: {url: 'http://127.0.0.1:8080/ocr/model.onnx', to: models/ocr/model.onnx, sha256: from_manifest, keep: 1}";
     type Config = Config;
     type Output = Output;

@@ -30,7 +30,7 @@ pub struct Output {
 
 impl Kind for Step {
     const NAME: &'static str = "restore_kept";
-    const SUMMARY: &'static str = "as an undo: puts back the file that the undone step replaced";
+    const SUMMARY: &'static str = "As an undo: puts back the file that the undone step replaced.";
     const EXAMPLE: &'static str = "restore_kept: {}";
     type Config = Config;
     type Output = Output;

@@ -23,7 +23,7 @@ pub use exit::Exit;
 #[command(name = "runbook", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
     /// The site file. Default: runbook.yaml in the working directory, if it is there.
-    #[arg(long, global = true, env = "RUNBOOK_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "RUNBOOK_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -35,9 +35,9 @@ Exit codes: 0 healthy or resolved, 1 unresolved or mitigated, 2 invalid input, p
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a playbook.
+    /// Run a playbook: detect, diagnose, fix, verify, and record every step.
     Run(RunArguments),
-    /// Look for the fault and its cause with read-only probes, and show what a run would do.
+    /// Look for the fault and its cause for real, change nothing, and show what a run would do.
     Plan(PlanArguments),
     /// Check playbooks and show every mistake with its place.
     Validate(ValidateArguments),
@@ -52,7 +52,7 @@ enum Command {
     Show(ShowArguments),
     /// Write the incident report of a run as Markdown.
     Report {
-        /// The run, or the beginning of its name.
+        /// The run, or the beginning of its identifier.
         run: String,
     },
     /// Go on with a run that was interrupted or waits for a person.
@@ -61,20 +61,33 @@ enum Command {
     Approve(AnswerArguments),
     /// Reject what a parked run waits for, and let it end.
     Reject(AnswerArguments),
-    /// Say what became of a step that was interrupted, and go on.
+    /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(ResolveArguments),
     /// Check or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// List what steps can do, or explain one kind.
+    /// List the kinds of steps, or explain one.
     Kinds {
         /// A kind, such as http.
         kind: Option<String>,
     },
-    /// Print a JSON Schema for editors.
+    /// Explain the code of an error, such as unknown-key, and what to do about it.
+    Explain {
+        /// The code in brackets after `error`.
+        code: String,
+    },
+    /// Print the JSON Schema of playbooks or of the site file, for editors.
     Schema {
+        /// What the schema describes.
         #[arg(value_enum)]
         of: SchemaOf,
+    },
+    /// Write the schemas and reference pages of this repository.
+    #[command(hide = true)]
+    Generate {
+        /// The root of the repository.
+        #[arg(default_value = ".")]
+        root: PathBuf,
     },
 }
 
@@ -106,10 +119,10 @@ struct RunArguments {
     playbook: String,
     #[command(flatten)]
     inputs: InputArguments,
-    /// Approve everything that asks.
+    /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// How the run is shown: for people, or one JSON event a line.
+    /// For people, or one JSON event a line for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -120,6 +133,7 @@ struct PlanArguments {
     playbook: String,
     #[command(flatten)]
     inputs: InputArguments,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -128,6 +142,7 @@ struct PlanArguments {
 struct ValidateArguments {
     /// Playbook files, folders or names. Default: the folders of the site file.
     playbooks: Vec<String>,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -140,56 +155,61 @@ struct HistoryArguments {
     /// Only runs of this playbook.
     #[arg(long)]
     playbook: Option<String>,
-    /// With the runs that playbooks started by calling another.
+    /// Also show the runs that other playbooks started.
     #[arg(long)]
     all: bool,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
 struct ShowArguments {
-    /// The run, or the beginning of its name. Default: the newest.
+    /// The run, or the beginning of its identifier. Default: the newest.
     run: Option<String>,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
 struct ResumeArguments {
-    /// The run, or the beginning of its name. Default: the newest that has not ended.
+    /// The run, or the beginning of its identifier. Default: the newest that has not ended.
     run: Option<String>,
-    /// Approve everything that asks.
+    /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
 struct AnswerArguments {
-    /// The run, or the beginning of its name.
+    /// The run, or the beginning of its identifier.
     run: String,
-    /// The step. Default: every step that waits.
+    /// The step, such as remediate.restore. Default: every step that waits.
     step: Option<String>,
     /// Why; kept in the audit trail.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
 struct ResolveArguments {
-    /// The run, or the beginning of its name.
+    /// The run, or the beginning of its identifier.
     run: String,
-    /// The step in doubt.
+    /// The step in doubt, such as remediate.restore; `runbook show` names it.
     step: String,
     #[command(flatten)]
     resolution: ResolutionArguments,
     /// How you know; kept in the audit trail.
     #[arg(long)]
     reason: String,
+    /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -218,6 +238,7 @@ enum AuditCommand {
         /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
         #[arg(long, value_name = "NUMBER:HASH")]
         head: Vec<String>,
+        /// For people, or as JSON for programs.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
@@ -266,6 +287,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         }
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
+        Command::Explain { code } => reference::explain_code(&code),
         Command::Schema { of } => reference::schema(of),
+        Command::Generate { root } => reference::generate(&root),
     }
 }

@@ -1,8 +1,15 @@
-//! `kinds` and `schema`: the language, from the program itself.
+//! `kinds`, `schema`, `explain` and `generate`: the documentation that the program itself holds.
+
+mod pages;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
 
 use super::output::{self, Failure};
 use super::{Exit, SchemaOf};
-use crate::base::{Field, Type};
+use crate::base::{Field, Type, suggestion};
 use crate::kind::KindEntry;
 use crate::playbook::{document, registry, site_schema};
 
@@ -12,6 +19,43 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Site => site_schema(),
     });
     Ok(Exit::Done)
+}
+
+/// Writes the generated files below the root of a repository.
+pub fn generate(root: &Path) -> Result<Exit, Failure> {
+    for (name, text) in pages::all() {
+        let path = root.join(name);
+        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        written.map_err(|error| Failure::new(Exit::Error, format!("cannot write {}: {error}", path.display())))?;
+        output::line(name);
+    }
+    Ok(Exit::Done)
+}
+
+/// The page that has a section for every code.
+const ERRORS: &str = include_str!("../../docs/errors.md");
+
+/// Shows what a code means and what to do.
+pub fn explain_code(code: &str) -> Result<Exit, Failure> {
+    match sections().find(|(title, _)| *title == code) {
+        Some((title, text)) => {
+            output::text(&format!("{title}\n\n{}\n", text.trim()));
+            Ok(Exit::Done)
+        }
+        None => {
+            let help = suggestion::did_you_mean(code, sections().map(|(title, _)| title).collect::<Vec<_>>());
+            Err(Failure::new(Exit::Invalid, format!("there is no code '{code}'")).help(help))
+        }
+    }
+}
+
+/// The codes of the page, each with its text.
+fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    // A heading of a code is the only one with a backtick in it.
+    ERRORS.split("\n### `").skip(1).filter_map(|section| {
+        let (title, text) = section.split_once("`\n")?;
+        Some((title, text.split("\n## ").next().unwrap_or(text)))
+    })
 }
 
 pub fn kinds(named: Option<&str>) -> Result<Exit, Failure> {

@@ -11,8 +11,8 @@ use super::step_decoder::StepDecoder;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
 use crate::language::Expression;
-use crate::schema;
-use crate::yaml::{Data, Node};
+use crate::schema::{self, Schema};
+use crate::yaml::{Data, Entry, Node};
 
 /// Phases whose steps stand under a key of their own.
 const STEP_PHASES: [(&str, Phase); 4] = [
@@ -24,20 +24,18 @@ const STEP_PHASES: [(&str, Phase); 4] = [
 
 pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Playbook, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let value = schema::check_document(&root, document::schema(), source, &mut problems);
+    let mut value = schema::decode_value(&root, Schema::whole(document::schema()), source, &mut problems);
     let mut decoder = StepDecoder::new(source, &mut problems);
-    let detection = root.get("detect").map(|node| detection(&mut decoder, node));
+    let detection = root.get("detect").map(|node| detection(&mut decoder, node, &mut value["detect"]));
     let mut steps = std::mem::take(&mut decoder.steps);
     for (key, phase) in STEP_PHASES {
-        let node = root.get(key);
-        steps.extend(
-            node.into_iter()
-                .flat_map(Node::entries)
-                .filter_map(|entry| decoder.step(entry, phase, Route::of([key, &entry.key]))),
-        );
+        for entry in root.get(key).into_iter().flat_map(Node::entries) {
+            let value = part(&mut value[key], &entry.key);
+            steps.extend(decoder.step(entry, value, phase, Route::of([key, &entry.key])));
+        }
     }
-    let header = decode_header(&value, &mut problems);
-    let inputs = decode_inputs(&root, &value, source, &mut problems);
+    let inputs = decode_inputs(&root, &mut value["inputs"], source, &mut problems);
+    let header = decode_header(value, &mut problems);
     let (Some(header), true) = (header, problems.is_empty()) else { return Err(sorted(problems)) };
     Ok(Playbook {
         source: source.clone(),
@@ -52,6 +50,11 @@ pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Pl
     })
 }
 
+/// Takes a part out of a decoded mapping; null where a mistake left nothing.
+fn part(mapping: &mut Value, key: &str) -> Value {
+    mapping.get_mut(key).map_or(Value::Null, Value::take)
+}
+
 /// In the order of the text; each mistake once, although the document and its parts are both checked.
 fn sorted(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let key = |problem: &Diagnostic| {
@@ -62,9 +65,8 @@ fn sorted(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     problems
 }
 
-fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
+fn decode_header(mut header: Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
     let parts = ["inputs", "detect", "diagnose", "causes", "severity", "remediate", "verify", "finally"];
-    let mut header = value.clone();
     if let Some(entries) = header.as_object_mut() {
         parts.iter().for_each(|part| drop(entries.remove(*part)));
     }
@@ -80,13 +82,13 @@ fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header
 
 fn decode_inputs(
     root: &Node,
-    value: &Value,
+    values: &mut Value,
     source: &Source,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<(String, InputDeclaration)> {
     let mut inputs = Vec::new();
     for entry in root.get("inputs").into_iter().flat_map(Node::entries) {
-        match serde_json::from_value::<InputDeclaration>(value["inputs"][&entry.key].clone()) {
+        match serde_json::from_value::<InputDeclaration>(part(values, &entry.key)) {
             Ok(declaration) => {
                 problems.extend(
                     super::inputs::check_declaration(&entry.key, &declaration)
@@ -103,11 +105,11 @@ fn decode_inputs(
     inputs
 }
 
-fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
+fn detection(decoder: &mut StepDecoder<'_>, node: &Node, value: &mut Value) -> Option<Detection> {
     let groups: Vec<Detection> = node
         .entries()
         .iter()
-        .filter_map(|entry| group(decoder, &entry.key, &entry.value, &Route::of(["detect"])))
+        .filter_map(|entry| group(decoder, entry, part(value, &entry.key), &Route::of(["detect"])))
         .collect();
     match groups.len() {
         0 => None,
@@ -116,18 +118,21 @@ fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
     }
 }
 
-fn group(decoder: &mut StepDecoder<'_>, name: &str, node: &Node, route: &Route) -> Option<Detection> {
-    let route = route.key(name);
-    let members = node.entries().iter().filter_map(|entry| match entry.key.as_str() {
-        "any" | "all" | "not" => group(decoder, &entry.key, &entry.value, &route),
-        _ => decoder.step(entry, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
-            let name = step.name.clone();
-            decoder.steps.push(step);
-            Detection::Probe(name)
-        }),
+fn group(decoder: &mut StepDecoder<'_>, group: &Entry, mut value: Value, route: &Route) -> Option<Detection> {
+    let route = route.key(&group.key);
+    let members = group.value.entries().iter().filter_map(|entry| {
+        let value = part(&mut value, &entry.key);
+        match entry.key.as_str() {
+            "any" | "all" | "not" => self::group(decoder, entry, value, &route),
+            _ => decoder.step(entry, value, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
+                let name = step.name.clone();
+                decoder.steps.push(step);
+                Detection::Probe(name)
+            }),
+        }
     });
     let members: Vec<Detection> = members.collect();
-    match name {
+    match group.key.as_str() {
         "any" => Some(Detection::Any(members)),
         "all" => Some(Detection::All(members)),
         "not" => Some(Detection::Not(Box::new(Detection::Any(members)))),

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::model::{Header, InputDeclaration};
+use super::publish::publish;
 use super::registry;
 use super::step::StepKeys;
 use crate::engine::event::Severity;
@@ -69,6 +70,8 @@ fn add_kinds(definitions: &mut Map<String, Value>) -> Map<String, Value> {
         let name = kind_definition(kind.name);
         let mut schema = add(definitions, &name, (kind.config_schema)());
         schema["description"] = kind.summary.into();
+        // Only what a step does is filled in when it starts; its other keys say how it is run.
+        schema["x-templates"] = true.into();
         definitions.insert(name.clone(), schema);
         properties
             .insert(kind.name.to_owned(), json!({"$ref": format!("#/$defs/{name}"), "description": kind.summary}));
@@ -203,7 +206,7 @@ fn severity() -> Value {
                 "type": "object",
                 "properties": {
                     "when": {"type": "string", "x-expression": true, "description": "When this severity applies; always, when absent."},
-                    "is": words,
+                    "is": {"anyOf": [words], "description": "The severity then."},
                 },
                 "required": ["is"],
                 "additionalProperties": false,
@@ -212,37 +215,10 @@ fn severity() -> Value {
     })
 }
 
-/// The schema for editors: our own annotations turned into what they understand.
+/// The schema for editors.
 pub fn published() -> Value {
     let mut schema = schema().clone();
-    publish(&mut schema);
+    // Only the configuration of kinds is filled in when a step starts.
+    publish(&mut schema, |definition| definition.starts_with(&kind_definition("")));
     schema
-}
-
-/// Editors know nothing of templates and units, so a place that takes them also takes text.
-pub(super) fn publish(schema: &mut Value) {
-    match schema {
-        Value::Object(entries) => {
-            entries.values_mut().for_each(publish);
-            if let Some(kinds) = entries.remove("x-kinds") {
-                entries.insert("oneOf".into(), kinds);
-            }
-            let takes_text = entries.contains_key("x-unit");
-            let scalar = entries
-                .get("type")
-                .and_then(Value::as_str)
-                .is_some_and(|name| matches!(name, "integer" | "number" | "boolean"));
-            if takes_text || scalar {
-                let kind = entries.remove("type").unwrap_or(Value::Null);
-                let mut kinds = if kind.is_array() { kind.as_array().cloned().unwrap_or_default() } else { vec![kind] };
-                kinds.push("string".into());
-                entries.insert("type".into(), kinds.into());
-            }
-            for annotation in ["x-unit", "x-encode", "x-constant", "x-expression"] {
-                entries.remove(annotation);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(publish),
-        _ => {}
-    }
 }

@@ -6,8 +6,9 @@ pub mod document;
 pub mod inputs;
 pub mod library;
 mod model;
+mod publish;
 pub mod registry;
-mod site_file;
+pub mod site_file;
 mod step;
 mod step_decoder;
 

@@ -195,6 +195,7 @@ pub struct Notify {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputDeclaration {
+    /// What kind of value it is.
     #[serde(rename = "type")]
     pub kind: InputType,
     /// A regular expression that text must match as a whole.

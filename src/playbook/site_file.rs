@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::action::service::backend_schemas;
 use crate::base::{Diagnostic, Source};
 use crate::kind::schema_of;
 use crate::notify::CHANNELS;
@@ -33,15 +34,25 @@ fn build() -> Value {
         "properties": channels,
         "additionalProperties": false,
     });
+    schema["properties"]["services"] = json!({
+        "type": "object",
+        "description": "Services that `service` steps act on: a name of your own, then one backend with its settings.",
+        "additionalProperties": backend_schemas(),
+    });
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = "runbook site file".into();
     schema
 }
 
+/// The schema that site files are checked with.
+pub fn schema() -> &'static Value {
+    &SCHEMA
+}
+
 /// The schema for editors.
 pub fn site_schema() -> Value {
     let mut schema = SCHEMA.clone();
-    super::document::publish(&mut schema);
+    super::publish::publish(&mut schema, |_| false);
     schema
 }
 

@@ -85,7 +85,7 @@ pub struct StepKeys {
     pub hold: Option<f64>,
     /// What its failure means for the steps after it. Default: stop in remediate, continue elsewhere.
     pub on_error: Option<OnError>,
-    /// How much harm it can do. Default: disruptive in remediate, safe elsewhere.
+    /// How much harm it can do. Default: disruptive in remediate unless it only reads, safe elsewhere.
     pub risk: Option<Risk>,
     /// What repeating it does. Default: what its kind says.
     pub effect: Option<Effect>,

@@ -1,6 +1,6 @@
 //! Steps: exactly one kind, any common keys.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::step::{Action, Step, StepKeys};
 use super::{document, registry};
@@ -24,10 +24,10 @@ impl<'a> StepDecoder<'a> {
     }
 
     /// The step, or `None` when its form is wrong; the mistakes have then been reported.
-    pub(super) fn step(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
+    /// `value` is what the check of the whole document made of the step.
+    pub(super) fn step(&mut self, entry: &Entry, value: Value, phase: Phase, route: Route) -> Option<Step> {
         let action = self.action(&entry.value, entry, &route)?;
-        let definition = if phase == Phase::Detect { "probe" } else { "step" };
-        let keys = self.keys(&entry.value, action.kind, definition)?;
+        let keys = self.keys(entry, value, action.kind)?;
         let check = match entry.value.get("check") {
             Some(node) => Some((self.action(node, entry, &route.key("check"))?, expression(node, "expect"))),
             None => None,
@@ -86,16 +86,23 @@ impl<'a> StepDecoder<'a> {
         self.problems.push(Diagnostic::error(code, message).at(self.source, entry.key_span).help(help));
     }
 
-    fn keys(&mut self, node: &Node, kind: &KindEntry, definition: &str) -> Option<StepKeys> {
-        let properties = document::schema()["$defs"][definition]["properties"].as_object()?;
-        let mut keys = Map::new();
-        for entry in node.entries().iter().filter(|entry| entry.key != kind.name) {
-            let part = properties.get(&entry.key)?;
-            let schema = Schema { document: document::schema(), part };
-            // Mistakes in these keys were reported with the whole document.
-            keys.insert(entry.key.clone(), schema::decode_value(&entry.value, schema, self.source, &mut Vec::new()));
+    fn keys(&mut self, entry: &Entry, value: Value, kind: &KindEntry) -> Option<StepKeys> {
+        let Value::Object(mut keys) = value else { return None };
+        if keys.len() < entry.value.entries().len() {
+            // An unknown key, which was reported with the whole document.
+            return None;
         }
-        serde_json::from_value(Value::Object(keys)).ok()
+        keys.remove(kind.name);
+        match serde_json::from_value(Value::Object(keys)) {
+            Ok(keys) => Some(keys),
+            Err(error) => {
+                // A step must not vanish without a word, even if the schema and the type disagree.
+                if self.problems.is_empty() {
+                    self.problem("bad-playbook", format!("'{}' is not valid: {error}", entry.key), entry, None);
+                }
+                None
+            }
+        }
     }
 
     fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<(Expression, super::ForEach)> {

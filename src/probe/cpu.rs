@@ -65,7 +65,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "cpu";
-    const SUMMARY: &'static str = "Measures processor use, load and disk wait over a short window";
+    const SUMMARY: &'static str = "Measures processor use, load and disk wait over a short window.";
     const EXAMPLE: &'static str = "cpu: {window: 2s}";
     type Config = Config;
     type Output = Output;

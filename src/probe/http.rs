@@ -160,7 +160,7 @@ pub struct Output {
 
 impl Kind for Step {
     const NAME: &'static str = "http";
-    const SUMMARY: &'static str = "sends one HTTP request; checks status and body, and takes values out of the answer";
+    const SUMMARY: &'static str = "Sends one HTTP request; checks status and body, and takes values out of the answer.";
     const EXAMPLE: &'static str =
         "http: {get: 'http://127.0.0.1:8000/health', status: 2xx, extract: {health: '$.status'}}";
     type Config = Config;

@@ -69,7 +69,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "memory";
-    const SUMMARY: &'static str = "Measures memory and swap of the machine, its container limit, and one process";
+    const SUMMARY: &'static str = "Measures memory and swap of the machine, its container limit, and one process.";
     const EXAMPLE: &'static str = "memory: {pid_file: /run/app/app.pid}";
     type Config = Config;
     type Output = Output;

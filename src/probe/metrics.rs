@@ -117,7 +117,7 @@ struct Series {
 
 impl Kind for Step {
     const NAME: &'static str = "metrics";
-    const SUMMARY: &'static str = "reads one metric from the page a service exposes, or how it grows";
+    const SUMMARY: &'static str = "Reads one metric from the page a service exposes, or how it grows.";
     const EXAMPLE: &'static str =
         "metrics: {url: 'http://127.0.0.1:8000/metrics', name: queue_depth, labels: {queue: warmup}}";
     type Config = Config;

@@ -42,6 +42,7 @@ pub struct Output {
     cases: usize,
     /// Cases of which every number is within the tolerance.
     matched: usize,
+    /// Cases of which at least one number is not.
     mismatched: usize,
     /// NaN and infinities among the answered numbers.
     not_finite: usize,
@@ -61,11 +62,13 @@ pub struct Output {
     fault_kind: String,
     /// What to do about a model that does not load; else null.
     remedy: Option<String>,
-    /// The tolerance that was used.
+    /// The absolute tolerance that was used.
     absolute: f64,
+    /// The relative tolerance that was used.
     relative: f64,
     /// The engine that ran the model, such as `rten`.
     engine: String,
+    /// Its version.
     engine_version: String,
 }
 

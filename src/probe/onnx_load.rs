@@ -51,6 +51,7 @@ pub struct Output {
     load_seconds: f64,
     /// The engine that loaded the model, such as `rten`.
     engine: String,
+    /// Its version.
     engine_version: String,
     /// What is wrong, in words; null when the model loads.
     fault: Option<String>,
@@ -64,7 +65,9 @@ pub struct Output {
     faults: Vec<String>,
     /// Things that are no faults, such as operators that draw random numbers.
     warnings: Vec<String>,
+    /// How many inputs the model has.
     input_count: usize,
+    /// How many outputs the model has.
     output_count: usize,
     /// The inputs, at most 64.
     inputs: Vec<TensorInfo>,

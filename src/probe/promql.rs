@@ -87,7 +87,7 @@ struct Series {
 
 impl Kind for Step {
     const NAME: &'static str = "promql";
-    const SUMMARY: &'static str = "asks Prometheus a query and reports the numbers";
+    const SUMMARY: &'static str = "Asks Prometheus a query and reports the numbers.";
     const EXAMPLE: &'static str =
         r#"promql: {query: 'sum by (provider) (increase(ocr_errors_total{code="MODEL_LOAD_ERROR"}[5m]))'}"#;
     type Config = Config;

@@ -70,8 +70,11 @@ pub struct Prometheus {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contact {
+    /// Their name or role.
     pub title: Option<String>,
+    /// Their address.
     pub email: Option<String>,
+    /// Their number.
     pub phone: Option<String>,
     /// A channel of this file, such as `slack:ml-alerts`.
     pub channel: Option<String>,

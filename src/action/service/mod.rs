@@ -137,8 +137,12 @@ fn decode<B: Backend>(settings: Value) -> Result<B::Config, StepError> {
 
 /// The schema of a service's settings, one backend each: for the site file and for steps.
 pub fn backend_schemas() -> Value {
-    let properties: Map<String, Value> =
-        BACKENDS.iter().map(|backend| (backend.name.to_owned(), (backend.config_schema)())).collect();
+    let described = |backend: &BackendEntry| {
+        let mut schema = (backend.config_schema)();
+        schema["description"] = backend.summary.into();
+        (backend.name.to_owned(), schema)
+    };
+    let properties: Map<String, Value> = BACKENDS.iter().map(described).collect();
     let one: Vec<Value> = BACKENDS.iter().map(|backend| json!({"required": [backend.name]})).collect();
     json!({"type": "object", "properties": properties, "additionalProperties": false, "oneOf": one})
 }

@@ -82,6 +82,7 @@ pub struct Output {
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Mismatch {
+    /// The file as the manifest names it.
     pub file: String,
     /// The digest it should have, in hexadecimal digits.
     pub expected: String,
@@ -93,7 +94,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "checksum";
-    const SUMMARY: &'static str = "Compares files with the digests of a manifest; fails when one differs or is missing";
+    const SUMMARY: &'static str = "Compares files with the digests of a manifest; fails when one differs or is missing.";
     const EXAMPLE: &'static str = "checksum: {manifest: models/cad/SHA256SUMS}";
     type Config = Config;
     type Output = Output;

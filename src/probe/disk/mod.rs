@@ -59,6 +59,7 @@ pub struct Output {
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct LargestEntry {
+    /// The file or folder.
     pub path: String,
     /// Bytes on the disk of the file, or of everything in the folder.
     pub size: u64,
@@ -68,7 +69,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "disk";
-    const SUMMARY: &'static str = "Measures free space and inodes of a file system, and finds what fills a folder";
+    const SUMMARY: &'static str = "Measures free space and inodes of a file system, and finds what fills a folder.";
     const EXAMPLE: &'static str = "disk: {path: /var/lib/models, largest: 10}";
     type Config = Config;
     type Output = Output;

@@ -127,7 +127,7 @@ pub struct Step;
 impl Kind for Step {
     const NAME: &'static str = "file";
     const SUMMARY: &'static str =
-        "Looks at a file or at all files of a kind below a folder: size, age, permissions, owner";
+        "Looks at a file or at all files of a kind below a folder: size, age, permissions, owner.";
     const EXAMPLE: &'static str = "file: {path: models/cad, pattern: '*.onnx', mode: '0644'}";
     type Config = Config;
     type Output = Output;

@@ -150,7 +150,9 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct ValueCount {
+    /// What the group held.
     pub value: String,
+    /// Matching lines in which it held that.
     pub count: u64,
 }
 
@@ -175,7 +177,7 @@ pub struct Step;
 impl Kind for Step {
     const NAME: &'static str = "log_scan";
     const SUMMARY: &'static str =
-        "Counts lines of log files or the journal that match a pattern, in a window of time, with samples";
+        "Counts lines of log files or the journal that match a pattern, in a window of time, with samples.";
     const EXAMPLE: &'static str =
         "log_scan: {file: /app/logs/app.log, pattern: 'MODEL_LOAD_ERROR|Failed to load model', window: 10m}";
     type Config = Config;

@@ -14,8 +14,11 @@ pub struct NumberSummary {
     pub count: u64,
     /// Matches whose group was no number.
     pub not_numbers: u64,
+    /// The smallest; null without numbers.
     pub min: Option<f64>,
+    /// The largest; null without numbers.
     pub max: Option<f64>,
+    /// Their mean; null without numbers.
     pub mean: Option<f64>,
     /// Half of the numbers are no larger.
     pub p50: Option<f64>,

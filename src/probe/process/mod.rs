@@ -51,7 +51,7 @@ pub struct Output {
     /// Ended processes that match, whose parent has not taken notice.
     pub zombies: usize,
     /// Why nothing runs, for messages; empty when something does.
-    pub reason: String,
+    pub explanation: String,
     /// True when the pid file was written before the process started: its number may have been given
     /// to a stranger. Add `name` to be sure. A stepped clock can cause it too.
     pub stale_pid_file: bool,
@@ -84,7 +84,7 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "process";
-    const SUMMARY: &'static str = "Finds a process by pid file, pid, name or command line, and says what it uses";
+    const SUMMARY: &'static str = "Finds a process by pid file, pid, name or command line, and says what it uses.";
     const EXAMPLE: &'static str = "process: {pid_file: /run/app/app.pid, name: app}";
     type Config = Config;
     type Output = Output;
@@ -114,7 +114,7 @@ fn observe(proc: &Proc, search: &Search, now: Timestamp, stop: &Stop) -> Result<
     };
     let Some(process) = running.first() else {
         output.state = ended.first().map(|process| process.state_word().to_owned());
-        output.reason = if ended.is_empty() { found.reason } else { "only a zombie is left of it".into() };
+        output.explanation = if ended.is_empty() { found.reason } else { "only a zombie is left of it".into() };
         return Ok(output);
     };
     for process in &running {

@@ -40,7 +40,7 @@ async fn run(config: Value) -> StepResult<Output> {
 async fn a_running_process_by_its_number() {
     let process = Waiting::start("by-number");
     let output = run(json!({"pid": process.pid()})).await.unwrap().output;
-    assert!(output.running && output.reason.is_empty());
+    assert!(output.running && output.explanation.is_empty());
     assert_eq!((output.pid, output.count), (Some(process.pid()), 1));
     assert_eq!(output.command.as_deref(), Some("sh -c read line by-number"));
     assert!(output.rss.unwrap() > 0 && output.rss_total == output.rss.unwrap());
@@ -68,7 +68,7 @@ async fn all_processes_with_a_text_in_their_command() {
     assert!(output.pids.contains(&first.pid()) && output.pids.contains(&second.pid()));
     assert!(output.rss_total > output.rss.unwrap());
     let other = run(json!({"command_contains": marker, "name": "not-sh"})).await.unwrap().output;
-    assert!(!other.running && other.reason == "no process matches");
+    assert!(!other.running && other.explanation == "no process matches");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_pid_file() {
     let path = folder.path().join("app.pid");
     let absent = run(json!({"pid_file": path})).await.unwrap();
     assert!(absent.failure.is_none() && !absent.output.running);
-    assert!(absent.output.reason.contains("does not exist"));
+    assert!(absent.output.explanation.contains("does not exist"));
 
     std::fs::write(&path, "garbage").unwrap();
     assert!(run(json!({"pid_file": path})).await.unwrap_err().message.contains("does not hold a process number"));
@@ -99,7 +99,7 @@ async fn a_number_given_to_a_stranger_is_recognised() {
     assert!(run(json!({"pid_file": path})).await.unwrap().output.stale_pid_file);
 
     let guarded = run(json!({"pid_file": path, "name": "datacloak"})).await.unwrap().output;
-    assert!(!guarded.running && guarded.reason.contains("another one: sh -c"), "{}", guarded.reason);
+    assert!(!guarded.running && guarded.explanation.contains("another one: sh -c"), "{}", guarded.explanation);
 }
 
 #[tokio::test]

@@ -1,0 +1,6 @@
+//! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
+
+mod conformance;
+mod help;
+mod schemas;
+mod support;
