@@ -7,6 +7,8 @@
 
 mod form;
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::base::{Diagnostic, Route, Source, Span, suggestion, units};
@@ -15,13 +17,36 @@ use crate::language::{Expression, LanguageError, Request, Slot, Template, is_tem
 use crate::yaml::{Data, Entry, Node};
 use form::{Form, Trail, matches_pattern};
 
-/// Where mistakes go, and what they point into.
+/// Where mistakes go, what they point into, and what was found on the way.
 struct Checker<'a> {
     source: &'a Source,
     document: &'a Value,
-    templates: Templates,
     problems: Vec<Diagnostic>,
-    slots: Vec<Slot>,
+    /// Inside a part with templates: how deep its top lies, and the templates found so far.
+    templates: Option<(usize, Vec<Slot>)>,
+    requests: HashMap<usize, Request>,
+    expressions: HashMap<usize, Expression>,
+}
+
+/// What a document says, taken apart in one pass. Requests and expressions are found by their node.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The value without its parts that may hold templates; null stands for those.
+    pub value: Value,
+    requests: HashMap<usize, Request>,
+    expressions: HashMap<usize, Expression>,
+}
+
+impl Decoded {
+    /// The part with templates that this node is.
+    pub fn request(&mut self, node: &Node) -> Option<Request> {
+        self.requests.remove(&node.span.start)
+    }
+
+    /// The condition that this node is.
+    pub fn expression(&mut self, node: &Node) -> Option<Expression> {
+        self.expressions.remove(&node.span.start)
+    }
 }
 
 /// A schema inside the document that its references point into.
@@ -35,47 +60,21 @@ impl<'a> Schema<'a> {
     pub fn whole(document: &'a Value) -> Self {
         Schema { document, part: document }
     }
-
-    /// The definition of that name.
-    pub fn definition(document: &'a Value, name: &str) -> Self {
-        let part = document.get("$defs").and_then(|definitions| definitions.get(name));
-        Schema { document, part: part.unwrap_or(&Value::Null) }
-    }
 }
 
-/// What a `{{…}}` in the text means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Templates {
-    /// Nothing: it is text, except in parts that say otherwise.
-    Literal,
-    /// A template that a later, closer look takes up.
-    Skip,
-    /// A template to keep as a slot.
-    Collect,
-}
-
-/// Decodes `node`; templates stay as slots. The value is only meaningful without problems.
-pub fn decode_request(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Request {
-    check(node, schema, source, Templates::Collect, problems)
-}
-
-/// Decodes `node` where templates have no meaning (declarations, the site file). Those in parts where
-/// they have one stand in the value as text, for a later, closer look.
-pub fn decode_value(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Value {
-    check(node, schema, source, Templates::Literal, problems).raw
-}
-
-fn check(
-    node: &Node,
-    schema: Schema<'_>,
-    source: &Source,
-    templates: Templates,
-    problems: &mut Vec<Diagnostic>,
-) -> Request {
-    let mut checker = Checker { source, document: schema.document, templates, problems: Vec::new(), slots: Vec::new() };
-    let raw = checker.value(node, schema.part, &Trail::Root);
+/// Decodes a whole document. What it holds is only meaningful without problems.
+pub fn decode(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Decoded {
+    let mut checker = Checker {
+        source,
+        document: schema.document,
+        problems: Vec::new(),
+        templates: None,
+        requests: HashMap::new(),
+        expressions: HashMap::new(),
+    };
+    let value = checker.value(node, schema.part, &Trail::Root);
     problems.append(&mut checker.problems);
-    Request { raw, slots: checker.slots }
+    Decoded { value, requests: checker.requests, expressions: checker.expressions }
 }
 
 /// A mistake in an expression or template, shown inside the scalar that holds it.
@@ -99,11 +98,12 @@ impl<'a> Checker<'a> {
 
     fn value(&mut self, node: &Node, schema: &'a Value, trail: &Trail<'_>) -> Value {
         let form = self.form(schema);
-        if form.templates && self.templates == Templates::Literal {
-            self.templates = Templates::Skip;
-            let value = self.formed(node, &form, trail);
-            self.templates = Templates::Literal;
-            return value;
+        if form.templates && self.templates.is_none() {
+            self.templates = Some((trail.depth(), Vec::new()));
+            let raw = self.formed(node, &form, trail);
+            let slots = self.templates.take().map(|(_, slots)| slots).unwrap_or_default();
+            self.requests.insert(node.span.start, Request { raw, slots });
+            return Value::Null;
         }
         self.formed(node, &form, trail)
     }
@@ -112,17 +112,17 @@ impl<'a> Checker<'a> {
         if let Some(options) = form.alternatives() {
             return self.one_of(node, options, form, trail);
         }
-        if let Data::String(text) = &node.data
-            && self.templates != Templates::Literal
-            && is_template(text)
-            && !form.expression
-        {
+        if let Some(text) = node.as_str().filter(|text| self.is_template(text) && !form.expression) {
             return self.template(node, text, form, trail);
         }
         if let Some(unit) = form.unit {
             return self.unit(node, unit);
         }
         self.typed(node, form, trail)
+    }
+
+    fn is_template(&self, text: &str) -> bool {
+        self.templates.is_some() && is_template(text)
     }
 
     /// The form that a schema has or refers to.
@@ -201,7 +201,7 @@ impl<'a> Checker<'a> {
     /// `oneOf` beside `properties` says which keys exclude each other.
     fn exactly_one(&mut self, node: &Node, form: &Form<'_>, trail: &Trail<'_>) {
         let Some(options) = form.one_of else { return };
-        let names: Vec<&str> = options.iter().filter_map(|option| option.pointer("/required/0")?.as_str()).collect();
+        let names: Vec<&str> = options.iter().filter_map(|option| option.get("required")?.get(0)?.as_str()).collect();
         let given: Vec<&str> = names.iter().copied().filter(|name| node.get(name).is_some()).collect();
         let help = Some(format!("give exactly one of {}", names.join(", ")));
         match given.as_slice() {
@@ -241,10 +241,12 @@ impl<'a> Checker<'a> {
             let help = form.help().or(Some(format!("it must match {pattern}")));
             self.problem("wrong-value", message, node.span, help);
         }
-        if form.expression
-            && let Err(problem) = Expression::parse(text)
-        {
-            self.problems.push(language_problem("bad-expression", &problem, self.source, node.span));
+        match form.expression.then(|| Expression::parse(text)) {
+            Some(Ok(expression)) => drop(self.expressions.insert(node.span.start, expression)),
+            Some(Err(problem)) => {
+                self.problems.push(language_problem("bad-expression", &problem, self.source, node.span));
+            }
+            None => {}
         }
     }
 
@@ -285,13 +287,12 @@ impl<'a> Checker<'a> {
             self.problem("template-in-code", message, node.span, Some(help.to_owned()));
             return Value::Null;
         }
-        if self.templates == Templates::Skip {
-            return Value::String(text.to_owned());
-        }
         let encoding = form.encoding.and_then(Encoding::named).unwrap_or_default();
         match Template::parse(&encoding.prepare(text)) {
             Ok(template) => {
-                self.slots.push(Slot { route: trail.route(), template, encoding, wanted: form.wanted() });
+                if let Some((top, slots)) = &mut self.templates {
+                    slots.push(Slot { route: trail.route_below(*top), template, encoding, wanted: form.wanted() });
+                }
             }
             Err(problem) => self.problems.push(language_problem("bad-template", &problem, self.source, node.span)),
         }
@@ -320,8 +321,7 @@ impl<'a> Checker<'a> {
     fn no_constant(&self, node: &Node, options: &[Form<'_>], trail: &Trail<'_>) -> Option<Diagnostic> {
         let words: Vec<&str> = options.iter().filter_map(|option| option.equal_to?.as_str()).collect();
         let text = node.as_str().filter(|_| !words.is_empty())?;
-        let template = self.templates != Templates::Literal && is_template(text);
-        if template || options.iter().any(|option| option.equal_to.is_none() && option.suits(node)) {
+        if self.is_template(text) || options.iter().any(|option| option.equal_to.is_none() && option.suits(node)) {
             return None;
         }
         let help = suggestion::did_you_mean(text, words.iter().copied());

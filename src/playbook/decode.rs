@@ -11,7 +11,7 @@ use super::step_decoder::StepDecoder;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
 use crate::language::Expression;
-use crate::schema::{self, Schema};
+use crate::schema::{self, Decoded, Schema};
 use crate::yaml::{Data, Entry, Node};
 
 /// Phases whose steps stand under a key of their own.
@@ -24,8 +24,10 @@ const STEP_PHASES: [(&str, Phase); 4] = [
 
 pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Playbook, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let mut value = schema::decode_value(&root, Schema::whole(document::schema()), source, &mut problems);
-    let mut decoder = StepDecoder::new(source, &mut problems);
+    let mut decoded = schema::decode(&root, Schema::whole(document::schema()), source, &mut problems);
+    let mut value = decoded.value.take();
+    let (causes, severity) = (causes(&root, &mut decoded), severity(&root, &mut decoded));
+    let mut decoder = StepDecoder::new(source, decoded, &mut problems);
     let detection = root.get("detect").map(|node| detection(&mut decoder, node, &mut value["detect"]));
     let mut steps = std::mem::take(&mut decoder.steps);
     for (key, phase) in STEP_PHASES {
@@ -44,8 +46,8 @@ pub(super) fn playbook(source: &Source, root: Node, digest: String) -> Result<Pl
         inputs,
         detect: detection.flatten(),
         steps,
-        causes: causes(&root),
-        severity: severity(&root),
+        causes,
+        severity,
         root: Arc::new(root),
     })
 }
@@ -55,7 +57,7 @@ fn part(mapping: &mut Value, key: &str) -> Value {
     mapping.get_mut(key).map_or(Value::Null, Value::take)
 }
 
-/// In the order of the text; each mistake once, although the document and its parts are both checked.
+/// In the order of the text, each mistake once.
 fn sorted(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let key = |problem: &Diagnostic| {
         (problem.place.as_ref().map(|(_, span)| (span.start, span.end)), problem.message.clone())
@@ -140,22 +142,22 @@ fn group(decoder: &mut StepDecoder<'_>, group: &Entry, mut value: Value, route: 
     }
 }
 
-fn causes(root: &Node) -> Vec<CauseDeclaration> {
-    let cause = |entry: &crate::yaml::Entry| {
+fn causes(root: &Node, decoded: &mut Decoded) -> Vec<CauseDeclaration> {
+    let cause = |entry: &Entry| {
         Some(CauseDeclaration {
             name: entry.key.clone(),
             title: entry.value.get("title")?.as_str()?.to_owned(),
-            when: Expression::parse(entry.value.get("when")?.as_str()?).ok()?,
+            when: decoded.expression(entry.value.get("when")?)?,
             route: Route::of(["causes", &entry.key]),
         })
     };
     root.get("causes").into_iter().flat_map(Node::entries).filter_map(cause).collect()
 }
 
-fn severity(root: &Node) -> Vec<(Option<Expression>, Severity)> {
+fn severity(root: &Node, decoded: &mut Decoded) -> Vec<(Option<Expression>, Severity)> {
     let word = |node: &Node| serde_json::from_value::<Severity>(node.to_json()).ok();
     let rule = |node: &Node| {
-        let when = node.get("when").and_then(Node::as_str).and_then(|text| Expression::parse(text).ok());
+        let when = node.get("when").and_then(|when| decoded.expression(when));
         Some((when, word(node.get("is")?)?))
     };
     match root.get("severity") {

@@ -3,24 +3,25 @@
 use serde_json::Value;
 
 use super::step::{Action, Step, StepKeys};
-use super::{document, registry};
+use super::registry;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
 use crate::kind::{Effect, KindEntry};
 use crate::language::Expression;
-use crate::schema::{self, Schema};
+use crate::schema::Decoded;
 use crate::yaml::{Data, Entry, Node};
 
 pub(super) struct StepDecoder<'a> {
     source: &'a Source,
+    decoded: Decoded,
     problems: &'a mut Vec<Diagnostic>,
     /// Steps found while something else is decoded (the probes of a detection).
     pub(super) steps: Vec<Step>,
 }
 
 impl<'a> StepDecoder<'a> {
-    pub(super) fn new(source: &'a Source, problems: &'a mut Vec<Diagnostic>) -> Self {
-        StepDecoder { source, problems, steps: Vec::new() }
+    pub(super) fn new(source: &'a Source, decoded: Decoded, problems: &'a mut Vec<Diagnostic>) -> Self {
+        StepDecoder { source, decoded, problems, steps: Vec::new() }
     }
 
     /// The step, or `None` when its form is wrong; the mistakes have then been reported.
@@ -29,7 +30,7 @@ impl<'a> StepDecoder<'a> {
         let action = self.action(&entry.value, entry, &route)?;
         let keys = self.keys(entry, value, action.kind)?;
         let check = match entry.value.get("check") {
-            Some(node) => Some((self.action(node, entry, &route.key("check"))?, expression(node, "expect"))),
+            Some(node) => Some((self.action(node, entry, &route.key("check"))?, self.expression(node, "expect"))),
             None => None,
         };
         let undo = match entry.value.get("undo") {
@@ -40,8 +41,8 @@ impl<'a> StepDecoder<'a> {
         let step = Step {
             name: entry.key.clone(),
             phase,
-            when: expression(&entry.value, "when"),
-            expect: expression(&entry.value, judged_by),
+            when: self.expression(&entry.value, "when"),
+            expect: self.expression(&entry.value, judged_by),
             for_each: self.for_each(&entry.value, &keys),
             action,
             keys,
@@ -58,13 +59,7 @@ impl<'a> StepDecoder<'a> {
             node.entries().iter().filter_map(|part| registry::find(&part.key).map(|kind| (part, kind))).collect();
         match named.as_slice() {
             [(part, kind)] => {
-                let name = document::kind_definition(kind.name);
-                let request = schema::decode_request(
-                    &part.value,
-                    Schema::definition(document::schema(), &name),
-                    self.source,
-                    self.problems,
-                );
+                let request = self.decoded.request(&part.value)?;
                 Some(Action { kind, request, route: route.key(kind.name) })
             }
             [] => {
@@ -105,9 +100,14 @@ impl<'a> StepDecoder<'a> {
         }
     }
 
+    /// The expression under a key; mistakes in it were reported with the whole document.
+    fn expression(&mut self, node: &Node, key: &str) -> Option<Expression> {
+        self.decoded.expression(node.get(key)?)
+    }
+
     fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<(Expression, super::ForEach)> {
         let declared = keys.for_each.clone()?;
-        Some((expression(node.get("for_each")?, "in")?, declared))
+        Some((self.expression(node.get("for_each")?, "in")?, declared))
     }
 
     /// Mistakes of a single step that a schema cannot express.
@@ -142,9 +142,4 @@ impl<'a> StepDecoder<'a> {
             );
         }
     }
-}
-
-/// The expression under a key; mistakes in it were reported with the whole document.
-fn expression(node: &Node, key: &str) -> Option<Expression> {
-    Expression::parse(node.get(key)?.as_str()?).ok()
 }

@@ -214,10 +214,23 @@ pub(super) enum Trail<'t> {
 
 impl Trail<'_> {
     pub fn route(&self) -> Route {
+        self.route_below(0)
+    }
+
+    /// The route from the part that lies `top` levels deep.
+    pub fn route_below(&self, top: usize) -> Route {
         match self {
+            trail if trail.depth() <= top => Route::root(),
             Trail::Root => Route::root(),
-            Trail::Key(before, key) => before.route().key(key),
-            Trail::Index(before, index) => before.route().index(*index),
+            Trail::Key(before, key) => before.route_below(top).key(key),
+            Trail::Index(before, index) => before.route_below(top).index(*index),
+        }
+    }
+
+    pub fn depth(&self) -> usize {
+        match self {
+            Trail::Root => 0,
+            Trail::Key(before, _) | Trail::Index(before, _) => before.depth() + 1,
         }
     }
 
