@@ -17,6 +17,9 @@ use crate::language::{Expression, LanguageError, Request, Slot, Template, is_tem
 use crate::yaml::{Data, Entry, Node};
 use form::{Form, Trail, matches_pattern};
 
+/// Nobody reads further, and a document made of nothing but mistakes must not keep the reader busy.
+const MAX_PROBLEMS: usize = 100;
+
 /// Where mistakes go, what they point into, and what was found on the way.
 struct Checker<'a> {
     source: &'a Source,
@@ -171,6 +174,9 @@ impl<'a> Checker<'a> {
     fn object(&mut self, node: &Node, entries: &[Entry], form: &Form<'a>, trail: &Trail<'_>) -> Value {
         let mut result = Map::with_capacity(entries.len());
         for entry in entries {
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
             let inner = Trail::Key(trail, &entry.key);
             if let Some(part) = form.properties.and_then(|properties| properties.get(&entry.key)) {
                 result.insert(entry.key.clone(), self.value(&entry.value, part, &inner));

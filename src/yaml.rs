@@ -18,6 +18,8 @@ const MAX_BYTES: usize = 16 << 20;
 /// The language nests less than ten levels; request bodies a few more.
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 1_000_000;
+/// Nobody reads further; each costs a look for its line.
+const MAX_PROBLEMS: usize = 100;
 
 /// A part of a YAML document.
 #[derive(Debug, Clone)]
@@ -135,7 +137,9 @@ impl Node {
 pub fn parse(source: &Source) -> Result<Node, Vec<Diagnostic>> {
     if source.text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; the limit is {MAX_BYTES}", source.text.len());
-        return Err(vec![Diagnostic::error("yaml-limit", message).at(source, Span::default())]);
+        // Without an excerpt: the first line may be the whole file.
+        let message = format!("{}: {message}", source.path.display());
+        return Err(vec![Diagnostic::error("yaml-limit", message)]);
     }
     let mut reader = Reader::new(source);
     reader.read_all();
@@ -206,7 +210,7 @@ impl<'a> Reader<'a> {
                     );
                 }
             }
-            if self.stop {
+            if self.stop || self.problems.len() >= MAX_PROBLEMS {
                 return;
             }
         }
@@ -245,10 +249,8 @@ impl<'a> Reader<'a> {
             }
             Event::Scalar(text, style, ..) => self.scalar(&text, style, span),
             Event::SequenceStart(..) => self.open(Open::List { start: span.start, items: Vec::new() }, span),
-            Event::MappingStart(..) => self.open(
-                Open::Map { start: span.start, entries: Vec::new(), names: Names::default(), key: None },
-                span,
-            ),
+            Event::MappingStart(..) => self
+                .open(Open::Map { start: span.start, entries: Vec::new(), names: Names::default(), key: None }, span),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(_) => {
                 let problem =

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example lab -- up --port 8000 --dir lab --break missing-file
-//! cargo run --release --example lab -- demo playbooks/model-load-error.yaml
+//! cargo run --release --example lab -- demo model-load-error
 //! ```
 //!
 //! `up` starts a process that serves ONNX models over HTTP, with health, metrics, a log, a

@@ -10,6 +10,8 @@ use crate::error::LabError;
 /// What a provider's folder holds, and the order of its manifest.
 const LISTED: [&str; 2] = ["model.onnx", "golden.json"];
 const MANIFEST: &str = "SHA256SUMS";
+/// What a mirror has beside a manifest, so that the manifest itself can be checked when it is fetched.
+const DIGEST_OF_MANIFEST: &str = "SHA256SUMS.sha256";
 
 /// A file below the repository's `models` folder.
 pub fn shipped(relative: &str) -> PathBuf {
@@ -35,12 +37,20 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
 
 /// Makes the manifest agree with the files beside it, right or wrong.
 pub fn write_manifest(folder: &Path) -> Result<(), LabError> {
+    write_digests(folder, &LISTED, MANIFEST)
+}
+
+pub fn write_digest_of_manifest(folder: &Path) -> Result<(), LabError> {
+    write_digests(folder, &[MANIFEST], DIGEST_OF_MANIFEST)
+}
+
+fn write_digests(folder: &Path, files: &[&str], into: &str) -> Result<(), LabError> {
     let mut text = String::new();
-    for file in LISTED {
+    for file in files {
         let path = folder.join(file);
         let bytes = fs::read(&path).map_err(LabError::file("read", &path))?;
         text += &format!("{}  {file}\n", hex::encode(Sha256::digest(bytes)));
     }
-    let path = folder.join(MANIFEST);
+    let path = folder.join(into);
     fs::write(&path, text).map_err(LabError::file("write", &path))
 }

@@ -14,6 +14,7 @@ pub fn restore(folder: &Folder) -> Result<(), LabError> {
     for provider in folder.profile.providers {
         models::copy_good(provider.name, &folder.models().join(provider.name))?;
         models::copy_good(provider.name, &folder.mirror().join(provider.name))?;
+        models::write_digest_of_manifest(&folder.mirror().join(provider.name))?;
     }
     Overrides::shipped(folder.profile).write(&folder.config_file())
 }
@@ -29,7 +30,9 @@ pub fn clear_logs(folder: &Folder) -> Result<(), LabError> {
 /// Writes the file for `runbook run … --inputs`.
 pub fn write_inputs(folder: &Folder) -> Result<(), LabError> {
     let start_command = supervisor::start_command(folder)?;
-    let inputs: [(&str, Value); 8] = [
+    let providers: Vec<&str> = folder.profile.providers.iter().map(|provider| provider.name).collect();
+    let inputs: [(&str, Value); 9] = [
+        ("providers", json!(providers)),
         ("provider", json!(folder.profile.first().name)),
         ("api", json!(folder.api())),
         ("models_dir", json!(folder.models())),

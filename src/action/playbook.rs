@@ -75,6 +75,9 @@ fn judge(name: &str, result: PlaybookResult) -> StepResult<Output> {
         "healthy" | "resolved" => Ok(Outcome::passed(output)),
         "parked" => Err(StepError::new(format!("'{name}' waits for a person"))
             .help(format!("`runbook resume {run}` goes on with it"))),
+        // What could not be told must not look like a finding.
+        "error" => Err(StepError::new(format!("'{name}' could not be carried out"))
+            .help(format!("`runbook show {run}` says what went wrong"))),
         other => {
             let why = format!("'{name}' ended {other}");
             Ok(Outcome::failed(output, why))

@@ -63,9 +63,9 @@ impl Diagnostic {
             .elements(None::<Snippet<'_, annotate_snippets::Annotation<'_>>>);
         let path = self.place.as_ref().map(|(source, _)| source.path.display().to_string());
         if let (Some((source, span)), Some(path)) = (&self.place, &path) {
-            let end = span.end.min(source.text.len());
-            let annotation = AnnotationKind::Primary.span(span.start.min(end)..end).label(self.label.as_str());
-            title = title.element(Snippet::source(&*source.text).path(path.as_str()).annotation(annotation));
+            let (excerpt, line, place) = source.excerpt(*span);
+            let annotation = AnnotationKind::Primary.span(place.start..place.end).label(self.label.as_str());
+            title = title.element(Snippet::source(excerpt).line_start(line).path(path.as_str()).annotation(annotation));
         }
         if let Some(help) = &self.help {
             title = title.element(SnippetLevel::HELP.message(help.as_str()));

@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Bytes of a line that are looked at behind the place that is shown; some files are one line.
+const MOST_BESIDE: usize = 1000;
+
 /// A range of bytes of a source text; the end is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -28,6 +31,18 @@ impl Source {
         let before = &self.text[..self.text.floor_char_boundary(offset.min(self.text.len()))];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// The lines that a span stands in, the number of the first of them, and the span inside of them. The
+    /// renderer looks through all it is given, so a large file would make every excerpt slow.
+    pub fn excerpt(&self, span: Span) -> (&str, usize, Span) {
+        let end = self.text.floor_char_boundary(span.end.min(self.text.len()));
+        let start = self.text.floor_char_boundary(span.start.min(end));
+        let first = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let last = self.text[end..].find('\n').map_or(self.text.len(), |newline| end + newline);
+        let line = self.text[..first].matches('\n').count() + 1;
+        let last = self.text.floor_char_boundary(last.min(end + MOST_BESIDE));
+        (&self.text[first..last], line, Span { start: start - first, end: end - first })
     }
 }
 

@@ -102,6 +102,9 @@ fn show_step(number: usize, step: &PlannedStep) {
     let asks = if step.asks { ", asks first" } else { "" };
     let undo = step.undone_by.as_ref().map(|undo| format!(", undone by {undo}")).unwrap_or_default();
     output::line(&format!("  {number}. {}  ({}{asks}{undo})", step.key, step.risk));
+    if let Some(help) = &step.help {
+        output::line(&format!("     {}", escape_control(help)));
+    }
     match &step.does {
         Planned::Run(request) => output::line(&format!("     {}: {}", step.kind, escape_control(&request.to_string()))),
         Planned::Later(why) => {

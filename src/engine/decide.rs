@@ -1,28 +1,39 @@
 //! `decide`: what follows from an input, as facts. Nothing here changes anything.
 
-use super::event::{ApprovalVerdict, Event, Record, Resolution, Role, StepStatus};
+use super::event::{ApprovalVerdict, Event, Outcome, Record, Resolution, Role, StepStatus};
 use super::graph::Graph;
 use super::input::{Input, What};
-use super::state::{IllegalTransition, ItemState, RunState};
+use super::state::{IllegalTransition, Item, ItemState, RunState};
 use super::{judge, phases};
-use crate::base::{RunId, StepKey};
+use crate::base::{RunId, StepKey, Timestamp};
 use serde_json::Value;
 
 /// The facts that follow from `input` in this state. With [`What::Proceed`] it answers what has become
 /// possible; an empty answer means that the run waits for the world.
 pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    if !is_open_for(state, &input.what) {
+        return Vec::new();
+    }
     match &input.what {
-        What::Start if state.header.is_none() => vec![Event::RunStarted(Box::new(graph.header.clone()))],
-        What::Start => Vec::new(),
-        What::Ended { key, role, attempt, result } => {
-            judge::attempt_ended(graph, state, input, key, *role, *attempt, result)
-        }
-        What::Answered { key, verdict, by, reason } => answered(state, key, *verdict, by, reason),
+        What::Start => vec![Event::RunStarted(Box::new(graph.header.clone()))],
+        What::Ended { .. } => judge::attempt_ended(graph, state, input),
+        What::Answered { key, verdict, by, reason } => answered(state, input.at, key, *verdict, by, reason),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
         What::Resumed { by } => resumed(state, by),
         What::DoubtResolved { key, resolution, by, reason } => doubt_resolved(state, key, *resolution, by, reason),
         What::Notified(event) => vec![event.clone()],
         What::Proceed => phases::proceed(graph, state, input),
+    }
+}
+
+/// Before its start a run can only start, and after its end only be told of deliveries; a parked run can
+/// go on. Anything else comes too late and changes nothing.
+fn is_open_for(state: &RunState, what: &What) -> bool {
+    match (what, state.finished) {
+        (What::Start, _) => state.header.is_none(),
+        (What::Notified(_), _) => state.header.is_some(),
+        (What::Resumed { .. }, outcome) => state.header.is_some() && matches!(outcome, None | Some(Outcome::Parked)),
+        (_, outcome) => state.header.is_some() && outcome.is_none(),
     }
 }
 
@@ -76,9 +87,21 @@ fn take(
     Ok(())
 }
 
-fn answered(state: &RunState, key: &StepKey, verdict: ApprovalVerdict, by: &str, reason: &str) -> Vec<Event> {
-    let asked = state.find(key).and_then(|(step, item)| state.steps[step].items.get(item as usize));
-    if !asked.is_some_and(|item| matches!(item.state, ItemState::Asked { .. })) {
+/// The answer to an open question; one that comes after its time is over is void.
+fn answered(
+    state: &RunState,
+    at: Timestamp,
+    key: &StepKey,
+    verdict: ApprovalVerdict,
+    by: &str,
+    reason: &str,
+) -> Vec<Event> {
+    let item = state.find(key).and_then(|(step, item)| state.steps[step].items.get(item as usize));
+    let is_open = |item: &Item| match item.state {
+        ItemState::Asked { expires_at, .. } => expires_at.is_none_or(|expires_at| at < expires_at),
+        _ => false,
+    };
+    if !item.is_some_and(is_open) {
         return Vec::new();
     }
     let settled = Event::ApprovalSettled { key: key.clone(), verdict, by: by.to_owned(), reason: reason.to_owned() };
@@ -104,17 +127,13 @@ pub(super) fn skipped(key: &StepKey, reason: String) -> Event {
 }
 
 fn cancel_asked(state: &RunState, by: &str, hard: bool) -> Vec<Event> {
-    let nothing_new =
-        state.finished.is_some() || state.cancelled == Some(true) || (state.cancelled == Some(false) && !hard);
+    let nothing_new = state.cancelled == Some(true) || (state.cancelled == Some(false) && !hard);
     if nothing_new { Vec::new() } else { vec![Event::CancelRequested { by: by.to_owned(), hard }] }
 }
 
 /// Everything that was running when the program died is interrupted; what happens to it then is the
 /// ordinary rule for doubtful items.
 fn resumed(state: &RunState, by: &str) -> Vec<Event> {
-    if state.header.is_none() {
-        return Vec::new();
-    }
     let mut events = vec![Event::Resumed { by: by.to_owned() }];
     for (step, number) in state.items_where(|item| matches!(item, ItemState::Running { .. })) {
         let item = &state.steps[step].items[number as usize];
@@ -122,7 +141,7 @@ fn resumed(state: &RunState, by: &str) -> Vec<Event> {
             events.push(Event::AttemptInterrupted { key: state.key(step, number), role, attempt: item.attempts });
         }
     }
-    if let Some(undo) = state.undo.as_ref().filter(|undo| !undo.doubtful)
+    if let Some(undo) = state.undo.as_ref().filter(|undo| !undo.doubtful && undo.ended.is_none())
         && let Some(key) = &undo.running
     {
         events.push(Event::AttemptInterrupted { key: key.clone(), role: Role::Undo, attempt: undo.attempts });

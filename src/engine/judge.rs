@@ -4,51 +4,53 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::event::{AttemptResult, Event, Role, StepStatus};
-use super::graph::{Graph, Retry, SideAction, Step};
-use super::input::Input;
+use super::event::{AttemptResult, Event, Phase, Role, StepStatus};
+use super::graph::{Graph, Retry, SideAction, Step, StepIndex};
+use super::input::{Input, What};
 use super::scope::RunScope;
-use super::state::{ItemState, RunState};
+use super::state::{Item, ItemState, RunState, UndoState};
 use crate::base::value::show;
 use crate::base::{StepKey, Timestamp};
 use crate::language::{Expression, Truth};
 
-/// The facts that follow from the end of an attempt; none for an attempt that is not running, which a
-/// runtime may report late or twice.
-pub(super) fn attempt_ended(
-    graph: &Graph,
-    state: &RunState,
-    input: &Input,
-    key: &StepKey,
-    role: Role,
-    attempt: u32,
-    result: &AttemptResult,
-) -> Vec<Event> {
+/// The fact that an attempt ended, with what its check found; none for an attempt that is not running,
+/// which a runtime may report late or twice.
+pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    let What::Ended { key, role, attempt, result } = &input.what else { return Vec::new() };
+    let (role, attempt) = (*role, *attempt);
     let ended = Event::AttemptEnded { key: key.clone(), role, attempt, result: result.clone() };
     if role == Role::Undo {
-        let running =
-            state.undo.as_ref().is_some_and(|undo| undo.running.as_ref() == Some(key) && undo.attempts == attempt);
-        return if running { vec![ended, undo_finished(key, result)] } else { Vec::new() };
+        let is_this = |undo: &UndoState| undo.running.as_ref() == Some(key) && undo.attempts == attempt;
+        let running = |undo: &UndoState| is_this(undo) && !undo.doubtful && undo.ended.is_none();
+        return if state.undo.as_ref().is_some_and(running) { vec![ended] } else { Vec::new() };
     }
     let Some((index, number)) = state.find(key) else { return Vec::new() };
     let Some(item) = state.steps[index].items.get(number as usize) else { return Vec::new() };
     if item.state != (ItemState::Running { role }) || (role == Role::Main && item.attempts != attempt) {
         return Vec::new();
     }
-    let step = &graph.steps[index];
-    let judge = Judge {
-        graph,
-        state,
-        input,
-        step,
-        key,
-        attempt,
-        item_value: item.value.as_ref(),
-        holds_since: item.holds_since,
-    };
     let mut events = vec![ended];
-    events.extend(if role == Role::Check { judge.check(result) } else { judge.main(result) });
+    if role == Role::Check {
+        events.extend(Judge::new(graph, state, input, key, index, item).check(result));
+    }
     events
+}
+
+/// What the attempts that have ended mean for their steps. This follows from the state alone, so that
+/// a crash right after an attempt's end loses neither its result nor its verdict.
+pub(super) fn verdicts(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    if let Some(undo) = &state.undo
+        && let (Some(key), Some(result)) = (&undo.running, &undo.ended)
+    {
+        return vec![undo_finished(key, result)];
+    }
+    let judge = |(index, number): &(StepIndex, u32)| {
+        let item = &state.steps[*index].items[*number as usize];
+        let ItemState::Ended { result } = &item.state else { return Vec::new() };
+        Judge::new(graph, state, input, &state.key(*index, *number), *index, item).main(result)
+    };
+    // One at a time: a verdict may read the outputs that an earlier one has just settled.
+    state.ended.first().map(judge).unwrap_or_default()
 }
 
 fn undo_finished(key: &StepKey, result: &AttemptResult) -> Event {
@@ -66,12 +68,21 @@ struct Judge<'a> {
     input: &'a Input,
     step: &'a Step,
     key: &'a StepKey,
-    attempt: u32,
-    item_value: Option<&'a Value>,
-    holds_since: Option<Timestamp>,
+    item: &'a Item,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(
+        graph: &'a Graph,
+        state: &'a RunState,
+        input: &'a Input,
+        key: &'a StepKey,
+        index: StepIndex,
+        item: &'a Item,
+    ) -> Self {
+        Judge { graph, state, input, step: &graph.steps[index], key, item }
+    }
+
     fn main(&self, result: &AttemptResult) -> Vec<Event> {
         match result {
             AttemptResult::Cancelled => self.finish(StepStatus::Cancelled, Value::Null, Some("cancelled".into()), None),
@@ -110,8 +121,7 @@ impl Judge<'_> {
     }
 
     fn scope<'b>(&'b self, own: &'b Value) -> RunScope<'b> {
-        let name = self.step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
-        RunScope::new(self.graph, self.state).with_own(own).with_item(self.item_value.map(|value| (name, value)))
+        RunScope::of_step(self.graph, self.state, self.step, self.item.value.as_ref()).with_own(own)
     }
 
     /// `None` when the expectation holds, else why not; an error when it cannot be decided.
@@ -138,7 +148,7 @@ impl Judge<'_> {
             known => known == Truth::True,
         };
         if let (true, Some(hold)) = (holds, self.step.hold) {
-            let since = self.holds_since.unwrap_or(self.input.at);
+            let since = self.item.holds_since.unwrap_or(self.input.at);
             if self.input.at.since(since) < hold {
                 return vec![Event::HoldScheduled { key: self.key.clone(), at: self.next_look(since, hold), since }];
             }
@@ -181,35 +191,39 @@ impl Judge<'_> {
         Event::RetryScheduled {
             key: self.key.clone(),
             role: Role::Main,
-            attempt: self.attempt + 1,
+            attempt: self.item.attempts + 1,
             at: self.input.at,
             why: why.to_owned(),
         }
     }
 
     fn retry(&self, why: &str, wanted: impl Fn(&Retry) -> bool) -> Option<Vec<Event>> {
-        let retry = self.step.retry.as_ref().filter(|retry| wanted(retry) && self.attempt < retry.attempts)?;
-        if self.state.cancelled.is_some() {
+        let tried = self.item.attempts - self.item.looks;
+        let retry = self.step.retry.as_ref().filter(|retry| wanted(retry) && tried < retry.attempts)?;
+        // Cleaning up goes on after a cancellation; everything else is not begun again.
+        if self.state.cancelled.is_some() && self.step.phase != Phase::Finally {
             return None;
         }
-        let at = self.input.at.plus(pause(retry, self.attempt, self.input.entropy));
+        let at = self.input.at.plus(pause(retry, tried, self.input.entropy));
         Some(vec![Event::RetryScheduled {
             key: self.key.clone(),
             role: Role::Main,
-            attempt: self.attempt + 1,
+            attempt: self.item.attempts + 1,
             at,
             why: why.to_owned(),
         }])
     }
 
     fn finish(&self, status: StepStatus, output: Value, reason: Option<String>, help: Option<String>) -> Vec<Event> {
-        let mut events = vec![Event::StepFinished { key: self.key.clone(), status, output, reason, help }];
+        let mut events = Vec::new();
         let bad = matches!(status, StepStatus::Failed | StepStatus::Error);
+        // Before the end of the step: after it nothing would tell that the severity is still to be raised.
         if let (true, Some(severity)) = (bad, self.step.severity)
             && self.state.severity < Some(severity)
         {
             events.push(Event::SeverityRaised { severity, why: format!("{} {status}", self.key) });
         }
+        events.push(Event::StepFinished { key: self.key.clone(), status, output, reason, help });
         events
     }
 }

@@ -19,6 +19,7 @@
 
 mod decide;
 pub mod event;
+mod fan;
 pub mod graph;
 mod input;
 mod judge;
@@ -29,6 +30,8 @@ mod rollback;
 pub mod scope;
 pub mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use decide::{advance, advance_all, decide};
 pub use event::{Event, Record};

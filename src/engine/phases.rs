@@ -8,19 +8,24 @@
 //! finally ◄──────────────────────────────────────────────── undo
 //! ```
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::event::{Cause, Event, Finding, Outcome, Phase, Severity, StepStatus};
 use super::graph::{Detection, Graph, StepIndex, Verdict};
 use super::input::Input;
 use super::scope::RunScope;
-use super::state::{ItemState, RECHECK, RunState};
+use super::state::{Item, ItemState, RECHECK, RunState};
 use super::{judge, outcome, rollback, steps};
-use crate::language::Truth;
+use crate::base::value::show;
+use crate::language::{Expression, Truth};
 
 pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     if state.header.is_none() || state.finished.is_some() {
         return Vec::new();
+    }
+    let verdicts = judge::verdicts(graph, state, input);
+    if !verdicts.is_empty() {
+        return verdicts;
     }
     if let Some(events) = cancellation(state) {
         return events;
@@ -28,6 +33,10 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
     let Some(phase) = state.phase else { return vec![start_phase(first_phase(graph))] };
     if graph.look_only && phase >= Phase::Remediate {
         return Vec::new();
+    }
+    let events = early_decision(graph, state, phase);
+    if !events.is_empty() {
+        return events;
     }
     let events = steps::progress(graph, state, input, phase);
     if !events.is_empty() {
@@ -41,7 +50,7 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
         Phase::Undo => rollback::undo(graph, state),
         Phase::Finally => after_all(graph, state, input),
     };
-    if events.is_empty() { park(state) } else { events }
+    if events.is_empty() { park(state, input) } else { events }
 }
 
 fn start_phase(phase: Phase) -> Event {
@@ -88,18 +97,55 @@ fn verdict(state: &RunState, step: StepIndex) -> Verdict {
 fn findings(graph: &Graph, state: &RunState, detection: &Detection<StepIndex>) -> Vec<Finding> {
     let finding = |index: StepIndex| {
         let step = &graph.steps[index];
-        let scope = RunScope::new(graph, state).with_own(&state.steps[index].output);
         let measured = state.steps[index].status == Some(StepStatus::Passed);
         let condition = step.expect.as_ref();
         Finding {
             name: step.id.rsplit('.').next().unwrap_or(&step.id).to_owned(),
             holds: verdict(state, index).known(),
             condition: condition.map_or_else(String::new, |condition| condition.text().to_owned()),
-            values: condition.filter(|_| measured).map(|condition| condition.values(&scope)).unwrap_or_default(),
+            values: condition
+                .filter(|_| measured)
+                .map(|condition| measured_values(graph, state, index, condition))
+                .unwrap_or_default(),
             why: state.steps[index].reason.clone(),
         }
     };
     detection.probes().into_iter().map(finding).collect()
+}
+
+/// Once the answer is clear, probes that have not begun or only wait for another look are dropped.
+fn early_decision(graph: &Graph, state: &RunState, phase: Phase) -> Vec<Event> {
+    let open = phase == Phase::Detect && !state.phase_is_over(phase);
+    let Some(detection) = graph.detection.as_ref().filter(|_| open) else { return Vec::new() };
+    match detection.evaluate(&|step| verdict(state, step)) {
+        Verdict::Holds(_) => steps::drop_waiting(state, phase, "the detection was already decided"),
+        _ => Vec::new(),
+    }
+}
+
+/// The values a probe was judged by; of one that fans out, those of the items that gave the answer.
+fn measured_values(graph: &Graph, state: &RunState, index: StepIndex, condition: &Expression) -> Vec<(String, Value)> {
+    let (planned, step) = (&graph.steps[index], &state.steps[index]);
+    if planned.for_each.is_none() {
+        return condition.values(&RunScope::of_step(graph, state, planned, None).with_own(&step.output));
+    }
+    let told = step.items.iter().filter(|item| item.output["holds"] == step.output["holds"]);
+    let of_item = |item: &Item| {
+        let of_which = item.value.as_ref().map(show).unwrap_or_default();
+        let label = |(name, found): (String, Value)| match name.starts_with("inputs.") {
+            true => (name, found),
+            false => (format!("{name}[{of_which}]"), found),
+        };
+        let scope = RunScope::of_step(graph, state, planned, item.value.as_ref()).with_own(&item.output);
+        condition.values(&scope).into_iter().map(label).collect::<Vec<_>>()
+    };
+    let mut values: Vec<(String, Value)> = Vec::new();
+    for value in told.flat_map(of_item) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
 }
 
 fn after_detection(graph: &Graph, state: &RunState) -> Vec<Event> {
@@ -108,17 +154,11 @@ fn after_detection(graph: &Graph, state: &RunState) -> Vec<Event> {
         let next = if detected == Some(true) { Phase::Diagnose } else { Phase::Finally };
         return if state.running == 0 { vec![start_phase(next)] } else { Vec::new() };
     }
-    let answer = detection.evaluate(&|step| verdict(state, step));
-    let over = state.phase_is_over(Phase::Detect);
-    match answer {
-        Verdict::Holds(_) if !over => steps::drop_waiting(state, Phase::Detect, "the detection was already decided"),
-        _ if over => vec![Event::DetectionSettled {
-            recheck: false,
-            holds: answer.known(),
-            evidence: findings(graph, state, detection),
-        }],
-        _ => Vec::new(),
+    if !state.phase_is_over(Phase::Detect) {
+        return Vec::new();
     }
+    let holds = detection.evaluate(&|step| verdict(state, step)).known();
+    vec![Event::DetectionSettled { recheck: false, holds, evidence: findings(graph, state, detection) }]
 }
 
 fn after_diagnosis(graph: &Graph, state: &RunState) -> Vec<Event> {
@@ -161,7 +201,7 @@ fn severity(graph: &Graph, state: &RunState, causes: &[Cause]) -> Severity {
     let mut with_causes = state.clone();
     with_causes.causes = Some(causes.to_vec());
     let scope = RunScope::new(graph, &with_causes);
-    let applies = |(when, _): &&(Option<crate::language::Expression>, Severity)| {
+    let applies = |(when, _): &&(Option<Expression>, Severity)| {
         when.as_ref().is_none_or(|when| when.truth(&scope) == Truth::True)
     };
     graph.severity.iter().find(applies).map_or(Severity::Medium, |(_, severity)| *severity)
@@ -200,11 +240,8 @@ fn verification(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
         Some(holds) => holds == Some(true),
         None => outcome::failed_step(graph, state, Phase::Verify).is_some(),
     };
-    let undoable = rollback::undoable(graph, state);
-    if !still_broken || undoable.is_empty() {
-        return vec![start_phase(Phase::Finally)];
-    }
-    vec![start_phase(Phase::Undo), Event::UndoStarted { steps: undoable }]
+    let undoes = still_broken && !rollback::undoable(graph, state).is_empty();
+    vec![start_phase(if undoes { Phase::Undo } else { Phase::Finally })]
 }
 
 fn recheck_ended(graph: &Graph, state: &RunState, input: &Input, recheck: &Detection<StepIndex>) -> Vec<Event> {
@@ -246,24 +283,30 @@ fn escalation(graph: &Graph, state: &RunState, input: &Input, outcome: Outcome) 
         ("phase_elapsed", json!(input.at.since(state.phase_started_at).as_secs_f64())),
         ("run_elapsed", json!(input.at.since(state.started_at).as_secs_f64())),
     ];
-    let scope = RunScope { extra: &extra, ..RunScope::new(graph, state) };
+    let scope = RunScope::new(graph, state).with_extra(&extra);
     let why = format!("{} ({})", when.text(), judge::evidence(when, &scope));
     (when.truth(&scope) == Truth::True).then(|| Event::EscalationRaised { policy: escalation.policy.clone(), why })
 }
 
-/// When nothing runs, no timer is set, and something waits for a person, the run parks.
-fn park(state: &RunState) -> Vec<Event> {
-    if state.running > 0 || state.next_wake().is_some() {
+/// When nothing runs, no timer is set, no question is open, and something waits for a person, the run
+/// parks. What an earlier, cancelled phase left behind waits for nobody.
+fn park(state: &RunState, input: &Input) -> Vec<Event> {
+    if state.running > 0 || state.next_wake(input.at).is_some() {
         return Vec::new();
     }
-    let asked = state.items_where(|item| matches!(item, ItemState::Asked { parked: true, .. })).next();
-    let doubtful = state.items_where(|item| matches!(item, ItemState::Doubtful { .. })).next();
-    let undo = state.undo.as_ref().filter(|undo| undo.doubtful).and_then(|undo| undo.running.clone());
-    let why = match (asked, doubtful, undo) {
-        (Some((step, item)), ..) => format!("{} waits for approval", state.key(step, item)),
-        (None, Some((step, item)), _) => {
-            format!("{} was interrupted, and whether it was done is not known", state.key(step, item))
-        }
+    let first = |wanted: fn(&ItemState) -> bool| {
+        let place = state.items_where(wanted).find(|(step, _)| state.phase_of(*step) == state.phase);
+        place.map(|(step, item)| state.key(step, item))
+    };
+    if first(|item| matches!(item, ItemState::Asked { parked: false, .. })).is_some() {
+        return Vec::new();
+    }
+    let asked = first(|item| matches!(item, ItemState::Asked { .. }));
+    let doubtful = first(|item| matches!(item, ItemState::Doubtful { .. }));
+    let undo = state.undo.as_ref().filter(|undo| undo.doubtful && state.phase == Some(Phase::Undo));
+    let why = match (asked, doubtful, undo.and_then(|undo| undo.running.clone())) {
+        (Some(key), ..) => format!("{key} waits for approval"),
+        (None, Some(key), _) => format!("{key} was interrupted, and whether it was done is not known"),
         (None, None, Some(key)) => format!("the undo of {key} was interrupted, and whether it was done is not known"),
         (None, None, None) => return Vec::new(),
     };

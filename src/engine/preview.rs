@@ -17,6 +17,8 @@ use crate::base::{StepKey, Timestamp};
 pub struct PlannedStep {
     pub key: StepKey,
     pub kind: String,
+    /// What the step is for, in the words of its author.
+    pub help: Option<String>,
     pub risk: Risk,
     pub asks: bool,
     pub does: Planned,
@@ -34,7 +36,7 @@ pub enum Planned {
 
 /// The remediations in the order in which they would be decided about.
 pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<PlannedStep>, IllegalTransition> {
-    let graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
+    let graph = hopeful(graph);
     let mut state = looked.clone();
     let Some(run) = state.run.clone() else { return Ok(Vec::new()) };
     let mut planned = Vec::new();
@@ -56,6 +58,16 @@ pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<Pl
         }
     }
     Ok(planned)
+}
+
+/// The plan with every remediation taken for a success: nothing is known of its output yet, so that
+/// nothing is expected of it, and what depends on it stops nothing else.
+fn hopeful(graph: &Graph) -> Graph {
+    let mut graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
+    for step in graph.steps.iter_mut().filter(|step| step.phase == Phase::Remediate) {
+        (step.expect, step.stop_on_error, step.tolerated) = (None, false, true);
+    }
+    graph
 }
 
 fn answer(key: &StepKey) -> What {
@@ -82,6 +94,7 @@ fn planned_step(graph: &Graph, event: &Event, asked: &HashSet<StepKey>) -> Optio
     Some(PlannedStep {
         key: key.clone(),
         kind: step.kind.clone(),
+        help: step.help.clone(),
         risk: step.risk,
         asks: asked.contains(key),
         does,

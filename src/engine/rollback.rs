@@ -20,7 +20,7 @@ pub(super) fn undoable(graph: &Graph, state: &RunState) -> Vec<StepKey> {
 
 /// The next undo, or the end of undoing.
 pub(super) fn undo(graph: &Graph, state: &RunState) -> Vec<Event> {
-    let Some(undo) = &state.undo else { return vec![Event::PhaseStarted { phase: Phase::Finally }] };
+    let Some(undo) = &state.undo else { return begin(graph, state) };
     if let Some(key) = &undo.running {
         let safe = graph
             .step(&key.step)
@@ -39,14 +39,21 @@ pub(super) fn undo(graph: &Graph, state: &RunState) -> Vec<Event> {
     }
 }
 
+fn begin(graph: &Graph, state: &RunState) -> Vec<Event> {
+    let steps = undoable(graph, state);
+    if steps.is_empty() {
+        return vec![Event::PhaseStarted { phase: Phase::Finally }];
+    }
+    vec![Event::UndoStarted { steps }]
+}
+
 fn start(graph: &Graph, state: &RunState, key: &StepKey, attempt: u32) -> Vec<Event> {
     let failed = |why: String| vec![Event::UndoFinished { key: key.clone(), error: Some(why) }];
     let Some((step, item)) = state.find(key) else { return failed("the step is not part of the plan".into()) };
     let planned = &graph.steps[step];
     let Some(action) = &planned.undo else { return failed("it declares no undo".into()) };
     let value = state.steps[step].items.get(item as usize).and_then(|item| item.value.as_ref());
-    let name = planned.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
-    let scope = RunScope::new(graph, state).with_item(value.map(|value| (name, value)));
+    let scope = RunScope::of_step(graph, state, planned, value);
     match action.request.render(&scope) {
         Ok(request) => {
             let time_limit_ms = u64::try_from(planned.time_limit.as_millis()).unwrap_or(u64::MAX);

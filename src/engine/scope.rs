@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::event::StepStatus;
-use super::graph::Graph;
-use super::state::{RunState, StepState};
+use super::graph::{Graph, Step};
+use super::state::{RECHECK, RunState, StepState};
 use crate::language::{Lookup, Scope};
 
 /// Words about a step that every step has, beside the fields of its output.
@@ -22,11 +22,21 @@ pub struct RunScope<'a> {
     pub item: Option<(&'a str, &'a Value)>,
     /// Further bare names, such as `unresolved` in an escalation.
     pub extra: &'a [(&'a str, Value)],
+    /// Whether `detect.` means the detection that is evaluated again: a probe of it that reads another
+    /// one wants what is so now, not what was so before the remediation.
+    again: bool,
 }
 
 impl<'a> RunScope<'a> {
     pub fn new(graph: &'a Graph, state: &'a RunState) -> Self {
-        RunScope { graph, state, own: None, item: None, extra: &[] }
+        RunScope { graph, state, own: None, item: None, extra: &[], again: false }
+    }
+
+    /// What a step, or one item of it, sees.
+    pub fn of_step(graph: &'a Graph, state: &'a RunState, step: &'a Step, item: Option<&'a Value>) -> Self {
+        let name = step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
+        let again = step.id.starts_with(RECHECK);
+        RunScope { item: item.map(|value| (name, value)), again, ..RunScope::new(graph, state) }
     }
 
     #[must_use]
@@ -36,8 +46,8 @@ impl<'a> RunScope<'a> {
     }
 
     #[must_use]
-    pub fn with_item(mut self, item: Option<(&'a str, &'a Value)>) -> Self {
-        self.item = item;
+    pub fn with_extra(mut self, extra: &'a [(&'a str, Value)]) -> Self {
+        self.extra = extra;
         self
     }
 
@@ -80,20 +90,29 @@ fn status_word(state: &StepState, word: &str) -> Option<Lookup> {
     }
 }
 
-/// Follows a dotted path into a value; numbers are indices of lists.
+/// Follows a dotted path into a value. In a list a number is an index, and a name stands for that field
+/// of every item.
 pub fn navigate(value: &Value, path: &str) -> Lookup {
-    let mut place = value;
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let next = match place {
-            Value::Array(items) => part.parse::<usize>().ok().and_then(|index| items.get(index)),
-            other => other.get(part),
-        };
-        match next {
-            Some(found) => place = found,
-            None => return Lookup::Missing(format!("it has no '{part}'")),
-        }
+    let (part, rest) = path.split_once('.').unwrap_or((path, ""));
+    if part.is_empty() {
+        return Lookup::Value(value.clone());
     }
-    Lookup::Value(place.clone())
+    let next = match value {
+        Value::Array(items) => match part.parse::<usize>() {
+            Ok(index) => items.get(index),
+            Err(_) => return Lookup::Value(items.iter().filter_map(|item| field_of_item(item, path)).collect()),
+        },
+        other => other.get(part),
+    };
+    next.map_or_else(|| Lookup::Missing(format!("it has no '{part}'")), |found| navigate(found, rest))
+}
+
+/// Items without the field, such as those that could not be measured, are left out.
+fn field_of_item(item: &Value, path: &str) -> Option<Value> {
+    match navigate(item, path) {
+        Lookup::Value(found) => Some(found),
+        Lookup::Missing(_) => None,
+    }
 }
 
 impl Scope for RunScope<'_> {
@@ -106,7 +125,10 @@ impl Scope for RunScope<'_> {
         }
         if PHASE_WORDS.contains(&head) && !rest.is_empty() {
             let (step, field) = rest.split_once('.').unwrap_or((rest, ""));
-            return self.step_value(&format!("{head}.{step}"), field);
+            return match (head, self.again) {
+                ("detect", true) => self.step_value(&format!("{RECHECK}{step}"), field),
+                _ => self.step_value(&format!("{head}.{step}"), field),
+            };
         }
         match head {
             "inputs" => navigate(self.graph.inputs(), rest),

@@ -3,13 +3,13 @@
 //! `apply` accepts exactly the events that `decide` may produce from the same state; anything else is
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
+mod fold;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::event::{
-    ApprovalVerdict, Cause, Event, FORMAT, Outcome, Phase, Record, Resolution, Role, RunStarted, Severity, StepStatus,
-};
+use super::event::{AttemptResult, Cause, Event, Outcome, Phase, Record, Role, RunStarted, Severity, StepStatus};
 use super::graph::StepIndex;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -38,6 +38,10 @@ pub enum ItemState {
     Running {
         role: Role,
     },
+    /// Its attempt has ended; what that means for the step is not decided yet.
+    Ended {
+        result: AttemptResult,
+    },
     Retrying {
         at: Timestamp,
     },
@@ -47,22 +51,25 @@ pub enum ItemState {
     },
     /// Interrupted, and not known whether it happened; `asked` when its check could not tell either.
     Doubtful {
-        role: Role,
         asked: bool,
     },
     Done,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub value: Option<Value>,
     pub state: ItemState,
     pub attempts: u32,
+    /// Attempts that were measurements of a condition that must go on holding: they use up no retry.
+    pub looks: u32,
     /// Since when a detection probe holds.
     pub holds_since: Option<Timestamp>,
     pub request: Value,
     pub status: Option<StepStatus>,
     pub output: Value,
+    /// Why it ended as it did, if there is more to say than its status.
+    pub reason: Option<String>,
 }
 
 impl Item {
@@ -71,15 +78,17 @@ impl Item {
             value,
             state: ItemState::Waiting,
             attempts: 0,
+            looks: 0,
             holds_since: None,
             request: Value::Null,
             status: None,
             output: Value::Null,
+            reason: None,
         }
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepState {
     pub status: Option<StepStatus>,
     pub output: Value,
@@ -91,17 +100,19 @@ pub struct StepState {
 }
 
 /// Undoing, last remediation first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UndoState {
     pub left: Vec<StepKey>,
     pub running: Option<StepKey>,
     pub attempts: u32,
-    /// An interrupted undo that must not simply be repeated.
+    /// The end of the running undo, until it is decided what it means.
+    pub ended: Option<AttemptResult>,
+    /// The running undo was interrupted, and it is not known whether it happened.
     pub doubtful: bool,
     pub error: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunState {
     pub run: Option<RunId>,
     pub header: Option<RunStarted>,
@@ -119,6 +130,8 @@ pub struct RunState {
     pub ready: BTreeMap<Phase, BTreeSet<StepIndex>>,
     /// Items between their first event and their end.
     pub active: BTreeSet<(StepIndex, u32)>,
+    /// Items whose attempt has ended and waits to be judged.
+    pub ended: BTreeSet<(StepIndex, u32)>,
     /// Steps that fan out and have not ended as a whole.
     pub fans: BTreeSet<StepIndex>,
     /// Steps that failed, could not be done or were cancelled.
@@ -161,19 +174,29 @@ impl RunState {
         self.open.get(&phase).copied().unwrap_or(0) == 0
     }
 
+    /// The phase that a step belongs to.
+    pub fn phase_of(&self, step: StepIndex) -> Option<Phase> {
+        self.phases.get(step).copied()
+    }
+
     pub fn steps_of(&self, phase: Phase) -> impl Iterator<Item = StepIndex> + '_ {
         self.phases.iter().enumerate().filter(move |(_, step_phase)| **step_phase == phase).map(|(index, _)| index)
     }
 
-    /// When the next timer is due.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        let timers =
-            self.active.iter().filter_map(|(step, item)| match self.steps[*step].items[*item as usize].state {
-                ItemState::Retrying { at } | ItemState::Holding { at } => Some(at),
-                ItemState::Asked { expires_at, .. } => expires_at,
-                _ => None,
-            });
-        timers.chain(self.recheck_at).min()
+    /// When the next timer is due. What was due by `decided`, the moment of the last decision, has been
+    /// taken up or waits for something else than time.
+    pub fn next_wake(&self, decided: Timestamp) -> Option<Timestamp> {
+        if self.cancelled.is_some() && self.phase != Some(Phase::Finally) {
+            return None;
+        }
+        let items = self.active.iter().filter(|(step, _)| Some(self.phases[*step]) == self.phase);
+        let timers = items.filter_map(|(step, item)| match self.steps[*step].items[*item as usize].state {
+            ItemState::Retrying { at } | ItemState::Holding { at } => Some(at),
+            // Nobody can answer a question that is parked, so there is nothing to wait for.
+            ItemState::Asked { expires_at, parked: false } => expires_at,
+            _ => None,
+        });
+        timers.chain(self.recheck_at).filter(|at| *at > decided).min()
     }
 
     /// Items of the run that are in this kind of state.
@@ -191,357 +214,6 @@ impl RunState {
     pub fn find(&self, key: &StepKey) -> Option<(StepIndex, u32)> {
         let step = *self.index.get(&key.step)?;
         Some((step, key.item.unwrap_or(0)))
-    }
-
-    /// Folds one event in.
-    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalTransition> {
-        let illegal =
-            |why: &str| IllegalTransition { seq: record.seq, event: event_name(&record.event), why: why.to_owned() };
-        if record.seq != self.seq + 1 {
-            return Err(illegal(&format!("event {} was expected", self.seq + 1)));
-        }
-        if self.header.is_none() && !matches!(record.event, Event::RunStarted(_)) {
-            return Err(illegal("the run has not started"));
-        }
-        let reopens = matches!(record.event, Event::Resumed { .. } | Event::NotificationSent { .. });
-        if self.finished.is_some() && !reopens {
-            return Err(illegal("the run has ended"));
-        }
-        self.seq = record.seq;
-        self.fold(record).map_err(|why| illegal(&why))
-    }
-
-    fn fold(&mut self, record: &Record) -> Result<(), String> {
-        match &record.event {
-            Event::RunStarted(header) => self.start(record, header),
-            Event::PhaseStarted { phase } => self.start_phase(*phase, record.at),
-            Event::FannedOut { step, items } => self.fan_out(step, items),
-            Event::StepSkipped { key, reason } => self.finish(key, StepStatus::Skipped, &Value::Null, Some(reason)),
-            Event::ApprovalAsked { key, request, expires_at, .. } => self.ask(key, request, *expires_at),
-            Event::ApprovalSettled { key, verdict, by, reason } => self.settle_approval(key, *verdict, by, reason),
-            Event::AttemptStarted { key, role, attempt, request, .. } => {
-                self.start_attempt(key, *role, *attempt, request)
-            }
-            Event::AttemptEnded { key, role, .. } => self.end_attempt(key, *role),
-            Event::AttemptInterrupted { key, role, .. } => self.interrupt(key, *role),
-            Event::RetryScheduled { key, at, .. } => self.set(key, ItemState::Retrying { at: *at }),
-            Event::HoldScheduled { key, at, since } => {
-                self.item(key)?.holds_since = Some(*since);
-                self.set(key, ItemState::Holding { at: *at })
-            }
-            Event::StepFinished { key, status, output, reason, .. } => {
-                self.finish(key, *status, output, reason.as_ref())
-            }
-            Event::DetectionSettled { recheck, holds, .. } => {
-                if *recheck {
-                    self.rechecked = Some(*holds)
-                } else {
-                    self.detected = Some(*holds)
-                }
-                self.recheck_at = None;
-                Ok(())
-            }
-            Event::RecheckScheduled { at } => self.schedule_recheck(*at),
-            Event::CausesFound { causes, severity } => {
-                self.causes = Some(causes.clone());
-                self.severity = self.severity.max(Some(*severity));
-                Ok(())
-            }
-            Event::SeverityRaised { severity, .. } => {
-                self.severity = self.severity.max(Some(*severity));
-                Ok(())
-            }
-            Event::UndoStarted { steps } => {
-                self.undo = Some(UndoState { left: steps.iter().rev().cloned().collect(), ..UndoState::default() });
-                Ok(())
-            }
-            Event::UndoFinished { key, error } => self.finish_undo(key, error.as_ref()),
-            Event::CancelRequested { hard, .. } => {
-                self.cancelled = Some(*hard || self.cancelled == Some(true));
-                Ok(())
-            }
-            Event::EscalationRaised { .. } => {
-                self.escalated = true;
-                Ok(())
-            }
-            Event::NotificationSent { .. } => Ok(()),
-            Event::Resumed { .. } => {
-                self.reopen();
-                Ok(())
-            }
-            Event::DoubtResolved { key, resolution, .. } => self.resolve_doubt(key, *resolution),
-            Event::RunFinished { outcome, .. } => {
-                self.finished = Some(*outcome);
-                Ok(())
-            }
-        }
-    }
-
-    fn start(&mut self, record: &Record, header: &RunStarted) -> Result<(), String> {
-        if self.header.is_some() {
-            return Err("the run has already started".into());
-        }
-        if header.format > FORMAT {
-            return Err(format!(
-                "it was written by a newer version (format {}, this one reads {FORMAT})",
-                header.format
-            ));
-        }
-        self.run = Some(record.run.clone());
-        self.started_at = record.at;
-        self.steps = vec![StepState::default(); header.steps.len()];
-        self.phases = header.steps.iter().map(|step| step.phase).collect();
-        self.index = header.steps.iter().enumerate().map(|(index, step)| (step.id.clone(), index)).collect();
-        self.dependents = vec![Vec::new(); header.steps.len()];
-        for (position, step) in header.steps.iter().enumerate() {
-            let needs: Vec<StepIndex> = step.needs.iter().filter_map(|need| self.index.get(need).copied()).collect();
-            needs.iter().for_each(|need| self.dependents[*need].push(position));
-            *self.open.entry(step.phase).or_default() += 1;
-            if needs.is_empty() {
-                self.ready.entry(step.phase).or_default().insert(position);
-            }
-            self.unmet.push(needs.len());
-            self.needs.push(needs);
-        }
-        self.header = Some(header.clone());
-        Ok(())
-    }
-
-    fn start_phase(&mut self, phase: Phase, at: Timestamp) -> Result<(), String> {
-        if self.phase.is_some_and(|current| current >= phase) {
-            return Err(format!("phase {phase} cannot begin now"));
-        }
-        self.phase = Some(phase);
-        self.phase_started_at = at;
-        self.stopped = None;
-        Ok(())
-    }
-
-    /// The item a key names, made on its first mention.
-    fn item(&mut self, key: &StepKey) -> Result<&mut Item, String> {
-        let (step, item) = self.find(key).ok_or_else(|| format!("there is no step {key}"))?;
-        let state = &mut self.steps[step];
-        if state.items.is_empty() && key.item.is_none() {
-            state.items.push(Item::new(None));
-            state.open = 1;
-        }
-        if let Some(phase) = self.phases.get(step)
-            && let Some(ready) = self.ready.get_mut(phase)
-        {
-            ready.remove(&step);
-        }
-        let place = self.steps[step].items.get_mut(item as usize).ok_or_else(|| format!("there is no item {key}"))?;
-        if place.status.is_none() {
-            self.active.insert((step, item));
-        }
-        Ok(place)
-    }
-
-    fn set(&mut self, key: &StepKey, state: ItemState) -> Result<(), String> {
-        let item = self.item(key)?;
-        if item.status.is_some() {
-            return Err(format!("{key} has ended"));
-        }
-        item.state = state;
-        Ok(())
-    }
-
-    fn fan_out(&mut self, id: &str, values: &[Value]) -> Result<(), String> {
-        let step = *self.index.get(id).ok_or_else(|| format!("there is no step {id}"))?;
-        let state = &mut self.steps[step];
-        if state.fanned || !state.items.is_empty() {
-            return Err(format!("{id} has already begun"));
-        }
-        state.fanned = true;
-        self.fans.insert(step);
-        state.items = values.iter().cloned().map(|value| Item::new(Some(value))).collect();
-        state.open = values.len();
-        self.active.extend((0..values.len()).map(|item| (step, item as u32)));
-        if let Some(ready) = self.ready.get_mut(&self.phases[step]) {
-            ready.remove(&step);
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, key: &StepKey, request: &Value, expires_at: Option<Timestamp>) -> Result<(), String> {
-        self.item(key)?.request = request.clone();
-        self.set(key, ItemState::Asked { expires_at, parked: false })
-    }
-
-    fn settle_approval(
-        &mut self,
-        key: &StepKey,
-        verdict: ApprovalVerdict,
-        by: &str,
-        reason: &str,
-    ) -> Result<(), String> {
-        let ItemState::Asked { expires_at, .. } = self.item(key)?.state else {
-            return Err(format!("nobody was asked about {key}"));
-        };
-        match verdict {
-            ApprovalVerdict::Approved => self.set(key, ItemState::Approved),
-            ApprovalVerdict::Parked => self.set(key, ItemState::Asked { expires_at, parked: true }),
-            ApprovalVerdict::Rejected => {
-                let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                self.refuse(format!("{key} was rejected by {by}{because}"))
-            }
-            ApprovalVerdict::TimedOut => self.refuse(format!("nobody answered in time about {key}")),
-        }
-    }
-
-    /// A run that goes on asks its open questions again.
-    fn reopen(&mut self) {
-        self.finished = None;
-        for (step, item) in &self.active {
-            if let ItemState::Asked { parked, .. } = &mut self.steps[*step].items[*item as usize].state {
-                *parked = false;
-            }
-        }
-    }
-
-    fn refuse(&mut self, why: String) -> Result<(), String> {
-        self.stopped.get_or_insert(why.clone());
-        self.rejected.get_or_insert(why);
-        Ok(())
-    }
-
-    fn start_attempt(&mut self, key: &StepKey, role: Role, attempt: u32, request: &Value) -> Result<(), String> {
-        self.running += 1;
-        if role == Role::Undo {
-            let undo = self.undo.as_mut().ok_or("nothing is being undone")?;
-            undo.running = Some(key.clone());
-            undo.attempts = attempt;
-            return Ok(());
-        }
-        if key.step.starts_with(RECHECK) {
-            self.recheck_at = None;
-        }
-        let item = self.item(key)?;
-        if matches!(item.state, ItemState::Running { .. }) {
-            return Err(format!("{key} is already running"));
-        }
-        if role == Role::Main {
-            item.attempts = attempt;
-            item.request = request.clone();
-        }
-        self.set(key, ItemState::Running { role })
-    }
-
-    fn end_attempt(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        match role {
-            Role::Main => self.set(key, ItemState::Waiting),
-            // Unless the next event says otherwise the check could not tell.
-            Role::Check => self.set(key, ItemState::Doubtful { role: Role::Main, asked: true }),
-            Role::Undo => Ok(()),
-        }
-    }
-
-    fn interrupt(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        if role == Role::Undo {
-            self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
-            return Ok(());
-        }
-        self.set(key, ItemState::Doubtful { role, asked: false })
-    }
-
-    fn finish(
-        &mut self,
-        key: &StepKey,
-        status: StepStatus,
-        output: &Value,
-        reason: Option<&String>,
-    ) -> Result<(), String> {
-        let (step, number) = self.find(key).ok_or_else(|| format!("there is no step {key}"))?;
-        if self.steps[step].status.is_some() {
-            return Err(format!("{key} has ended"));
-        }
-        // The end of a whole step that fans out is told apart from the end of one of its items.
-        let whole = key.item.is_none();
-        if !(whole && self.steps[step].fanned) {
-            let item = self.item(key)?;
-            item.state = ItemState::Done;
-            item.status = Some(status);
-            item.output = output.clone();
-            self.steps[step].open = self.steps[step].open.saturating_sub(1);
-            self.active.remove(&(step, number));
-            if self.phases[step] == Phase::Remediate && status == StepStatus::Passed {
-                self.completed.push(key.clone());
-            }
-        }
-        if whole {
-            self.finish_step(step, status, output, reason);
-        }
-        Ok(())
-    }
-
-    fn finish_step(&mut self, step: StepIndex, status: StepStatus, output: &Value, reason: Option<&String>) {
-        let state = &mut self.steps[step];
-        state.status = Some(status);
-        state.output = output.clone();
-        state.reason = reason.cloned();
-        self.fans.remove(&step);
-        let items = state.items.len() as u32;
-        self.active.retain(|(active, item)| *active != step || *item >= items);
-        if matches!(status, StepStatus::Failed | StepStatus::Error | StepStatus::Cancelled) {
-            self.bad.push(step);
-        }
-        let phase = self.phases[step];
-        if let Some(open) = self.open.get_mut(&phase) {
-            *open = open.saturating_sub(1);
-        }
-        for position in 0..self.dependents[step].len() {
-            let dependent = self.dependents[step][position];
-            self.unmet[dependent] = self.unmet[dependent].saturating_sub(1);
-            if self.unmet[dependent] == 0 && self.steps[dependent].status.is_none() {
-                self.ready.entry(phase).or_default().insert(dependent);
-            }
-        }
-    }
-
-    /// The detection is evaluated once more: its probes start from the beginning.
-    fn schedule_recheck(&mut self, at: Timestamp) -> Result<(), String> {
-        self.recheck_at = Some(at);
-        let probes: Vec<StepIndex> =
-            self.index.iter().filter(|(id, _)| id.starts_with(RECHECK)).map(|(_, step)| *step).collect();
-        for step in probes {
-            if self.steps[step].status.take().is_some() {
-                *self.open.entry(Phase::Verify).or_default() += 1;
-            }
-            self.steps[step] = StepState::default();
-            self.unmet[step] = self.needs[step].len();
-            if self.needs[step].is_empty() {
-                self.ready.entry(Phase::Verify).or_default().insert(step);
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_undo(&mut self, key: &StepKey, error: Option<&String>) -> Result<(), String> {
-        let undo = self.undo.as_mut().ok_or("nothing is being undone")?;
-        undo.left.retain(|left| left != key);
-        undo.running = None;
-        undo.attempts = 0;
-        undo.doubtful = false;
-        if let Some(error) = error {
-            undo.error = Some(error.clone());
-            undo.left.clear();
-        }
-        Ok(())
-    }
-
-    fn resolve_doubt(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {
-        if let Some(undo) = self.undo.as_mut().filter(|undo| undo.doubtful) {
-            undo.doubtful = false;
-            undo.running = None;
-            return Ok(());
-        }
-        match resolution {
-            // The event that ends the step follows.
-            Resolution::Done | Resolution::Abort => Ok(()),
-            Resolution::Retry => self.set(key, ItemState::Approved),
-        }
     }
 }
 

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::decide::skipped;
 use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::fan;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
 use super::judge::evidence;
 use super::phases::is_recheck;
 use super::scope::RunScope;
-use super::state::{ItemState, RunState};
+use super::state::{Item, ItemState, RunState};
 use crate::base::StepKey;
 use crate::language::Truth;
 
@@ -47,6 +48,14 @@ enum Gate {
     Error(String),
 }
 
+/// An attempt that may come next.
+struct Candidate<'a> {
+    step: &'a Step,
+    key: &'a StepKey,
+    item: Option<&'a Value>,
+    attempt: u32,
+}
+
 struct Turn<'a> {
     graph: &'a Graph,
     state: &'a RunState,
@@ -78,7 +87,11 @@ impl Turn<'_> {
         {
             let decided = self.begin(step, free > 0);
             free -= usize::from(matches!(decided.last(), Some(Event::AttemptStarted { .. }))).min(free);
+            let stop = may_stop_others(&decided);
             events.extend(decided);
+            if stop {
+                break;
+            }
         }
         events
     }
@@ -91,7 +104,10 @@ impl Turn<'_> {
             Gate::Skip(reason) => vec![Event::StepSkipped { key, reason }],
             Gate::Error(reason) => vec![error(&key, reason)],
             Gate::Open if step.for_each.is_some() => vec![self.fan_out(step)],
-            Gate::Open => self.ask_or_start(step, &key, None, 1, false, may_start),
+            Gate::Open => {
+                let first = Candidate { step, key: &key, item: None, attempt: 1 };
+                self.ask_or_start(&first, false, may_start)
+            }
         }
     }
 
@@ -101,13 +117,8 @@ impl Turn<'_> {
         {
             return Gate::Skip(withheld.clone());
         }
-        if let Some(stopped) = &self.state.stopped
-            && self.phase == Phase::Remediate
-        {
-            return Gate::Skip(format!("not started: {stopped}"));
-        }
-        if let Some(stop) = self.stopper(step) {
-            return Gate::Skip(format!("not started: {stop} did not succeed"));
+        if let Some(why) = self.stop(step) {
+            return Gate::Skip(why);
         }
         match self.needs(step) {
             Gate::Open => {}
@@ -116,7 +127,7 @@ impl Turn<'_> {
         if let Some(reason) = self.no_cause(step) {
             return Gate::Skip(reason);
         }
-        let scope = RunScope::new(self.graph, self.state);
+        let scope = self.scope(step, None);
         match step.when.as_ref().map(|when| (when, when.truth(&scope))) {
             None | Some((_, Truth::True)) => Gate::Open,
             Some((when, Truth::False)) => Gate::Skip(format!("only when {}; {}", when.text(), evidence(when, &scope))),
@@ -124,13 +135,19 @@ impl Turn<'_> {
         }
     }
 
-    /// A step of this phase that ended badly and stops all others.
-    fn stopper(&self, step: &Step) -> Option<&str> {
+    /// Why nothing more starts in this phase: somebody said no, or a step ended badly that stops all others.
+    fn stop(&self, step: &Step) -> Option<String> {
+        if let Some(stopped) = &self.state.stopped
+            && self.phase == Phase::Remediate
+        {
+            return Some(format!("not started: {stopped}"));
+        }
         let stops = |index: &&StepIndex| {
             let other = &self.graph.steps[**index];
             other.phase == self.phase && other.stop_on_error && other.id != step.id
         };
-        self.state.bad.iter().find(stops).map(|index| self.graph.steps[*index].id.as_str())
+        let stopper = self.state.bad.iter().find(stops)?;
+        Some(format!("not started: {} did not succeed", self.graph.steps[*stopper].id))
     }
 
     fn needs(&self, step: &Step) -> Gate {
@@ -177,10 +194,10 @@ impl Turn<'_> {
     fn fan_out(&self, step: &Step) -> Event {
         let key = StepKey::plain(step.id.clone());
         let Some(for_each) = &step.for_each else { return error(&key, "bug: nothing to fan out over".into()) };
-        match for_each.list.value(&RunScope::new(self.graph, self.state)) {
+        match for_each.list.value(&self.scope(step, None)) {
             // An empty set of targets must never read as "nothing was wrong with any of them".
-            Ok(Value::Array(items)) if items.is_empty() && self.phase == Phase::Remediate => {
-                error(&key, format!("the list {} is empty, so there is nothing to act on", for_each.list.text()))
+            Ok(Value::Array(items)) if items.is_empty() && (step.probe || self.phase == Phase::Remediate) => {
+                error(&key, format!("the list {} is empty, so there is nothing to do it for", for_each.list.text()))
             }
             Ok(Value::Array(items)) => Event::FannedOut { step: step.id.clone(), items },
             Ok(_) => error(&key, format!("{} is not a list", for_each.list.text())),
@@ -197,9 +214,10 @@ impl Turn<'_> {
             }
             let decided = self.item(step, item, free > 0);
             free -= usize::from(matches!(decided.last(), Some(Event::AttemptStarted { .. }))).min(free);
+            let stop = may_stop_others(&decided);
             events.extend(decided);
             // A fan-out's limit counts what this very turn starts, so one start of it per turn.
-            if self.state.steps[step].fanned && !events.is_empty() {
+            if stop || (self.state.steps[step].fanned && !events.is_empty()) {
                 break;
             }
         }
@@ -214,16 +232,18 @@ impl Turn<'_> {
         if cancelled {
             return Vec::new();
         }
-        let value = item.value.as_ref();
+        let next = Candidate { step, key: &key, item: item.value.as_ref(), attempt: item.attempts + 1 };
+        let not_begun = matches!(item.state, ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved)
+            && item.attempts == 0;
+        if not_begun && let Some(why) = self.stop(step) {
+            return vec![skipped(&key, why)];
+        }
         match item.state {
             ItemState::Waiting if self.fan_is_full(index) => Vec::new(),
-            ItemState::Waiting if self.state.stopped.is_some() => {
-                vec![skipped(&key, "not started: an earlier step stopped the phase".into())]
-            }
-            ItemState::Waiting => self.ask_or_start(step, &key, value, item.attempts + 1, false, may_start),
-            ItemState::Approved => self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start),
+            ItemState::Waiting => self.ask_or_start(&next, false, may_start),
+            ItemState::Approved => self.ask_or_start(&next, true, may_start),
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
-                self.ask_or_start(step, &key, value, item.attempts + 1, true, may_start)
+                self.ask_or_start(&next, true, may_start)
             }
             ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![
                 Event::ApprovalSettled {
@@ -234,7 +254,7 @@ impl Turn<'_> {
                 },
                 skipped(&key, "nobody answered in time".into()),
             ],
-            ItemState::Doubtful { role, asked } => self.doubtful(step, &key, role, asked, value, item.attempts),
+            ItemState::Doubtful { asked } => self.doubtful(step, &key, item, may_start && !asked),
             _ => Vec::new(),
         }
     }
@@ -247,65 +267,44 @@ impl Turn<'_> {
     }
 
     /// The rule for interrupted attempts: repeat what is safe to repeat, ask the check, else wait for a person.
-    fn doubtful(
-        &self,
-        step: &Step,
-        key: &StepKey,
-        role: Role,
-        asked: bool,
-        item: Option<&Value>,
-        attempts: u32,
-    ) -> Vec<Event> {
-        let again = |role: Role, why: &str| {
-            vec![Event::RetryScheduled {
+    fn doubtful(&self, step: &Step, key: &StepKey, item: &Item, may_ask: bool) -> Vec<Event> {
+        if step.repeat == Repeat::Safe {
+            return vec![Event::RetryScheduled {
                 key: key.clone(),
-                role,
-                attempt: attempts + 1,
+                role: Role::Main,
+                attempt: item.attempts + 1,
                 at: self.input.at,
-                why: why.to_owned(),
-            }]
-        };
-        match (&step.check, step.repeat) {
-            (_, Repeat::Safe) => again(Role::Main, "it was interrupted, and repeating it is harmless"),
-            (Some(check), _) if !asked || role == Role::Check => {
-                let request = check.request.render(&self.scope(step, item));
-                match request {
-                    Ok(request) => vec![self.attempt(step, key, Role::Check, attempts.max(1), request)],
-                    Err(_) => Vec::new(),
-                }
-            }
-            _ => Vec::new(),
+                why: "it was interrupted, and repeating it is harmless".to_owned(),
+            }];
+        }
+        let Some(check) = step.check.as_ref().filter(|_| may_ask) else { return Vec::new() };
+        match check.request.render(&self.scope(step, item.value.as_ref())) {
+            Ok(request) => vec![self.attempt(step, key, Role::Check, item.attempts, request)],
+            // A check that cannot be asked leaves the step to a person.
+            Err(_) => Vec::new(),
         }
     }
 
     fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Value>) -> RunScope<'b> {
-        let name = step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
-        RunScope::new(self.graph, self.state).with_item(item.map(|value| (name, value)))
+        RunScope::of_step(self.graph, self.state, step, item)
     }
 
-    fn ask_or_start(
-        &self,
-        step: &Step,
-        key: &StepKey,
-        item: Option<&Value>,
-        attempt: u32,
-        approved: bool,
-        may_start: bool,
-    ) -> Vec<Event> {
+    fn ask_or_start(&self, candidate: &Candidate<'_>, approved: bool, may_start: bool) -> Vec<Event> {
+        let Candidate { step, key, item, attempt } = candidate;
         let asks = !approved && self.must_ask(step);
         // Hundreds of steps may wait for a free place at every turn, so what they would do is worked
         // out when they get one.
         if !asks && !may_start {
             return Vec::new();
         }
-        let request = match step.request.render(&self.scope(step, item)) {
+        let request = match step.request.render(&self.scope(step, *item)) {
             Ok(request) => request,
             Err(problem) => return vec![error(key, problem.message)],
         };
         if asks {
             return vec![self.ask(step, key, request)];
         }
-        vec![self.attempt(step, key, Role::Main, attempt, request)]
+        vec![self.attempt(step, key, Role::Main, *attempt, request)]
     }
 
     fn must_ask(&self, step: &Step) -> bool {
@@ -335,19 +334,7 @@ impl Turn<'_> {
     }
 
     fn whole_step(&self, index: StepIndex) -> Event {
-        let items = &self.state.steps[index].items;
-        let with = |wanted: StepStatus| items.iter().filter(|item| item.status == Some(wanted)).count();
-        let (passed, failed, errors) = (with(StepStatus::Passed), with(StepStatus::Failed), with(StepStatus::Error));
-        let status = match () {
-            () if errors > 0 => StepStatus::Error,
-            () if failed > 0 => StepStatus::Failed,
-            () if passed == 0 && !items.is_empty() => StepStatus::Skipped,
-            () => StepStatus::Passed,
-        };
-        let reason = (failed + errors > 0)
-            .then(|| format!("{failed} failed and {errors} could not be done, of {}", items.len()));
-        let outputs: Vec<&Value> = items.iter().map(|item| &item.output).collect();
-        let output = json!({"count": items.len(), "passed_count": passed, "failed_count": failed, "error_count": errors, "items": outputs});
+        let (status, output, reason) = fan::whole(&self.graph.steps[index], &self.state.steps[index].items);
         Event::StepFinished {
             key: StepKey::plain(self.graph.steps[index].id.clone()),
             status,
@@ -356,6 +343,15 @@ impl Turn<'_> {
             help: None,
         }
     }
+}
+
+/// After such events the other steps must be looked at anew: perhaps none of them may start any more.
+fn may_stop_others(events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::ApprovalSettled { .. } => true,
+        Event::StepFinished { status, .. } => is_bad(Some(*status)),
+        _ => false,
+    })
 }
 
 fn error(key: &StepKey, reason: String) -> Event {

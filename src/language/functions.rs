@@ -28,6 +28,10 @@ fn text(_: &[Type]) -> Type {
     Type::String
 }
 
+fn first_type(arguments: &[Type]) -> Type {
+    arguments.first().cloned().unwrap_or(Type::Any)
+}
+
 /// Every function, in the order of the documentation.
 pub static FUNCTIONS: &[Function] = &[
     Function {
@@ -119,6 +123,38 @@ pub static FUNCTIONS: &[Function] = &[
         call: matches,
     },
     Function {
+        name: "union",
+        usage: "union(list, list, …)",
+        help: "the items of all the lists, each once",
+        arguments: (1, 64),
+        result: first_type,
+        call: union,
+    },
+    Function {
+        name: "without",
+        usage: "without(list, list)",
+        help: "the items of the first list that are not in the second",
+        arguments: (2, 2),
+        result: first_type,
+        call: without,
+    },
+    Function {
+        name: "default",
+        usage: "default(value, other)",
+        help: "the value, or the other one when it is null",
+        arguments: (2, 2),
+        result: first_type,
+        call: |args| Ok(if args[0].is_null() { args[1].clone() } else { args[0].clone() }),
+    },
+    Function {
+        name: "largest_difference",
+        usage: "largest_difference(list, list)",
+        help: "how far apart two lists of numbers are where they differ most; unknown when their lengths differ",
+        arguments: (2, 2),
+        result: number,
+        call: largest_difference,
+    },
+    Function {
         name: "lower",
         usage: "lower(text)",
         help: "the text in lower case",
@@ -188,4 +224,32 @@ fn matches(args: &[Value]) -> Result<Value, String> {
     let pattern =
         regex::RegexBuilder::new(&show(&args[1])).size_limit(1 << 20).build().map_err(|error| error.to_string())?;
     Ok(pattern.is_match(&show(&args[0])).into())
+}
+
+fn union(args: &[Value]) -> Result<Value, String> {
+    let mut all: Vec<Value> = Vec::new();
+    for item in args.iter().map(list).collect::<Result<Vec<_>, _>>()?.concat() {
+        if !all.iter().any(|known| super::evaluate::equal(known, &item)) {
+            all.push(item);
+        }
+    }
+    Ok(all.into())
+}
+
+fn list(value: &Value) -> Result<Vec<Value>, String> {
+    value.as_array().cloned().ok_or_else(|| format!("'{}' is not a list", show(value)))
+}
+
+fn without(args: &[Value]) -> Result<Value, String> {
+    let (mut kept, left_out) = (list(&args[0])?, list(&args[1])?);
+    kept.retain(|item| !left_out.iter().any(|other| super::evaluate::equal(item, other)));
+    Ok(kept.into())
+}
+
+fn largest_difference(args: &[Value]) -> Result<Value, String> {
+    let (left, right) = (numbers(&args[..1])?, numbers(&args[1..])?);
+    if left.len() != right.len() || left.is_empty() {
+        return Err(format!("lists of {} and {} numbers cannot be compared", left.len(), right.len()));
+    }
+    Ok(json_number(left.iter().zip(&right).map(|(left, right)| (left - right).abs()).fold(0.0, f64::max)))
 }

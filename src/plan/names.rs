@@ -75,11 +75,15 @@ fn outputs(step: &Step, kinds: &Outputs) -> Fields {
 
 fn fan_fields(own: Vec<Field>) -> Vec<Field> {
     let count = |name: &str, help: &str| Field::new(name, Type::Int, help);
+    let those = |name: &str, help: &str| Field::new(name, Type::List(Box::new(Type::Any)), help);
     vec![
         count("count", "number of items"),
         count("passed_count", "items that passed"),
         count("failed_count", "items that failed"),
         count("error_count", "items that could not be done"),
+        those("passed_items", "the items that passed"),
+        those("failed_items", "the items that failed"),
+        those("error_items", "the items that could not be done"),
         Field::new("items", Type::List(Box::new(Type::Object(own))), "the output of each item"),
     ]
 }
@@ -198,15 +202,19 @@ fn field_type(owner: &str, fields: &[Field], path: &str) -> Result<Type, Languag
     }
 }
 
+/// `items.0` is one item, `items.verdict` the list of that field of every item.
 fn inside_list(owner: &str, head: &str, item: &Type, rest: &str) -> Result<Type, LanguageError> {
-    let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
-    if index.parse::<usize>().is_err() {
-        return Err(LanguageError::new(format!("'{head}' of {owner} is a list"))
-            .help(format!("write {head}.0 for its first item")));
-    }
-    match (item, rest) {
-        (kind, "") => Ok(kind.clone()),
-        (Type::Object(inner), rest) => field_type(&format!("{owner}.{head}.{index}"), inner, rest),
+    let (index, inner) = rest.split_once('.').unwrap_or((rest, ""));
+    let is_index = index.parse::<usize>().is_ok();
+    match item {
+        Type::Object(fields) if !is_index => {
+            field_type(&format!("each of {owner}.{head}"), fields, rest).map(|kind| Type::List(Box::new(kind)))
+        }
+        Type::Any if !is_index => Ok(Type::List(Box::new(Type::Any))),
+        _ if !is_index => Err(LanguageError::new(format!("'{head}' of {owner} is a list of {item}"))
+            .help(format!("write {head}.0 for its first item"))),
+        Type::Object(fields) if !inner.is_empty() => field_type(&format!("{owner}.{head}.{index}"), fields, inner),
+        kind if inner.is_empty() => Ok(kind.clone()),
         _ => Ok(Type::Any),
     }
 }

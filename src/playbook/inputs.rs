@@ -179,6 +179,10 @@ fn convert(kind: InputType, given: &Given) -> Result<Value, String> {
         }
         InputType::Bool => text.parse::<bool>().map(Value::from).map_err(|_| wrong()),
         InputType::Bytes => units::parse_bytes(&text).map(Value::from),
+        // A number is what another playbook hands on: its own input, in seconds.
+        InputType::Duration if matches!(given, Given::Value(Value::Number(_))) => {
+            units::parse_duration(&format!("{text}s")).map(|duration| duration.as_secs_f64().into())
+        }
         InputType::Duration => units::parse_duration(&text).map(|duration| duration.as_secs_f64().into()),
         InputType::Path if text.is_empty() || text.contains('\0') => Err(wrong()),
         InputType::Path => Ok(text.into()),

@@ -12,7 +12,7 @@ use super::answers::{Answer, Approver, Question};
 use super::attempt;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
-use crate::base::{RunId, StepKey, entropy};
+use crate::base::{RunId, StepKey, Timestamp, entropy};
 use crate::engine::event::{AttemptResult, Outcome, Role};
 use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::kind::{Context, KindEntry, Subject};
@@ -32,6 +32,8 @@ pub(super) struct Driver {
     host: Arc<Host>,
     prepared: Prepared,
     state: RunState,
+    /// The moment of the last decision.
+    decided_at: Timestamp,
     approver: Arc<dyn Approver>,
     sender: mpsc::UnboundedSender<What>,
     inputs: mpsc::UnboundedReceiver<What>,
@@ -49,6 +51,7 @@ impl Driver {
             host,
             prepared,
             state,
+            decided_at: Timestamp::default(),
             approver,
             sender,
             inputs,
@@ -98,6 +101,7 @@ impl Driver {
             }
         }
         let at = self.host.clock.now();
+        self.decided_at = at;
         let inputs: Vec<Input> = batch.into_iter().map(|what| Input { at, entropy: entropy::random(), what }).collect();
         let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
         if records.is_empty() {
@@ -115,14 +119,14 @@ impl Driver {
     }
 
     fn is_over(&self) -> bool {
-        let idle = self.state.running == 0 && self.state.next_wake().is_none();
+        let idle = self.state.running == 0 && self.state.next_wake(self.decided_at).is_none();
         let looked = self.prepared.graph.look_only && idle && self.inputs.is_empty();
         (self.state.finished.is_some() || looked) && self.messages.all_delivered()
     }
 
     /// The next thing that happens, and everything that has happened meanwhile.
     async fn next_inputs(&mut self, stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> Vec<What> {
-        let wait = match self.state.next_wake().filter(|_| self.state.finished.is_none()) {
+        let wait = match self.state.next_wake(self.decided_at).filter(|_| self.state.finished.is_none()) {
             Some(at) => at.since(self.host.clock.now()),
             // Far enough to be never, near enough for every timer implementation.
             None => Duration::from_secs(86_400),

@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "",
     "run",
     "plan",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 17] = [
     "audit verify",
     "audit export",
     "kinds",
+    "explain",
     "schema",
 ];
 

@@ -2,5 +2,7 @@
 
 mod conformance;
 mod help;
+mod hostile;
+mod inputs;
 mod schemas;
 mod support;

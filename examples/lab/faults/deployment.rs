@@ -19,9 +19,12 @@ pub fn wrong_shape(folder: &Folder) -> Result<(), LabError> {
     deploy(folder, "wrong-shape.onnx", &folder.models())
 }
 
-pub fn nan_everywhere(folder: &Folder) -> Result<(), LabError> {
+/// The mirror's model differs from the deployed one and is no better, so that a fix changes the file
+/// and does not help.
+pub fn no_good_copy(folder: &Folder) -> Result<(), LabError> {
     nan(folder)?;
-    deploy(folder, "nan.onnx", &folder.mirror())
+    deploy(folder, "wrong-shape.onnx", &folder.mirror())?;
+    models::write_digest_of_manifest(&folder.mirror().join(folder.profile.first().name))
 }
 
 /// Puts a broken twin of the first provider's model below `root`, which is the models or the mirror.

@@ -87,8 +87,8 @@ static FAULTS: &[Fault] = &[
     },
     Fault {
         name: "bad-mirror",
-        summary: "nan-output, and the mirror holds the same bad model with a manifest that agrees: the fix does not help",
-        apply: deployment::nan_everywhere,
+        summary: "nan-output, and the mirror holds another bad model with a manifest that agrees: the fix does not help",
+        apply: deployment::no_good_copy,
         aftermath: Aftermath::FirstLoadsAgain,
     },
     Fault {

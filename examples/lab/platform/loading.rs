@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
 use runbook::model::preflight::{self, Limits};
-use runbook::model::{Model, ModelFault, Tensor, embedded};
+use runbook::model::{Model, ModelFault, Tensor, default_engine};
 
 use crate::profile::ProviderSpec;
 
@@ -46,10 +46,10 @@ pub enum BadOutput {
 pub fn load(spec: &ProviderSpec, path: &Path) -> Result<Loaded, LoadError> {
     let inspection = preflight::inspect(path, &Limits::EMBEDDED);
     let (sha256, bytes) = (inspection.file.sha256.clone(), inspection.file.size);
-    let model = embedded::load_inspected(path, inspection).map_err(LoadError::Load)?;
+    let model = default_engine().load_inspected(path, inspection).map_err(LoadError::Load)?;
     let answers = model.run(vec![sample(spec)]).map_err(LoadError::WarmUp)?;
     check_output(spec, 1, &answers).map_err(LoadError::Output)?;
-    Ok(Loaded { model: Arc::new(model), sha256, bytes })
+    Ok(Loaded { model: Arc::from(model), sha256, bytes })
 }
 
 /// One row of input in the range that the models were trained on.

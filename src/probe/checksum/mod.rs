@@ -94,7 +94,8 @@ pub struct Step;
 
 impl Kind for Step {
     const NAME: &'static str = "checksum";
-    const SUMMARY: &'static str = "Compares files with the digests of a manifest; fails when one differs or is missing.";
+    const SUMMARY: &'static str =
+        "Compares files with the digests of a manifest; fails when one differs or is missing.";
     const EXAMPLE: &'static str = "checksum: {manifest: models/cad/SHA256SUMS}";
     type Config = Config;
     type Output = Output;

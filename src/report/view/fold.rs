@@ -59,6 +59,9 @@ impl RunView {
                 self.begin(at, key, *attempt, request);
             }
             Event::AttemptEnded { key, role: Role::Main, result, .. } => self.measured(key, result),
+            Event::AttemptInterrupted { key, role: Role::Main | Role::Check, .. } => {
+                self.step_mut(key).state = StepState::Finished(StepStatus::InDoubt);
+            }
             Event::AttemptStarted { .. } | Event::AttemptEnded { .. } | Event::AttemptInterrupted { .. } => {}
             Event::StepFinished { .. } => self.finish_step(at, event),
             Event::DetectionSettled { recheck, holds, evidence } => {

@@ -308,7 +308,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
             StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
-                    "find out whether {0} took effect, then: runbook resolve {1} {0}",
+                    "find out whether {0} took effect, then: runbook resolve {1} {0} --done|--retry|--abort --reason TEXT",
                     step.key, view.run
                 ));
             }

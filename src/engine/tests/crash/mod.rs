@@ -1,0 +1,91 @@
+//! Random runs, each cut after every one of its events and resumed from there.
+
+mod generator;
+mod oracle;
+mod simulation;
+
+use crate::engine::event::{Event, Record};
+use crate::engine::{Graph, RunState};
+use generator::{Dice, mix, plan};
+use simulation::{Simulation, Temper};
+
+/// Runs of the ordinary test: enough for thousands of crash points in a debug build within two seconds.
+const RUNS: u64 = 120;
+
+#[derive(Default)]
+struct Figures {
+    runs: usize,
+    crash_points: usize,
+    second_crashes: usize,
+    events: usize,
+}
+
+fn temper(seed: u64) -> Temper {
+    let mut dice = Dice(mix(seed ^ 0x7e3e));
+    let stop = dice.chance(25).then(|| (1 + dice.below(25) as usize, dice.chance(40)));
+    Temper { seed, stop }
+}
+
+/// The run of a seed, whole and cut after every event.
+fn crash_everywhere(seed: u64, figures: &mut Figures) -> Result<(), String> {
+    let graph = plan(seed);
+    let whole = Simulation::whole(&graph, temper(seed))?;
+    oracle::judge(&graph, &whole)?;
+    if Simulation::whole(&graph, temper(seed))? != whole {
+        return Err("the same inputs led to other events".into());
+    }
+    figures.runs += 1;
+    let mut state = RunState::default();
+    for (cut, record) in whole.iter().enumerate().take(whole.len() - 1) {
+        state.apply(record).map_err(|problem| problem.to_string())?;
+        crash_at(&graph, seed, &whole[..=cut], state.clone(), figures)
+            .map_err(|why| format!("cut after event {}: {why}", record.seq))?;
+    }
+    Ok(())
+}
+
+fn crash_at(graph: &Graph, seed: u64, before: &[Record], state: RunState, figures: &mut Figures) -> Result<(), String> {
+    let point = mix(seed ^ mix(before.len() as u64));
+    let temper = Temper { seed: point, stop: temper(point).stop };
+    let records = Simulation::resumed(graph, temper, before, state)?;
+    oracle::judge(graph, &records).map_err(|why| format!("{why}\n{}", told(&records)))?;
+    figures.crash_points += 1;
+    figures.events += records.len() - before.len();
+    // The resumed run dies too, at a random event of its own.
+    let rest = (records.len() - before.len()) as u64;
+    let second = before.len() + mix(point) as usize % rest as usize;
+    if records[second].event != records[records.len() - 1].event && mix(point).is_multiple_of(4) {
+        let state = RunState::replay(&records[..=second]).map_err(|problem| problem.to_string())?;
+        let again = Simulation::resumed(graph, Temper { seed: !point, stop: None }, &records[..=second], state)?;
+        oracle::judge(graph, &again)
+            .map_err(|why| format!("cut again after event {}: {why}\n{}", second + 1, told(&again)))?;
+        figures.second_crashes += 1;
+    }
+    Ok(())
+}
+
+/// A journal for the reader of a failure.
+fn told(records: &[Record]) -> String {
+    let line = |record: &Record| match &record.event {
+        Event::RunStarted(_) => format!("{} run_started", record.seq),
+        event => format!("{} at {} {}", record.seq, record.at.0, serde_json::to_string(event).unwrap_or_default()),
+    };
+    records.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_run_survives_a_crash_after_every_event() {
+    let mut figures = Figures::default();
+    for seed in 0..RUNS {
+        if let Err(why) = crash_everywhere(seed, &mut figures) {
+            panic!("run {seed}: {why}");
+        }
+    }
+    let Figures { runs, crash_points, second_crashes, events } = figures;
+    assert!(crash_points > 2_000, "only {crash_points} crash points");
+    // For the reader of the log, who wants to see how much was tried.
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("crash test: {runs} runs, {crash_points} crash points, {second_crashes} second crashes, {events} events after crashes, 0 failures\n").as_bytes(),
+    );
+}

@@ -1,0 +1,13 @@
+//! Tests of the core: rules one by one, and all of them together under crashes.
+
+mod approval;
+mod cancel;
+mod causes;
+mod crash;
+mod detection;
+mod doubt;
+mod plan;
+mod preview;
+mod steps;
+mod verify;
+mod world;
