@@ -51,7 +51,7 @@ const MOST_LINES: usize = 400;
 /// Files that may be longer, how long, and why.
 const LONGER: &[(&str, usize, &str)] = &[
     ("src/engine/state.rs", 560, "one match over every event; cut in two, its completeness is harder to see"),
-    ("src/schema.rs", 450, "one walk over node and schema side by side"),
+    ("src/schema.rs", 460, "one walk over node and schema side by side"),
 ];
 
 /// Macros are put at the root of the crate whatever room they stand in.

@@ -9,6 +9,10 @@ use crate::base::{RunId, StepKey, Timestamp};
 /// The version of the event format, kept in `RunStarted`. A journal of a newer version is refused.
 pub const FORMAT: u32 = 1;
 
+/// What the reason of a skipped remediation begins with when the diagnosis does not ask for it, so that
+/// views can tell it in short.
+pub const NOT_CALLED_FOR: &str = "not called for: ";
+
 /// An event with its place in its run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {

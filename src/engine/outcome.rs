@@ -17,7 +17,7 @@ pub(super) fn of(graph: &Graph, state: &RunState) -> (Outcome, String) {
     }
     match (acted(state), state.rechecked) {
         (true, Some(Some(false))) => cleared(graph, state),
-        (true, Some(Some(true))) => (Outcome::Unresolved, still_holds(state)),
+        (true, Some(Some(true))) => not_cleared(state),
         (true, Some(None)) => (Outcome::Unresolved, "whether the fault still exists could not be told".into()),
         (_, None) if graph.detection.is_none() => without_detection(graph, state),
         _ => nothing_done(graph, state),
@@ -39,6 +39,15 @@ fn cleared(graph: &Graph, state: &RunState) -> (Outcome, String) {
     match failed_step(graph, state, Phase::Verify).or_else(|| failed_step(graph, state, Phase::Remediate)) {
         Some(step) => (Outcome::Mitigated, format!("the detection no longer holds, but {step} did not succeed")),
         None => (Outcome::Resolved, "the detection no longer holds".into()),
+    }
+}
+
+/// Somebody who rejects a step decides that the fault stays, whatever was done before that step.
+fn not_cleared(state: &RunState) -> (Outcome, String) {
+    let undo_failed = state.undo.as_ref().is_some_and(|undo| undo.error.is_some());
+    match &state.rejected {
+        Some(why) if !undo_failed => (Outcome::Rejected, why.clone()),
+        _ => (Outcome::Unresolved, still_holds(state)),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::decide::skipped;
-use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::event::{ApprovalVerdict, Event, NOT_CALLED_FOR, Phase, Role, StepStatus};
 use super::fan;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
@@ -165,7 +165,7 @@ impl Turn<'_> {
         let all_skipped = skipped_needs > 0 && skipped_needs == step.needs.len();
         match self.phase {
             Phase::Remediate if all_skipped && step.fixes.is_empty() => {
-                Gate::Skip("none of the steps it needs ran".into())
+                Gate::Skip(format!("{NOT_CALLED_FOR}none of the steps it needs ran"))
             }
             Phase::Remediate => Gate::Open,
             _ if skipped_needs > 0 => Gate::Skip("a step it needs was skipped".into()),
@@ -186,9 +186,9 @@ impl Turn<'_> {
         };
         if !step.fixes.is_empty() {
             let wanted = step.fixes.iter().any(|name| found(Some(name)));
-            return (!wanted).then(|| format!("it fixes {}, which was not found", step.fixes.join(" or ")));
+            return (!wanted).then(|| format!("{NOT_CALLED_FOR}it fixes {}", step.fixes.join(" or ")));
         }
-        (!found(None)).then(|| "no cause was found".to_owned())
+        (!found(None)).then(|| format!("{NOT_CALLED_FOR}no cause was found"))
     }
 
     fn fan_out(&self, step: &Step) -> Event {

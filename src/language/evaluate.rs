@@ -84,7 +84,7 @@ fn constant(constant: &Constant) -> Value {
     match constant {
         Constant::String(text) => text.as_str().into(),
         Constant::Float(number) => json_number(*number),
-        Constant::Int(number) => json_number(*number as f64),
+        Constant::Int(number) => (*number).into(),
         Constant::Boolean(flag) => (*flag).into(),
         Constant::Tuple(items) => items.iter().map(self::constant).collect(),
         Constant::Empty => Value::Null,
@@ -104,6 +104,10 @@ fn variable(name: &str, scope: &dyn Scope) -> Result<Value, String> {
 fn call(name: &str, argument: &Node, scope: &dyn Scope) -> Result<Value, String> {
     let function = functions::find(name).ok_or_else(|| format!("there is no function '{name}'"))?;
     let arguments = arguments(argument).into_iter().map(|part| value(part, scope)).collect::<Result<Vec<_>, _>>()?;
+    let (least, most) = function.arguments;
+    if !(least..=most).contains(&arguments.len()) {
+        return Err(format!("'{name}' got {} arguments", arguments.len()));
+    }
     (function.call)(&arguments)
 }
 
@@ -119,6 +123,10 @@ pub(super) fn arguments(node: &Node) -> Vec<&Node> {
 
 /// Equality of values; numbers are equal whatever their notation (`5` and `5.0`).
 pub(super) fn equal(left: &Value, right: &Value) -> bool {
+    // Whole numbers first: as floats, great ones that differ would be equal.
+    if let (Some(left), Some(right)) = (left.as_i64(), right.as_i64()) {
+        return left == right;
+    }
     match (left.as_f64(), right.as_f64()) {
         (Some(left), Some(right)) => left == right,
         _ => left == right,

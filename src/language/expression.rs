@@ -13,6 +13,8 @@ use crate::base::{Type, units};
 
 /// Longer conditions are a sign of a missing step, and a bound keeps evaluation instant.
 const MAX_LENGTH: usize = 2_000;
+/// Parsing and evaluation call themselves once a level; this many fit into the smallest stack of a thread.
+const MAX_DEPTH: usize = 100;
 
 /// A parsed condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +29,20 @@ impl Expression {
         if text.len() > MAX_LENGTH {
             return Err(LanguageError::new(format!("the expression is longer than {MAX_LENGTH} characters")));
         }
+        if nesting(text) > MAX_DEPTH {
+            return Err(too_deep());
+        }
         let tree = evalexpr::build_operator_tree(text).map_err(|error| syntax_error(text, &error))?;
         if tree.children().is_empty() {
             return Err(LanguageError::new("the expression is empty")
                 .help("write a condition such as: status != \"healthy\"".to_owned()));
         }
+        if depth(&tree) > MAX_DEPTH {
+            return Err(too_deep());
+        }
         refuse_statements(&tree)?;
+        refuse_strangers(text, &tree)?;
+        refuse_gaps(&tree)?;
         let mut references: Vec<String> = Vec::new();
         for name in tree.iter_read_variable_identifiers() {
             if parse_unit(name).is_none() && !references.iter().any(|known| known == name) {
@@ -87,15 +97,89 @@ pub(super) fn parse_unit(word: &str) -> Option<(f64, Type)> {
     units::parse_bytes(word).ok().map(|bytes| (bytes as f64, Type::Bytes))
 }
 
+const QUOTES: &str = "text is written in double quotes: status == \"healthy\"";
+const WORDS: &str = "write && for and, || for or, ! for not";
+
 fn syntax_error(text: &str, error: &evalexpr::EvalexprError) -> LanguageError {
     let problem = LanguageError::new(format!("not a valid expression: {error}"));
     if text.contains('\'') {
-        return problem.help("text is written in double quotes: status == \"healthy\"".to_owned());
+        return problem.help(QUOTES.to_owned());
     }
     if text.contains(" and ") || text.contains(" or ") || text.contains("not ") {
-        return problem.help("write && for and, || for or, ! for not".to_owned());
+        return problem.help(WORDS.to_owned());
     }
     problem.help("operators are && || ! == != < <= > >= + - * / %".to_owned())
+}
+
+fn too_deep() -> LanguageError {
+    LanguageError::new(format!("the expression is nested deeper than {MAX_DEPTH} levels"))
+        .help("decide a part of it in a step of its own".to_owned())
+}
+
+/// How deep parentheses and signs are nested, told from the text, before anything calls itself.
+fn nesting(text: &str) -> usize {
+    let (mut open, mut signs, mut deepest, mut quoted) = (0_usize, 0, 0, false);
+    for letter in text.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '(' => open += 1,
+            ')' => open = open.saturating_sub(1),
+            '!' | '-' => signs += 1,
+            letter if letter.is_whitespace() => {}
+            _ => signs = 0,
+        }
+        deepest = deepest.max(open + signs);
+    }
+    deepest
+}
+
+fn depth(tree: &Node) -> usize {
+    1 + tree.children().iter().map(depth).max().unwrap_or(0)
+}
+
+/// The parser takes anything without a space for a name, even `'text'` and `and`.
+fn refuse_strangers(text: &str, tree: &Node) -> Result<(), LanguageError> {
+    let is_name = |name: &str| name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'));
+    for name in tree.iter_identifiers() {
+        let problem = LanguageError::new(format!("not a valid expression: '{name}' is not a name"));
+        let start = text.find(name);
+        let problem = LanguageError { at: start.map(|start| (start, name.len())), ..problem };
+        match name {
+            "and" | "or" | "not" | "AND" | "OR" | "NOT" => return Err(problem.help(WORDS.to_owned())),
+            name if name.contains('\'') => return Err(problem.help(QUOTES.to_owned())),
+            name if !is_name(name) => return Err(problem),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The parser accepts `a &&` and `()`; every operator here has all its operands.
+fn refuse_gaps(tree: &Node) -> Result<(), LanguageError> {
+    use Operator as O;
+    let operator = tree.operator();
+    let wanted = match operator {
+        O::Const { .. } | O::VariableIdentifierRead { .. } => 0..=0,
+        O::RootNode | O::Neg | O::Not => 1..=1,
+        // A call whose parentheses are empty is judged with the function's other mistakes.
+        O::FunctionIdentifier { .. } if tree.children().iter().all(is_empty_parentheses) => return Ok(()),
+        O::FunctionIdentifier { .. } => 1..=1,
+        O::Tuple => 1..=usize::MAX,
+        _ => 2..=2,
+    };
+    if !wanted.contains(&tree.children().len()) {
+        let message = match operator {
+            O::RootNode => "a pair of parentheses is empty".to_owned(),
+            _ => format!("something is missing beside '{}'", operator.to_string().trim()),
+        };
+        return Err(LanguageError::new(message));
+    }
+    tree.children().iter().try_for_each(refuse_gaps)
+}
+
+fn is_empty_parentheses(node: &Node) -> bool {
+    *node.operator() == Operator::RootNode && node.children().is_empty()
 }
 
 /// Expressions only observe: assignments and chains of statements are not part of the language.

@@ -8,6 +8,8 @@ mod expression;
 mod functions;
 mod request;
 mod template;
+#[cfg(test)]
+mod tests;
 mod typecheck;
 
 use serde_json::Value;

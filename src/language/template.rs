@@ -4,13 +4,21 @@
 
 use std::sync::Arc;
 
-use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
+use handlebars::template::{BlockParam, HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
 use super::{LanguageError, Lookup, Names, Scope};
+use crate::base::suggestion;
 use crate::base::value::show;
+
+/// Nobody reads deeper templates, and the parser calls itself once a level.
+const MAX_NESTING: usize = 16;
+
+/// What a template may do beside inserting names. None of it writes or reads anything outside.
+const HELPERS: [&str; 15] =
+    ["if", "unless", "each", "with", "lookup", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len"];
 
 /// A parsed template.
 #[derive(Debug, Clone)]
@@ -41,13 +49,18 @@ pub fn is_template(text: &str) -> bool {
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, LanguageError> {
+        if nesting(text) > MAX_NESTING {
+            return Err(LanguageError::new(format!("the template is nested deeper than {MAX_NESTING} levels"))
+                .help("prepare the value in a step of its own".to_owned()));
+        }
         let compiled = Compiled::compile(text).map_err(|error| {
             LanguageError::new(format!("not a valid template: {}", error.reason()))
                 .help("names are inserted as {{inputs.name}}".to_owned())
         })?;
         let mut references = Vec::new();
-        collect(&compiled, &mut references)?;
-        references.dedup();
+        Collector { references: &mut references, locals: Vec::new() }.template(&compiled)?;
+        let mut seen = std::collections::HashSet::new();
+        references.retain(|name| seen.insert(name.clone()));
         let parts = match plain_pieces(&compiled) {
             Some(pieces) => Parts::Plain(pieces),
             None => Parts::Blocks(Arc::new(compiled)),
@@ -111,8 +124,11 @@ impl Template {
     ) -> Result<String, LanguageError> {
         let mut data = Value::Object(Map::new());
         for name in &self.references {
-            // Inside a condition a name may be missing: {{#if}} exists to ask that.
-            if let Lookup::Value(value) = scope.lookup(name) {
+            // Inside a condition a name may be missing: {{#if}} exists to ask that. Null would be shown as
+            // nothing; missing, it is an error where it is inserted.
+            if let Lookup::Value(value) = scope.lookup(name)
+                && !value.is_null()
+            {
                 insert(&mut data, name, value);
             }
         }
@@ -166,35 +182,97 @@ fn plain_pieces(compiled: &Compiled) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-fn collect(compiled: &Compiled, references: &mut Vec<String>) -> Result<(), LanguageError> {
-    for element in &compiled.elements {
-        match element {
-            TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
-            TemplateElement::Expression(call) | TemplateElement::HelperBlock(call) => collect_call(call, references)?,
-            TemplateElement::HtmlExpression(_) => {
-                return Err(
-                    LanguageError::new("'{{{' would insert a value without encoding it").help("write '{{'".to_owned())
-                );
-            }
-            _ => return Err(LanguageError::new("partials and decorators are not part of templates")),
+/// How deep blocks and parentheses in tags are nested.
+fn nesting(text: &str) -> usize {
+    let (mut blocks, mut deepest) = (0_usize, 0);
+    for tag in text.split("{{").skip(1) {
+        let tag = tag.split("}}").next().unwrap_or(tag);
+        match tag.trim_start_matches(['~', '{']).bytes().next() {
+            Some(b'#') => blocks += 1,
+            Some(b'/') => blocks = blocks.saturating_sub(1),
+            _ => {}
         }
+        deepest = deepest.max(blocks + tag.matches('(').count());
     }
-    Ok(())
+    deepest
 }
 
-fn collect_call(call: &HelperTemplate, references: &mut Vec<String>) -> Result<(), LanguageError> {
-    if call.params.is_empty() && call.hash.is_empty() && !call.block {
-        references.extend(parameter_name(&call.name));
+/// Finds every name that a template reads, and what is not part of templates.
+struct Collector<'a> {
+    references: &'a mut Vec<String>,
+    /// Names that blocks give to their items: `{{#each inputs.names as |name|}}`.
+    locals: Vec<String>,
+}
+
+impl Collector<'_> {
+    fn template(&mut self, compiled: &Compiled) -> Result<(), LanguageError> {
+        compiled.elements.iter().try_for_each(|element| self.element(element))
     }
-    let parameters = call.params.iter().chain(call.hash.values());
-    references.extend(parameters.filter_map(|parameter| match parameter {
-        Parameter::Path(_) => parameter_name(parameter),
+
+    fn element(&mut self, element: &TemplateElement) -> Result<(), LanguageError> {
+        match element {
+            TemplateElement::RawString(_) | TemplateElement::Comment(_) => Ok(()),
+            TemplateElement::Expression(call) | TemplateElement::HelperBlock(call) => self.call(call),
+            TemplateElement::HtmlExpression(_) => {
+                Err(LanguageError::new("'{{{' would insert a value without encoding it").help("write '{{'".to_owned()))
+            }
+            _ => Err(LanguageError::new("partials and decorators are not part of templates")),
+        }
+    }
+
+    fn call(&mut self, call: &HelperTemplate) -> Result<(), LanguageError> {
+        if call.params.is_empty() && call.hash.is_empty() && !call.block {
+            self.name(&call.name);
+            return Ok(());
+        }
+        known_helper(&call.name)?;
+        call.params.iter().chain(call.hash.values()).try_for_each(|parameter| self.parameter(parameter))?;
+        let before = self.locals.len();
+        match &call.block_param {
+            Some(BlockParam::Single(name)) => self.locals.extend(plain_name(name)),
+            Some(BlockParam::Pair((first, second))) => {
+                self.locals.extend(plain_name(first).into_iter().chain(plain_name(second)));
+            }
+            _ => {}
+        }
+        [&call.template, &call.inverse].into_iter().flatten().try_for_each(|inner| self.template(inner))?;
+        self.locals.truncate(before);
+        Ok(())
+    }
+
+    fn parameter(&mut self, parameter: &Parameter) -> Result<(), LanguageError> {
+        match parameter {
+            Parameter::Path(_) => self.name(parameter),
+            Parameter::Subexpression(inner) => self.element(&inner.element)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, parameter: &Parameter) {
+        let Some(name) = parameter_name(parameter) else { return };
+        let head = name.split('.').next().unwrap_or(&name);
+        if !self.locals.iter().any(|local| local == head) {
+            self.references.push(name);
+        }
+    }
+}
+
+fn known_helper(name: &Parameter) -> Result<(), LanguageError> {
+    let Some(name) = plain_name(name) else { return Ok(()) };
+    if HELPERS.contains(&name.as_str()) {
+        return Ok(());
+    }
+    Err(LanguageError::new(format!("templates have no '{name}'")).help(suggestion::did_you_mean(&name, HELPERS)))
+}
+
+/// The name that a block or its item has.
+fn plain_name(parameter: &Parameter) -> Option<String> {
+    match parameter {
+        Parameter::Name(name) => Some(name.clone()),
+        Parameter::Path(Path::Relative((_, raw))) => Some(raw.clone()),
         _ => None,
-    }));
-    for inner in [&call.template, &call.inverse].into_iter().flatten() {
-        collect(inner, references)?;
     }
-    Ok(())
 }
 
 /// The dotted name of a parameter; `None` for what is local to a block (`this`, `@index`).
@@ -204,6 +282,8 @@ fn parameter_name(parameter: &Parameter) -> Option<String> {
         Parameter::Path(Path::Relative((_, raw))) => raw.as_str(),
         _ => return None,
     };
-    let local = raw.is_empty() || raw == "this" || raw.starts_with("this.") || raw.starts_with("../") || raw == ".";
+    // `../name` leaves a block; outside of every block it is a name like any other.
+    let raw = raw.trim_start_matches("../");
+    let local = raw.is_empty() || raw == "this" || raw.starts_with("this.") || raw == ".";
     (!local).then(|| raw.replace(['[', ']'], ""))
 }

@@ -39,14 +39,7 @@ impl Checker<'_> {
                 node.children().iter().for_each(|part| self.expect(part, "a number", Type::is_number));
                 Type::Bool
             }
-            O::Add
-                if node
-                    .children()
-                    .iter()
-                    .all(|part| matches!(part.operator(), O::Const { value: Constant::String(_) })) =>
-            {
-                Type::String
-            }
+            O::Add => self.sum(node),
             O::Tuple => Type::List(Box::new(
                 node.children().iter().map(|part| self.type_of(part)).next_back().unwrap_or(Type::Any),
             )),
@@ -55,6 +48,24 @@ impl Checker<'_> {
                 Type::Float
             }
         }
+    }
+
+    /// Numbers are added, texts are joined.
+    fn sum(&mut self, node: &Node) -> Type {
+        let kinds: Vec<Type> = node.children().iter().map(|part| self.type_of(part)).collect();
+        if kinds.iter().all(|kind| *kind == Type::Any) {
+            return Type::Any;
+        }
+        let joins = kinds.iter().any(Type::is_text);
+        for (part, kind) in node.children().iter().zip(&kinds) {
+            let fits = *kind == Type::Any || if joins { kind.is_text() } else { kind.is_number() };
+            if !fits {
+                let wanted = if joins { "text" } else { "a number" };
+                let problem = LanguageError::new(format!("expected {wanted}, but this is {kind}"));
+                self.problems.push(self.pointing(problem, part));
+            }
+        }
+        if joins { Type::String } else { Type::Float }
     }
 
     fn name(&mut self, name: &str) -> Type {
@@ -93,7 +104,12 @@ impl Checker<'_> {
     }
 
     fn pointing(&self, problem: LanguageError, node: &Node) -> LanguageError {
-        match node.iter_identifiers().next() {
+        // The iterator does not show the node it starts from.
+        let own = match node.operator() {
+            Operator::VariableIdentifierRead { identifier } => Some(identifier.as_str()),
+            _ => None,
+        };
+        match own.or_else(|| node.iter_identifiers().next()) {
             Some(name) => problem.pointing_at(self.text, name),
             None => problem,
         }

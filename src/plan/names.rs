@@ -183,6 +183,10 @@ impl Place<'_> {
         if rest.is_empty() && self.catalogue.playbook.inputs.iter().any(|(input, _)| input == head) {
             help = Some(format!("inputs are written inputs.{head}"));
         }
+        if name.starts_with('\'') {
+            return Err(LanguageError::new(format!("{name} is not text"))
+                .help(format!("text stands in double quotes: \"{}\"", name.trim_matches('\''))));
+        }
         Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
     }
 }

@@ -131,8 +131,8 @@ fn phase(view: &RunView, look: Look, phase: Phase) -> Vec<Line> {
         _ => of_phase(phase).flat_map(|step| step_with_approvals(view, look, step)).collect(),
     };
     lines.extend(match phase {
-        Phase::Detect => view.before.iter().flat_map(|found| account::detection(found, false)).collect(),
-        Phase::Verify => view.after.iter().flat_map(|found| account::detection(found, true)).collect(),
+        Phase::Detect => view.before.iter().flat_map(|found| account::detection(found, None)).collect(),
+        Phase::Verify => view.after.iter().flat_map(|found| account::detection(found, view.before.as_ref())).collect(),
         _ => Vec::new(),
     });
     if !lines.is_empty() {

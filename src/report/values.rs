@@ -18,7 +18,11 @@ const LONGEST_VALUE: usize = 160;
 /// A value as evidence: exact, and again with its unit where the name says that it has one.
 /// `available = 327155712 (312.0 MiB)`.
 pub fn exact(name: &str, value: &Value) -> String {
-    let json = value.to_string();
+    // Four significant digits tell what a person needs; the journal keeps the exact number.
+    let json = match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => rounded(number),
+        None => value.to_string(),
+    };
     let shown = text::shorten(&json, LONGEST_VALUE);
     match with_unit(name, value) {
         Some(readable) => format!("{name} = {shown} ({readable})"),

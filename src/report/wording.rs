@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
-use crate::engine::event::{Cause, Event, Outcome, Phase, Resolution, Role, StepStatus};
+use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolution, Role, StepStatus};
 
 use super::line::{Entry, Line, Mark};
 use super::time::TimeZoneChoice;
@@ -24,6 +24,8 @@ pub struct Narrator {
     view: RunView,
     times: TimeZoneChoice,
     heading: Option<String>,
+    /// Remediations that the diagnosis did not ask for, told as a number.
+    not_called_for: usize,
     /// The runs of called playbooks, told in short inside the step that called them.
     called: BTreeMap<RunId, Narrator>,
 }
@@ -65,9 +67,12 @@ impl Narrator {
     fn lines(&mut self, at: Timestamp, event: &Event) -> Vec<Line> {
         match event {
             Event::RunStarted(_) => account::opening(&self.view),
-            Event::PhaseStarted { phase } if self.view.has_steps(*phase) => self.heading(phase_title(*phase)),
-            Event::PhaseStarted { .. } => Vec::new(),
-            Event::FannedOut { step, items } => vec![fanned_out(step, items.len())],
+            Event::PhaseStarted { phase } => self.phase(*phase),
+            Event::StepSkipped { reason, .. } if reason.starts_with(NOT_CALLED_FOR) => {
+                self.not_called_for += 1;
+                Vec::new()
+            }
+            Event::FannedOut { step, items } => vec![self.fanned_out(step, items.len())],
             Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
             Event::ApprovalAsked { .. } => self.asked(),
             Event::ApprovalSettled { key, .. } => self.settled(key),
@@ -97,6 +102,20 @@ impl Narrator {
         }
     }
 
+    /// Ends the account of the phase before, and begins the one of a phase that has anything to do.
+    fn phase(&mut self, phase: Phase) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let uncalled = std::mem::take(&mut self.not_called_for);
+        if uncalled > 0 {
+            let what = if uncalled == 1 { "1 step was".to_owned() } else { format!("{uncalled} steps were") };
+            lines.push(Entry::new(Mark::Skipped, "remediate", format!("{what} not called for"), "").into());
+        }
+        if self.view.has_steps(phase) {
+            lines.extend(self.heading(phase_title(phase)));
+        }
+        lines
+    }
+
     /// A phase may be announced by more than one event; its heading comes once.
     fn heading(&mut self, title: &str) -> Vec<Line> {
         if self.heading.as_deref() == Some(title) {
@@ -108,8 +127,11 @@ impl Narrator {
 
     fn step(&self, key: &StepKey) -> Vec<Line> {
         let Some(step) = self.view.step(key) else { return Vec::new() };
+        let acts = step.phase == Some(Phase::Remediate);
+        // Items that only look are told by the step as a whole; what changed something is told in any
+        // case, unless there is too much of it.
         let passed = step.status() == Some(StepStatus::Passed);
-        if passed && key.item.is_some() && self.siblings(key) > ITEMS_TOLD {
+        if key.item.is_some() && (!acts || (passed && self.siblings(key) > ITEMS_TOLD)) {
             return vec![Line::Gone { subject: key.to_string() }];
         }
         account::step(&self.view, step, REASON_LINES)
@@ -125,6 +147,12 @@ impl Narrator {
         let waiting = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", "");
         lines.push(Line::Passing { entry: waiting, logged: false });
         lines
+    }
+
+    fn fanned_out(&self, step: &str, count: usize) -> Line {
+        let word = if count == 1 { "runs for 1 item".to_owned() } else { format!("runs for {count} items") };
+        let logged = self.view.step(&StepKey::plain(step)).is_some_and(|step| step.phase == Some(Phase::Remediate));
+        Line::Passing { entry: Entry::new(Mark::Running, step, word, ""), logged }
     }
 
     fn settled(&self, key: &StepKey) -> Vec<Line> {
@@ -161,8 +189,11 @@ impl Narrator {
     }
 
     fn detection(&self, recheck: bool) -> Vec<Line> {
-        let detection = if recheck { &self.view.after } else { &self.view.before };
-        detection.as_ref().map(|detection| account::detection(detection, recheck)).unwrap_or_default()
+        let (detection, before) = match recheck {
+            true => (&self.view.after, self.view.before.as_ref()),
+            false => (&self.view.before, None),
+        };
+        detection.as_ref().map(|detection| account::detection(detection, before)).unwrap_or_default()
     }
 
     fn recheck(&self, at: Timestamp) -> Line {
@@ -182,7 +213,10 @@ impl Narrator {
 
     fn closing(&self, at: Timestamp) -> Vec<Line> {
         let mut lines = account::closing(&self.view, at);
-        lines.push(Line::Fact { label: "details", text: format!("runbook show {}", self.view.run) });
+        let run = &self.view.run;
+        lines.push(Line::Fact { label: "details", text: format!("runbook show {run}") });
+        lines.push(Line::Fact { label: "report", text: format!("runbook report {run} > incident.md") });
+        lines.push(Line::Fact { label: "audit", text: "runbook audit verify".to_owned() });
         lines
     }
 
@@ -202,11 +236,13 @@ impl Narrator {
 fn nested(line: Line) -> Option<Line> {
     let inside = |subject: &str| format!("↳ {subject}");
     match line {
+        // What a called playbook looked at and found in order is told by the step that called it.
+        Line::Entry(entry) if entry.mark == Mark::Passed && !entry.subject.starts_with("remediate.") => None,
+        Line::Passing { logged: false, .. } | Line::Gone { .. } => None,
         Line::Entry(entry) => Some(Line::Entry(Entry { subject: inside(&entry.subject), ..entry })),
         Line::Passing { entry, logged } => {
             Some(Line::Passing { entry: Entry { subject: inside(&entry.subject), ..entry }, logged })
         }
-        Line::Gone { subject } => Some(Line::Gone { subject: inside(&subject) }),
         Line::Detail { .. } => Some(line),
         Line::Title { .. } | Line::Heading(_) | Line::Fact { .. } | Line::Verdict { .. } => None,
     }
@@ -271,11 +307,6 @@ fn moment_text(line: &Line, next: Option<&Line>) -> Option<String> {
         Line::Verdict { word, text, .. } => Some(format!("run ended {word} {text}")),
         Line::Heading(_) | Line::Passing { .. } | Line::Gone { .. } | Line::Detail { .. } | Line::Fact { .. } => None,
     }
-}
-
-fn fanned_out(step: &str, count: usize) -> Line {
-    let word = if count == 1 { "runs for 1 item".to_owned() } else { format!("runs for {count} items") };
-    Line::Passing { entry: Entry::new(Mark::Running, step, word, ""), logged: true }
 }
 
 fn interrupted(key: &StepKey) -> Entry {

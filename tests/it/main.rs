@@ -1,8 +1,17 @@
 //! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
 
+mod approvals;
 mod conformance;
+mod docs;
 mod help;
 mod hostile;
 mod inputs;
+mod plans;
+mod runs;
 mod schemas;
+mod steps;
+mod stopping;
 mod support;
+mod taint;
+mod trail;
+mod validate;

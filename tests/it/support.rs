@@ -81,7 +81,13 @@ impl Runbook {
         I: IntoIterator<Item = T>,
         T: Into<String>,
     {
-        Call { runbook: self, arguments: arguments.into_iter().map(Into::into).collect(), stdin: None }
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Call { runbook: self, program: env!("CARGO_BIN_EXE_runbook"), arguments, stdin: None }
+    }
+
+    /// Runs a shell script of the working folder, for what only a shell can do to the program.
+    pub fn shell(&self, script: &str) -> Done {
+        Call { runbook: self, program: "/bin/sh", arguments: vec![script.to_owned()], stdin: None }.done()
     }
 
     /// A call written as one line; its arguments have no spaces.
@@ -99,8 +105,8 @@ impl Runbook {
         self.newest()["id"].as_str().expect("a run has a name").to_owned()
     }
 
-    fn command(&self, arguments: &[String]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+    fn command(&self, program: &str, arguments: &[String]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.path(""))
@@ -121,6 +127,7 @@ impl Runbook {
 /// A call of the program, not started yet.
 pub struct Call<'a> {
     runbook: &'a Runbook,
+    program: &'static str,
     arguments: Vec<String>,
     stdin: Option<String>,
 }
@@ -139,7 +146,7 @@ impl Call<'_> {
     }
 
     pub fn start(self) -> Running {
-        let mut child = self.runbook.command(&self.arguments).spawn().expect("the program starts");
+        let mut child = self.runbook.command(self.program, &self.arguments).spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("a piped input");
         // A program that does not read its input closes it; that is no fault of the test.
         drop(stdin.write_all(self.stdin.unwrap_or_default().as_bytes()));

@@ -141,7 +141,9 @@ fn cut_lines(text: &str, limit: usize) -> Vec<Line> {
 }
 
 /// The answer of the detection with the values it was judged by.
-pub fn detection(detection: &Detection, recheck: bool) -> Vec<Line> {
+/// `before` is the first answer when this is the one after remediation.
+pub fn detection(detection: &Detection, before: Option<&Detection>) -> Vec<Line> {
+    let recheck = before.is_some();
     let (mark, word) = match (detection.holds, recheck) {
         (Some(true), false) => (Mark::Alarm, "fault detected"),
         (Some(true), true) => (Mark::Failed, "still holds"),
@@ -149,17 +151,20 @@ pub fn detection(detection: &Detection, recheck: bool) -> Vec<Line> {
         (Some(false), true) => (Mark::Passed, "no longer holds"),
         (None, _) => (Mark::Error, "could not be decided"),
     };
-    let told = detection.findings.iter().filter(|finding| is_told(finding, detection.holds, recheck));
+    let told = detection.findings.iter().filter(|finding| is_told(finding, detection.holds, before));
     let mut lines = vec![Entry::new(mark, DETECTION, word, "").into()];
     lines.extend(told.map(|finding| Line::detail(format!("{}: {}", finding.name, evidence(finding)))));
     lines
 }
 
-/// After remediation every value counts; before, only what decided the answer.
-fn is_told(finding: &Finding, answer: Option<bool>, recheck: bool) -> bool {
+/// What decided the answer; after a remediation that helped, what held before it.
+fn is_told(finding: &Finding, answer: Option<bool>, before: Option<&Detection>) -> bool {
+    let held = |before: &Detection| {
+        before.findings.iter().any(|earlier| earlier.name == finding.name && earlier.holds == Some(true))
+    };
     match answer {
         Some(true) => finding.holds == Some(true),
-        Some(false) => recheck,
+        Some(false) => before.is_some_and(held),
         None => finding.holds.is_none(),
     }
 }

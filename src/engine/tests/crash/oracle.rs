@@ -28,6 +28,8 @@ struct Oracle<'g> {
     /// Main attempts of steps that must not simply be repeated, interrupted and not cleared up.
     doubts: BTreeSet<StepKey>,
     attempts: BTreeMap<StepKey, u32>,
+    /// Keys about which an attempt or a person has said something since their last start.
+    told: BTreeSet<StepKey>,
     ended_items: BTreeSet<StepKey>,
     ended_steps: BTreeMap<String, StepStatus>,
     approved: BTreeSet<StepKey>,
@@ -58,6 +60,7 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         licences: BTreeMap::new(),
         doubts: BTreeSet::new(),
         attempts: BTreeMap::new(),
+        told: BTreeSet::new(),
         ended_items: BTreeSet::new(),
         ended_steps: BTreeMap::new(),
         approved: BTreeSet::new(),
@@ -102,6 +105,7 @@ impl<'g> Oracle<'g> {
             Event::StepSkipped { key, .. } => self.finished(key, StepStatus::Skipped),
             Event::ApprovalSettled { key, verdict, .. } => self.answered(key, *verdict),
             Event::DoubtResolved { key, resolution, .. } => self.resolved(key, *resolution),
+            Event::UndoFinished { key, error } => self.undo_finished(key, error.is_some()),
             other => {
                 self.note(other);
                 Ok(())
@@ -120,13 +124,6 @@ impl<'g> Oracle<'g> {
             Event::RecheckScheduled { .. } => self.forget_recheck(),
             Event::UndoStarted { steps } => {
                 self.undo = Some(Undo { planned: steps.clone(), ..Undo::default() });
-            }
-            Event::UndoFinished { error, .. } => {
-                if let Some(undo) = &mut self.undo {
-                    undo.done += 1;
-                    undo.failed |= error.is_some();
-                    undo.doubtful = false;
-                }
             }
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
             Event::Resumed { .. } => self.finished = None,
@@ -153,6 +150,7 @@ impl<'g> Oracle<'g> {
     fn run(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
         ensure(self.running.iter().all(|(other, _)| other != key), || format!("{key} runs twice at once"))?;
         self.running.insert((key.clone(), role));
+        self.told.remove(key);
         ensure(self.running.len() <= self.graph.parallel, || format!("more than {} run", self.graph.parallel))?;
         ensure(self.cancelled.is_none() || self.phase == Some(Phase::Finally), || {
             format!("{key} starts after the run was cancelled")
@@ -231,8 +229,18 @@ impl<'g> Oracle<'g> {
         ensure(!undo.doubtful, || format!("the undo of {key} is repeated although it is in doubt"))
     }
 
+    fn undo_finished(&mut self, key: &StepKey, failed: bool) -> Result<(), String> {
+        ensure(failed || self.told.contains(key), || format!("the undo of {key} counts as done, and nothing said so"))?;
+        let undo = self.undo.as_mut().ok_or("an undo ends before undoing began")?;
+        undo.done += 1;
+        undo.failed |= failed;
+        undo.doubtful = false;
+        Ok(())
+    }
+
     fn attempt_ended(&mut self, key: &StepKey, role: Role, result: &AttemptResult) -> Result<(), String> {
         ensure(self.running.remove(&(key.clone(), role)), || format!("{key} ends, but was not running"))?;
+        self.told.insert(key.clone());
         let says_undone = |expected: bool| match result {
             AttemptResult::Measured { failure: Some(_), .. } => true,
             AttemptResult::Measured { output, failure: None } => expected && output["ok"] == false,
@@ -271,6 +279,8 @@ impl<'g> Oracle<'g> {
         ensure(!self.ended_steps.contains_key(&key.step), || format!("{key} ends twice"))?;
         ensure(self.running.iter().all(|(running, _)| running != key), || format!("{key} ends while it runs"))?;
         if step.for_each.is_none() || key.item.is_some() {
+            let good = status != StepStatus::Passed || self.told.contains(key);
+            ensure(good, || format!("{key} counts as passed, and nothing said so"))?;
             ensure(self.ended_items.insert(key.clone()), || format!("{key} ends twice"))?;
             if step.phase == Phase::Remediate && status == StepStatus::Passed {
                 self.completed.push(key.clone());
@@ -294,6 +304,7 @@ impl<'g> Oracle<'g> {
     }
 
     fn resolved(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {
+        self.told.insert(key.clone());
         if let Some(undo) = self.undo.as_mut().filter(|undo| undo.planned.get(undo.done) == Some(key)) {
             undo.doubtful = false;
         } else if resolution == Resolution::Retry {
