@@ -125,7 +125,7 @@ impl<'a> StepDecoder<'a> {
                 Some(help),
             );
         }
-        if step.phase == Phase::Detect && step.expect.is_none() {
+        if step.phase == Phase::Detect && step.keys.holds.is_none() {
             self.problem(
                 "no-holds",
                 format!("'{}' does not say when the fault exists", entry.key),
