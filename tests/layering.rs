@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const MOST_LINES: usize = 400;
 
 /// Files that may be longer, how long, and why.
-const LONGER: &[(&str, usize, &str)] = &[("src/schema.rs", 460, "one walk over node and schema side by side")];
+const LONGER: &[(&str, usize, &str)] = &[];
 
 /// Macros are put at the root of the crate whatever room they stand in.
 const MACROS: &[(&str, &str)] = &[("step_kinds", "kind")];
