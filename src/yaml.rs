@@ -17,7 +17,7 @@ use crate::base::{Diagnostic, Route, Source, Span};
 const MAX_BYTES: usize = 16 << 20;
 /// The language nests less than ten levels; request bodies a few more.
 const MAX_DEPTH: usize = 64;
-const MAX_NODES: usize = 1_000_000;
+const MAX_NODES: usize = 250_000;
 /// Nobody reads further; each costs a look for its line.
 const MAX_PROBLEMS: usize = 100;
 
@@ -135,19 +135,26 @@ impl Node {
 
 /// Reads one YAML document. An empty text is an empty mapping.
 pub fn parse(source: &Source) -> Result<Node, Vec<Diagnostic>> {
+    match read(source) {
+        (Some(node), problems) if problems.is_empty() => Ok(node),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// Reads one YAML document as far as it makes sense: with a key given twice it is still a tree, in which
+/// further mistakes can be looked for.
+pub fn read(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
     if source.text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; the limit is {MAX_BYTES}", source.text.len());
         // Without an excerpt: the first line may be the whole file.
         let message = format!("{}: {message}", source.path.display());
-        return Err(vec![Diagnostic::error("yaml-limit", message)]);
+        return (None, vec![Diagnostic::error("yaml-limit", message)]);
     }
     let mut reader = Reader::new(source);
     reader.read_all();
-    if reader.problems.is_empty() {
-        Ok(reader.root.unwrap_or(Node { span: Span::default(), data: Data::Map(Vec::new()) }))
-    } else {
-        Err(reader.problems)
-    }
+    let empty = Node { span: Span::default(), data: Data::Map(Vec::new()) };
+    let node = if reader.stop { None } else { Some(reader.root.unwrap_or(empty)) };
+    (node, reader.problems)
 }
 
 /// A collection that is being read.
@@ -210,7 +217,8 @@ impl<'a> Reader<'a> {
                     );
                 }
             }
-            if self.stop || self.problems.len() >= MAX_PROBLEMS {
+            self.stop |= self.problems.len() >= MAX_PROBLEMS;
+            if self.stop {
                 return;
             }
         }

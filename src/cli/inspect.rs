@@ -10,6 +10,7 @@ use crate::base::Diagnostic;
 use crate::engine::Record;
 use crate::journal::{Journal, RunFilter};
 use crate::plan;
+use crate::playbook;
 use crate::playbook::library::{self, Library};
 use crate::report::{HistoryRow, RunView, incident_report};
 
@@ -19,19 +20,28 @@ pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<
     let files = files(&library, &arguments.playbooks)?;
     let mut problems: Vec<Diagnostic> = Vec::new();
     for file in &files {
-        match library::load(file) {
-            Ok(playbook) => {
-                problems.extend(plan::check(&playbook));
-                problems.extend(plan::check_calls(&playbook, &library));
-            }
-            Err(mut found) => problems.append(&mut found),
-        }
+        problems.extend(problems_of(file, &library));
     }
     match arguments.format {
         Format::Json => output::json(&Value::Array(problems.iter().map(Diagnostic::to_json).collect())),
         Format::Text => show_problems(&problems, files.len()),
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+/// Every mistake of a file, whatever its kind, in the order of the text.
+fn problems_of(file: &Path, library: &Library) -> Vec<Diagnostic> {
+    let source = match library::source(file) {
+        Ok(source) => source,
+        Err(problems) => return problems,
+    };
+    let (playbook, mut problems) = playbook::examine(&source);
+    if let Some(playbook) = &playbook {
+        problems.extend(plan::check(playbook));
+        problems.extend(plan::check_calls(playbook, library));
+    }
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|(_, span)| span.start));
+    problems
 }
 
 fn files(library: &Library, named: &[String]) -> Result<Vec<PathBuf>, Failure> {

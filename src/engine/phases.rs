@@ -14,7 +14,7 @@ use super::event::{Cause, Event, Finding, Outcome, Phase, Severity, StepStatus};
 use super::graph::{Detection, Graph, StepIndex, Verdict};
 use super::input::Input;
 use super::scope::RunScope;
-use super::state::{Item, ItemState, RECHECK, RunState};
+use super::state::{ItemState, RECHECK, RunState};
 use super::{judge, outcome, rollback, steps};
 use crate::base::value::show;
 use crate::language::{Expression, Truth};
@@ -113,6 +113,27 @@ fn findings(graph: &Graph, state: &RunState, detection: &Detection<StepIndex>) -
     detection.probes().into_iter().map(finding).collect()
 }
 
+/// The values a probe was judged by; of one that fans out, those of the items that gave the answer.
+fn measured_values(graph: &Graph, state: &RunState, index: StepIndex, condition: &Expression) -> Vec<(String, Value)> {
+    let (planned, step) = (&graph.steps[index], &state.steps[index]);
+    if planned.for_each.is_none() {
+        return condition.values(&RunScope::of_step(graph, state, planned, None).with_own(&step.output));
+    }
+    let told = step.items.iter().filter(|item| item.output["holds"] == step.output["holds"]);
+    let mut values: Vec<(String, Value)> = Vec::new();
+    for item in told {
+        let target = item.value.clone().unwrap_or_default();
+        let scope = RunScope::of_step(graph, state, planned, Some(&target)).with_own(&item.output);
+        for (name, value) in condition.values(&scope) {
+            let label = if name.starts_with("inputs.") { name } else { format!("{name}[{}]", show(&target)) };
+            if !values.iter().any(|(known, _)| *known == label) {
+                values.push((label, value));
+            }
+        }
+    }
+    values
+}
+
 /// Once the answer is clear, probes that have not begun or only wait for another look are dropped.
 fn early_decision(graph: &Graph, state: &RunState, phase: Phase) -> Vec<Event> {
     let open = phase == Phase::Detect && !state.phase_is_over(phase);
@@ -121,31 +142,6 @@ fn early_decision(graph: &Graph, state: &RunState, phase: Phase) -> Vec<Event> {
         Verdict::Holds(_) => steps::drop_waiting(state, phase, "the detection was already decided"),
         _ => Vec::new(),
     }
-}
-
-/// The values a probe was judged by; of one that fans out, those of the items that gave the answer.
-fn measured_values(graph: &Graph, state: &RunState, index: StepIndex, condition: &Expression) -> Vec<(String, Value)> {
-    let (planned, step) = (&graph.steps[index], &state.steps[index]);
-    if planned.for_each.is_none() {
-        return condition.values(&RunScope::of_step(graph, state, planned, None).with_own(&step.output));
-    }
-    let told = step.items.iter().filter(|item| item.output["holds"] == step.output["holds"]);
-    let of_item = |item: &Item| {
-        let of_which = item.value.as_ref().map(show).unwrap_or_default();
-        let label = |(name, found): (String, Value)| match name.starts_with("inputs.") {
-            true => (name, found),
-            false => (format!("{name}[{of_which}]"), found),
-        };
-        let scope = RunScope::of_step(graph, state, planned, item.value.as_ref()).with_own(&item.output);
-        condition.values(&scope).into_iter().map(label).collect::<Vec<_>>()
-    };
-    let mut values: Vec<(String, Value)> = Vec::new();
-    for value in told.flat_map(of_item) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    values
 }
 
 fn after_detection(graph: &Graph, state: &RunState) -> Vec<Event> {

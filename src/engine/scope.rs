@@ -172,3 +172,19 @@ impl RunScope<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_list_is_that_field_of_every_item() {
+        let value = json!({"items": [{"verdict": "match"}, null, {"verdict": {"name": "differs"}}]});
+        let found = |path: &str| navigate(&value, path);
+        assert_eq!(found("items.0.verdict"), Lookup::Value(json!("match")));
+        assert_eq!(found("items.verdict"), Lookup::Value(json!(["match", {"name": "differs"}])));
+        assert_eq!(found("items.verdict.name"), Lookup::Value(json!(["differs"])));
+        assert_eq!(found("items.3"), Lookup::Missing("it has no '3'".into()));
+        assert_eq!(found("item"), Lookup::Missing("it has no 'item'".into()));
+    }
+}

@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod fault;
+mod header;
 #[cfg(test)]
 pub mod test_server;
 
@@ -16,6 +17,7 @@ use crate::site::SecretReference;
 pub use body::{Body, read_body, read_text};
 pub use client::{ClientSettings, Tls};
 pub use fault::{broken_transfer, unexpected_status};
+pub use header::{header_name, header_value};
 
 /// An address that can be asked: `http` or `https`, with a host, without a password in it.
 pub fn parse_url(text: &str) -> Result<Url, StepError> {

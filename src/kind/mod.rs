@@ -194,10 +194,15 @@ impl KindEntry {
     /// configuration names takes the place of one of the kind's own of the same name.
     pub fn outputs(&self, config: &Value) -> Vec<Field> {
         let extra = (self.extra_outputs)(config);
-        let mut fields = Field::of_schema(&(self.output_schema)());
+        let mut fields = self.own_outputs();
         fields.retain(|field| extra.iter().all(|named| named.name != field.name));
         fields.extend(extra);
         fields
+    }
+
+    /// The fields that every step of this kind may output, derived anew from the type at each call.
+    pub fn own_outputs(&self) -> Vec<Field> {
+        Field::of_schema(&(self.output_schema)())
     }
 }
 

@@ -253,3 +253,36 @@ fn largest_difference(args: &[Value]) -> Result<Value, String> {
     }
     Ok(json_number(left.iter().zip(&right).map(|(left, right)| (left - right).abs()).fold(0.0, f64::max)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(name: &str, arguments: Value) -> Result<Value, String> {
+        (find(name).unwrap().call)(arguments.as_array().unwrap())
+    }
+
+    #[test]
+    fn lists_are_joined_and_taken_from_each_other() {
+        assert_eq!(call("union", json!([["a", 1], [1.0, "b"], []])), Ok(json!(["a", 1, "b"])));
+        assert_eq!(call("without", json!([["a", "b", "c"], ["b", "d"]])), Ok(json!(["a", "c"])));
+        assert_eq!(call("without", json!([["a"], "a"])), Err("'a' is not a list".into()));
+    }
+
+    #[test]
+    fn only_null_has_a_default() {
+        assert_eq!(call("default", json!([null, 3])), Ok(json!(3)));
+        assert_eq!(call("default", json!([0, 3])), Ok(json!(0)));
+    }
+
+    #[test]
+    fn lists_of_numbers_are_compared_place_by_place() {
+        assert_eq!(call("largest_difference", json!([[1, 2.5], [1.25, 2]])), Ok(json!(0.5)));
+        assert_eq!(call("largest_difference", json!([[1], [1]])), Ok(json!(0.0)));
+        for incomparable in [json!([[1], [1, 2]]), json!([[], []]), json!([[1], ["a"]]), json!([[1], [null]])] {
+            assert!(call("largest_difference", incomparable.clone()).is_err(), "{incomparable}");
+        }
+    }
+}

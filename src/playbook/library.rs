@@ -55,11 +55,16 @@ impl Library {
 
 /// Reads and parses a playbook file.
 pub fn load(path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
+    parse(&source(path)?)
+}
+
+/// The text of a playbook file.
+pub fn source(path: &Path) -> Result<Source, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let help = "give the path of a playbook file, or a name that `runbook list` shows".to_owned();
         vec![Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())).help(help)]
     })?;
-    parse(&Source::new(path, text))
+    Ok(Source::new(path, text))
 }
 
 /// The YAML files below a folder, or the file itself.

@@ -23,7 +23,17 @@ pub use step::*;
 
 /// Reads a playbook from its text.
 pub fn parse(source: &Source) -> Result<Playbook, Vec<Diagnostic>> {
-    let root = yaml::parse(source)?;
+    match examine(source) {
+        (Some(playbook), problems) if problems.is_empty() => Ok(playbook),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// Every mistake of form, and what can be made of the rest, so that names and types in it can be checked
+/// too. A playbook with mistakes must not be run.
+pub fn examine(source: &Source) -> (Option<Playbook>, Vec<Diagnostic>) {
+    let (root, mut problems) = yaml::read(source);
     let digest = hex::encode(Sha256::digest(source.text.as_bytes()));
-    decode::playbook(source, root, digest)
+    let playbook = root.and_then(|root| decode::playbook(source, root, digest, &mut problems));
+    (playbook, problems)
 }

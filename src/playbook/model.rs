@@ -11,7 +11,7 @@ use crate::base::{Route, Source};
 use crate::engine::event::Severity;
 use crate::language::Expression;
 use crate::notify::Occasion;
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node};
 
 /// A playbook, decoded. Places are kept as routes into `root`.
 #[derive(Debug, Clone)]
@@ -27,6 +27,19 @@ pub struct Playbook {
     pub steps: Vec<Step>,
     pub causes: Vec<CauseDeclaration>,
     pub severity: Vec<(Option<Expression>, Severity)>,
+}
+
+impl Playbook {
+    /// Whether the text has this part, `diagnose` and `file`, even if its form is too wrong to be one.
+    /// What refers to such a part is no further mistake.
+    pub fn is_written(&self, section: &str, name: &str) -> bool {
+        fn is_below(node: &Node, name: &str) -> bool {
+            let in_group =
+                |entry: &Entry| matches!(entry.key.as_str(), "any" | "all" | "not") && is_below(&entry.value, name);
+            node.entries().iter().any(|entry| entry.key == name || in_group(entry))
+        }
+        self.root.get(section).is_some_and(|node| is_below(node, name))
+    }
 }
 
 /// What stands at the top of a playbook.

@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::json_path::JsonPathText;
 use crate::base::{Field, Type};
 use crate::http::{Body, ClientSettings, Tls, read_body, send, until_cancelled};
 use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
@@ -115,12 +116,6 @@ struct Basic {
     /// The password, by reference: `{env: NAME}` or `{file: path}`.
     password: SecretReference,
 }
-
-/// A JSONPath such as `$.providers[0].status`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline, extend("x-encode" = "jsonpath"))]
-struct JsonPathText(String);
 
 fn default_body_limit() -> u64 {
     1 << 20

@@ -1,12 +1,13 @@
 //! What a step observes: one file a kind. Add a kind by adding its file and its name here.
 //!
 //! Beside the kinds this room holds what several of them share: work off the async threads
-//! (`blocking`), opening and walking files (`files`), name patterns (`glob`), text made safe to show
-//! (`text`), the kernel's process files (`procfs`) and what model checks are made of (`onnx`).
+//! (`blocking`), opening and walking files (`files`), name patterns (`glob`), JSONPaths (`json_path`), text made
+//! safe to show (`text`), the kernel's process files (`procfs`) and what model checks are made of (`onnx`).
 
 mod blocking;
 mod files;
 mod glob;
+mod json_path;
 mod onnx;
 mod procfs;
 mod text;
@@ -14,5 +15,5 @@ mod text;
 crate::step_kinds! {
     http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, onnx_io,
     onnx_validate, onnx_determinism, onnx_batch, onnx_latency, onnx_memory, onnx_accuracy, onnx_calibration, onnx_drift,
-    onnx_compare, feature_check, similarity_graph, wait_until,
+    onnx_compare, feature_check, similarity_graph, inference, wait_until,
 }

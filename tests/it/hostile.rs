@@ -6,7 +6,7 @@ use crate::support::Runbook;
 
 /// The promise is a second for the released program; this one is not optimised and shares the machine
 /// with the other tests. What the documents are made for takes minutes.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(20);
 
 fn refused(name: &str, text: &str) -> String {
     let runbook = Runbook::new().file("bomb.yaml", text);
@@ -39,8 +39,8 @@ fn nesting_without_end() {
 #[test]
 fn more_than_any_playbook_has() {
     assert!(refused("long", &format!("title: {}\n", "x".repeat(17 << 20))).contains("the limit is"));
-    let many: String = (0..1_100_000).map(|_| "- a\n").collect();
-    assert!(refused("many", &format!("a:\n{many}")).contains("more than 1000000 values"));
+    let many: String = (0..300_000).map(|_| "- a\n").collect();
+    assert!(refused("many", &format!("a:\n{many}")).contains("more than 250000 values"));
 }
 
 /// Comparing every key with every other, or showing every mistake in its line, takes minutes here.

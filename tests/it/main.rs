@@ -6,6 +6,7 @@ mod docs;
 mod help;
 mod hostile;
 mod inputs;
+mod lab_faults;
 mod models;
 mod plans;
 mod runs;

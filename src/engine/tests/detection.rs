@@ -215,3 +215,42 @@ fn a_probe_is_retried_on_status_codes() {
     world.end("detect.fault", problem_code(401));
     assert_eq!(world.status("detect.fault"), Some(StepStatus::Error));
 }
+
+fn each_target() -> Plan {
+    let plan = Plan::new().inputs(json!({"names": ["a", "b"]})).detection(any(&["each"]));
+    plan.step("detect.each").for_each("inputs.names", 2).holds("broken").step("diagnose.look")
+}
+
+#[test]
+fn one_target_with_the_fault_is_the_fault() {
+    let mut world = World::start(each_target());
+    world.end("detect.each[0]", problem("no answer"));
+    world.pass("detect.each[1]", json!({"broken": true}));
+    assert_eq!(world.phase(), Some(Phase::Diagnose));
+    let finding = &evidence(&world)[0];
+    assert_eq!((finding.holds, &finding.values), (Some(true), &vec![("broken[b]".to_owned(), json!(true))]));
+}
+
+#[test]
+fn targets_without_an_answer_are_no_measurement() {
+    let mut world = World::start(each_target());
+    world.end("detect.each[0]", problem("no answer"));
+    world.pass("detect.each[1]", json!({"broken": false}));
+    assert_eq!(world.outcome(), Some(Outcome::Error));
+    assert_eq!(evidence(&world)[0].why.as_deref(), Some("1 of 2 could not be done: a: no answer"));
+}
+
+#[test]
+fn every_target_without_the_fault_is_healthy() {
+    let mut world = World::start(each_target());
+    world.pass("detect.each[0]", json!({"broken": false}));
+    world.pass("detect.each[1]", json!({"broken": false}));
+    assert_eq!(world.outcome(), Some(Outcome::Healthy));
+    assert_eq!(world.state.steps[0].output["passed_items"], json!(["a", "b"]));
+}
+
+#[test]
+fn no_target_at_all_is_no_sign_of_health() {
+    let world = World::start(each_target().inputs(json!({"names": []})));
+    assert_eq!(world.outcome(), Some(Outcome::Error));
+}

@@ -58,12 +58,16 @@ impl CaseResult {
         }
     }
 
-    /// A case for which the model gave no answer at all.
-    pub fn run_failed(name: &str, fault: ModelFault) -> Self {
+    /// A case to which there is no answer at all.
+    pub fn run_failed(name: &str, why: String) -> Self {
         let mut result = CaseResult::new(name);
-        result.note(Verdict::RunFailed, || fault.detail.clone());
-        result.fault = Some(fault);
+        result.note(Verdict::RunFailed, || why);
         result
+    }
+
+    /// A case to which the model gave no answer.
+    pub fn faulted(name: &str, fault: ModelFault) -> Self {
+        CaseResult { fault: Some(fault.clone()), ..CaseResult::run_failed(name, fault.detail) }
     }
 
     fn note(&mut self, verdict: Verdict, difference: impl FnOnce() -> String) {

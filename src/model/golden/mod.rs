@@ -143,7 +143,7 @@ pub fn judge(model: &dyn Model, cases: &[Case], tolerance: Tolerance, abandoned:
         .take_while(|_| !abandoned())
         .map(|case| match answers(model, case) {
             Ok(answers) => compare(case, &answers, tolerance),
-            Err(fault) => CaseResult::run_failed(&case.name, fault),
+            Err(fault) => CaseResult::faulted(&case.name, fault),
         })
         .collect();
     Comparison::of(&results)

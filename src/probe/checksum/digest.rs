@@ -58,7 +58,7 @@ impl Algorithm {
     }
 
     /// The digest of everything that can be read, in lower-case hexadecimal digits.
-    pub(super) fn of_reader(
+    pub(in crate::probe) fn of_reader(
         self,
         reader: impl Read,
         stop: &Stop,

@@ -1,6 +1,6 @@
 //! The `checksum` kind: whether files are what a list of digests says they are.
 
-mod digest;
+pub(super) mod digest;
 mod manifest;
 
 use std::collections::BTreeMap;

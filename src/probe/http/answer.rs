@@ -6,9 +6,9 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
 
-use super::JsonPathText;
 use crate::http::{Body, shown};
 use crate::kind::StepError;
+use crate::probe::json_path::JsonPathText;
 
 /// What goes into the journal of a body; enough for a status page, too little to fill a disk.
 const SHOWN_BYTES: usize = 64 << 10;
@@ -52,18 +52,7 @@ impl Head {
 
 /// Reads the paths before anything is sent, so that a slip in one of them changes nothing.
 pub(super) fn parse_paths(extract: &BTreeMap<String, JsonPathText>) -> Result<Vec<(&str, JsonPath)>, StepError> {
-    extract
-        .iter()
-        .map(|(name, JsonPathText(text))| match JsonPath::parse(text) {
-            Ok(path) => Ok((name.as_str(), path)),
-            Err(error) => Err(StepError::new(format!(
-                "the path of `{name}`, '{text}', is not a JSONPath: {} at character {}",
-                error.message(),
-                error.position()
-            ))
-            .help("write for example $.providers[0].status or $['key with spaces']")),
-        })
-        .collect()
+    extract.iter().map(|(name, path)| Ok((name.as_str(), path.parse(name)?))).collect()
 }
 
 /// Why the body is not as expected: it lacks a text.

@@ -1,10 +1,10 @@
 //! From configuration to request.
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Url};
 
 use super::Config;
-use crate::http::{FORM, encode_form, parse_url, secret};
+use crate::http::{FORM, encode_form, header_name, header_value, parse_url, secret};
 use crate::kind::{Context, StepError};
 
 /// The one method that is given, and its address.
@@ -59,18 +59,4 @@ fn authorize(config: &Config, request: RequestBuilder) -> Result<RequestBuilder,
         (None, Some(basic)) => Ok(request.basic_auth(&basic.user, Some(secret(&basic.password)?.reveal()))),
         (Some(_), Some(_)) => Err(StepError::new("two credentials are given").help("give one of `bearer` and `basic`")),
     }
-}
-
-fn header_name(name: &str) -> Result<HeaderName, StepError> {
-    name.parse().map_err(|_| {
-        StepError::new(format!("'{name}' is not the name of a header")).help("write for example `X-Request-Id`")
-    })
-}
-
-/// The value itself stays out of the error: it may be a token.
-fn header_value(name: &str, value: &str) -> Result<HeaderValue, StepError> {
-    HeaderValue::from_str(value).map_err(|_| {
-        StepError::new(format!("the value of the header '{name}' has a line break or a control character in it"))
-            .help("a header is one line of text")
-    })
 }

@@ -50,7 +50,7 @@ pub fn inputs(inputs: &Value) -> Vec<String> {
 
 /// The line of a step and, when it did not pass, why and what to do; at most `reason_lines` of the why.
 pub fn step(view: &RunView, step: &StepView, reason_lines: usize) -> Vec<Line> {
-    let mut entry = Entry::new(step_mark(step.state), step.key.to_string(), step_word(step), step_text(view, step));
+    let mut entry = Entry::new(step_mark(step), step.key.to_string(), step_word(step), step_text(view, step));
     entry.duration = step.duration();
     let mut lines = vec![Line::Entry(entry)];
     if !matches!(step.status(), Some(StepStatus::Passed | StepStatus::Skipped)) {
@@ -59,8 +59,14 @@ pub fn step(view: &RunView, step: &StepView, reason_lines: usize) -> Vec<Line> {
     lines
 }
 
-fn step_mark(state: StepState) -> Mark {
-    match state {
+/// Whether this is a probe that found what it looks for. It passed, and yet it is no good news.
+fn shows_the_fault(step: &StepView) -> bool {
+    step.status() == Some(StepStatus::Passed) && step.output["holds"] == true
+}
+
+fn step_mark(step: &StepView) -> Mark {
+    match step.state {
+        _ if shows_the_fault(step) => Mark::Alarm,
         StepState::Waiting => Mark::Note,
         StepState::Asked => Mark::Question,
         StepState::Running => Mark::Running,
@@ -75,6 +81,7 @@ fn step_mark(state: StepState) -> Mark {
 
 fn step_word(step: &StepView) -> String {
     match step.state {
+        _ if shows_the_fault(step) => "holds".to_owned(),
         StepState::Waiting => "not started".to_owned(),
         StepState::Asked => "waits for approval".to_owned(),
         StepState::Finished(StepStatus::InDoubt) => "in doubt".to_owned(),

@@ -31,6 +31,11 @@ struct Input {
     data: Value,
 }
 
+/// The server takes requests, whatever becomes of its models; each of those has a readiness of its own.
+pub async fn health() -> StatusCode {
+    StatusCode::OK
+}
+
 pub async fn metadata(State(platform): State<Arc<Platform>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let spec = platform.find(&name).ok_or_else(|| Problem::unknown(&name))?.spec;
     let tensor = |name: &str, width: usize| json!([{"name": name, "datatype": "FP32", "shape": [-1, width]}]);

@@ -22,6 +22,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
         .route(routes.providers, get(management::providers))
         .route(routes.test, post(management::test))
         .route(routes.reload, post(management::reload))
+        .route("/v2/health/ready", get(inference::health))
         .route("/v2/models/{name}", get(inference::metadata))
         .route("/v2/models/{name}/ready", get(inference::ready))
         .route("/v2/models/{name}/infer", post(inference::infer))
