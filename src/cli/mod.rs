@@ -250,6 +250,9 @@ enum ModelCommand {
     Inspect {
         /// The model file.
         file: PathBuf,
+        /// A list of digests, as sha256sum writes it, in which the file is named.
+        #[arg(long, value_name = "FILE")]
+        manifest: Option<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
@@ -313,7 +316,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
             audit::verify(config, file.as_deref(), &head, format)
         }
         Command::Audit(AuditCommand::Export) => audit::export(config),
-        Command::Model(ModelCommand::Inspect { file, format }) => model::inspect(config, &file, format),
+        Command::Model(ModelCommand::Inspect { file, manifest, format }) => {
+            model::inspect(config, &file, manifest.as_deref(), format)
+        }
         Command::Doctor { format } => doctor::doctor(config, format),
         Command::Kinds { kind } => reference::kinds(kind.as_deref()),
         Command::Explain { code } => reference::explain_code(&code),

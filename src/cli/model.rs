@@ -12,7 +12,7 @@ use crate::kind::child::answer;
 use crate::model::preflight::{self, Inspection, ModelFile};
 use crate::model::selection::Search;
 use crate::model::{self, EngineChoice, ModelFault, TensorInfo};
-use crate::probe;
+use crate::probe::{self, checksum::listed_sha256};
 use crate::report::escape_control;
 use crate::site::Site;
 
@@ -40,11 +40,16 @@ pub fn search(site: &Site) -> Search {
 }
 
 /// `model inspect`: judged by the limits of the engine that would load the model, without loading it.
-pub fn inspect(config: Option<&Path>, file: &Path, format: Format) -> Result<Exit, Failure> {
+pub fn inspect(config: Option<&Path>, file: &Path, manifest: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
+    let listed = manifest.map(|manifest| listed_sha256(manifest, file)).transpose();
+    let listed = listed.map_err(|error| Failure::new(Exit::Invalid, error.message).help(error.help))?;
     let engine = setup::block_on(async { Ok(search(&site).select().await.choice) })?;
     let mut inspection = preflight::inspect(file, &engine.limits());
     inspection.warnings.extend(engine.blind_spots(&inspection.file));
+    if let Some(listed) = listed {
+        inspection.compare_sha256(&listed);
+    }
     match format {
         Format::Json => output::json(&as_json(file, &inspection, &engine)),
         Format::Text => {

@@ -53,6 +53,8 @@ pub enum FaultKind {
     /// A weight whose bytes do not fit its shape.
     InvalidWeights,
     ExternalData,
+    /// Other bytes than those that were released.
+    Altered,
     WrongInput,
     RunFailed,
     /// The check may not allocate as much as the model asks for, so that nothing was judged.
@@ -77,6 +79,7 @@ impl FaultKind {
             FaultKind::InvalidGraph => "invalid_graph",
             FaultKind::InvalidWeights => "invalid_weights",
             FaultKind::ExternalData => "external_data",
+            FaultKind::Altered => "altered",
             FaultKind::WrongInput => "wrong_input",
             FaultKind::RunFailed => "run_failed",
             FaultKind::OutOfMemory => "out_of_memory",
@@ -104,6 +107,9 @@ impl FaultKind {
             FaultKind::InvalidWeights => "the export or a later edit damaged the weights: export the model again",
             FaultKind::ExternalData => {
                 "copy the model together with its data files, keeping names and folders as exported"
+            }
+            FaultKind::Altered => {
+                "copy the model again from the release or a mirror; if it was exported anew, release its new digest"
             }
             FaultKind::WrongInput => "compare the inputs with those the model declares; `onnx_load` lists them",
             FaultKind::RunFailed => "roll back to the last model that passed its golden cases",

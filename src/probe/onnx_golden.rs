@@ -1,13 +1,13 @@
 //! `onnx_golden`: does this model still give the answers it gave when it was known to be right?
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::onnx::{Bench, at_bench};
+use super::onnx::{Bench, at_bench, beside};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::golden::{self, Comparison, Golden, Tolerance, Verdict};
 use crate::model::{EngineIdentity, LoadOptions, Model, Workbench};
@@ -130,19 +130,11 @@ fn compare(
 }
 
 fn read_cases(config: &Config) -> Result<Golden, StepError> {
-    let path = cases_path(&config.model, &config.cases);
+    let path = beside(&config.model, &config.cases);
     Golden::read(&path).map_err(|error| {
         StepError::because(path.display(), &error)
             .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
     })
-}
-
-fn cases_path(model: &Path, cases: &Path) -> PathBuf {
-    let bare = cases.parent().is_some_and(|folder| folder.as_os_str().is_empty());
-    match model.parent() {
-        Some(folder) if bare => folder.join(cases),
-        _ => cases.to_owned(),
-    }
 }
 
 fn tolerance(config: &Config, of_file: Tolerance) -> Result<Tolerance, StepError> {
@@ -265,13 +257,5 @@ mod tests {
         assert!(error.message.contains("ocr-text/absent.json: cannot read the golden file"), "{error}");
         let error = run(json!({"model": model, "cases": "CARD.md"})).await.unwrap_err();
         assert!(error.message.contains("not valid"), "{error}");
-    }
-
-    #[test]
-    fn only_a_bare_name_lies_beside_the_model() {
-        let place = |cases: &str| cases_path(Path::new("models/a/model.onnx"), Path::new(cases));
-        assert_eq!(place("golden.json"), Path::new("models/a/golden.json"));
-        assert_eq!(place("./golden.json"), Path::new("./golden.json"));
-        assert_eq!(place("/srv/golden.json"), Path::new("/srv/golden.json"));
     }
 }

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::onnx::{Bench, at_bench};
+use super::checksum::listed_sha256;
+use super::onnx::{Bench, at_bench, beside};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::preflight::ModelFile;
 use crate::model::{EngineIdentity, LoadOptions, ModelFault, TensorInfo};
@@ -25,6 +26,13 @@ pub struct Step;
 pub struct Config {
     /// The model file, such as `models/ocr-text/model.onnx`.
     model: PathBuf,
+    /// The SHA-256 of the released file, 64 hexadecimal digits. Default: not compared.
+    #[serde(default)]
+    sha256: Option<String>,
+    /// A list of digests in which the model is named, as `sha256sum` writes it; a bare name such as `SHA256SUMS` lies
+    /// beside the model. In place of `sha256`.
+    #[serde(default)]
+    manifest: Option<PathBuf>,
     /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
     /// Runtime where it is installed, else the embedded one.
     #[serde(default)]
@@ -58,8 +66,8 @@ pub struct Output {
     /// What is wrong, in words; null when the model loads.
     fault: Option<String>,
     /// The kind of the first fault: `missing`, `not_a_file`, `empty`, `too_large`, `lfs_pointer`, `malformed`,
-    /// `unsupported_version`, `unsupported_operator`, `invalid_graph`, `invalid_weights`, `external_data` or
-    /// `engine_crashed`; empty when the model loads.
+    /// `unsupported_version`, `unsupported_operator`, `invalid_graph`, `invalid_weights`, `external_data`,
+    /// `engine_crashed` or `altered` (another SHA-256 than the released one); empty when the model loads.
     fault_kind: String,
     /// What to do about the fault; null when the model loads.
     remedy: Option<String>,
@@ -97,13 +105,18 @@ impl Kind for Step {
     }
 
     async fn run(config: Config, context: Context) -> StepResult<Output> {
-        at_bench(config.require_engine, &context, move |bench| load(&config.model, bench)).await
+        at_bench(config.require_engine, &context, move |bench| load(&config, bench)).await
     }
 }
 
-fn load(path: &Path, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepResult<Output> {
+fn load(config: &Config, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepResult<Output> {
+    let path = &config.model;
+    let expected = expected_sha256(config)?;
     let started = bench.clock.elapsed();
     let mut inspection = bench.inspect(path);
+    if let Some(expected) = expected {
+        inspection.compare_sha256(&expected);
+    }
     let mut faults = std::mem::take(&mut inspection.faults);
     warnings.append(&mut inspection.warnings);
     let mut output = describe(path, &inspection.file, &warnings, bench.identity());
@@ -112,6 +125,21 @@ fn load(path: &Path, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepResult
     }
     output.load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
     judge(output, &faults)
+}
+
+fn expected_sha256(config: &Config) -> Result<Option<String>, StepError> {
+    match (&config.sha256, &config.manifest) {
+        (None, None) => Ok(None),
+        (Some(digest), None) if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(Some(digest.clone()))
+        }
+        (Some(digest), None) => Err(StepError::new(format!("'{digest}' is not a SHA-256 digest"))
+            .help("give 64 hexadecimal digits as sha256sum prints them, or a `manifest`")),
+        (None, Some(manifest)) => listed_sha256(&beside(&config.model, manifest), &config.model).map(Some),
+        (Some(_), Some(_)) => {
+            Err(StepError::new("a digest and a manifest are given").help("leave one of `sha256` and `manifest` out"))
+        }
+    }
 }
 
 /// A file that may not be read, or not loaded for want of memory, was not judged; every other fault is
@@ -230,6 +258,31 @@ mod tests {
         }
     }
 
+    /// One flipped bit in a weight is a valid model; nothing but its digest tells.
+    #[tokio::test]
+    async fn a_file_that_is_not_the_released_one_is_altered() {
+        let check = async |model: &str, more: Value| {
+            let mut config = json!({ "model": fixture(model) });
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Step::run(serde_json::from_value(config).unwrap(), Context::for_tests()).await
+        };
+        let listed = json!({"manifest": "SHA256SUMS"});
+        let outcome = check("models/column-classifier/model.onnx", listed.clone()).await.unwrap();
+        assert_eq!(outcome.failure, None);
+        let released = json!({"sha256": outcome.output.sha256.to_uppercase()});
+        assert_eq!(check("models/column-classifier/model.onnx", released.clone()).await.unwrap().failure, None);
+        let outcome = check("tests/fixtures/onnx/bad_bitflip.onnx", released).await.unwrap();
+        assert_eq!(outcome.output.fault_kind, "altered");
+        assert!(outcome.failure.unwrap().contains("was released"));
+        // What the bytes are tells more than that they differ.
+        let manifest = json!({"manifest": fixture("models/faults/ocr-text/SHA256SUMS")});
+        let unnamed = check("tests/fixtures/onnx/bad_empty.onnx", manifest).await.unwrap_err();
+        assert!(unnamed.message.contains("gives"), "{unnamed}");
+        let outcome = check("tests/fixtures/onnx/bad_empty.onnx", json!({"sha256": "0".repeat(64)})).await.unwrap();
+        assert_eq!((&*outcome.output.fault_kind, outcome.output.faults.len()), ("empty", 2));
+        assert!(check("models/ocr-text/model.onnx", json!({"sha256": "from_manifest"})).await.is_err());
+    }
+
     #[tokio::test]
     async fn a_broken_file_still_has_a_size_and_a_hash() {
         let output = run(&fixture("tests/fixtures/onnx/bad_garbage.onnx")).await.unwrap().output;
@@ -268,7 +321,7 @@ mod tests {
     async fn a_cancelled_load_stops() {
         let context = Context::for_tests();
         context.cancel.cancel();
-        let config = Config { model: fixture("models/ocr-text/model.onnx").into(), require_engine: None };
+        let config = serde_json::from_value(json!({"model": fixture("models/ocr-text/model.onnx")})).unwrap();
         let error = Step::run(config, context).await.unwrap_err();
         assert!(error.message.starts_with("cancelled"));
     }

@@ -324,6 +324,11 @@ fn a_model_is_inspected_without_being_run() {
     let report = inspect("bad_dangling.onnx", "json").exits(1).json();
     assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("invalid_graph")));
     assert_eq!(report["judged_for"]["engine"], "rten");
+    let sums = runbook.path("SHA256SUMS");
+    std::fs::write(&sums, format!("{}  bad_bitflip.onnx\n", "0".repeat(64))).unwrap();
+    let path = fixture_path("bad_bitflip.onnx").display().to_string();
+    let done = runbook.args(["model", "inspect", &path, "--manifest", "SHA256SUMS"]).done();
+    done.exits(1).says("✗ altered").says("help: copy the model again");
     inspect("absent.onnx", "text").exits(1).says("✗ missing").does_not_say("sha256");
 }
 

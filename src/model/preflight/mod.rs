@@ -77,6 +77,16 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// Adds a fault when the file has another SHA-256 than it should. Last of all: what the bytes are tells
+    /// more than that they differ. A file that could not be read has no digest to compare.
+    pub fn compare_sha256(&mut self, expected: &str) {
+        let actual = &self.file.sha256;
+        if !actual.is_empty() && !actual.eq_ignore_ascii_case(expected) {
+            let detail = format!("the file has the SHA-256 {actual}; {expected} was released");
+            self.faults.push(ModelFault::new(FaultKind::Altered, detail));
+        }
+    }
+
     /// An error for a file that no engine should see.
     pub fn first_fault(&self) -> Result<(), ModelFault> {
         self.faults.first().map_or(Ok(()), |fault| Err(fault.clone()))

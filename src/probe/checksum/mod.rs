@@ -154,6 +154,19 @@ fn manifest_items(path: &Path, algorithm: Option<Algorithm>, files: &[String]) -
     Ok(items)
 }
 
+/// The SHA-256 that a manifest gives a file: by its place below the manifest's folder, else by its name alone.
+pub fn listed_sha256(manifest: &Path, file: &Path) -> Result<String, StepError> {
+    let items = manifest_items(manifest, None, &[])?;
+    let folder = folder_of(manifest);
+    let mut listed = items.iter().filter(|item| item.algorithm == Algorithm::Sha256);
+    let same_name = |item: &&Item| item.path.file_name() == file.file_name();
+    let found = listed.clone().find(|item| folder.join(&item.path) == file).or_else(|| listed.find(same_name));
+    found.map(|item| item.digest.clone()).ok_or_else(|| {
+        StepError::new(format!("the manifest {} gives {} no SHA-256", manifest.display(), file.display()))
+            .help("name the manifest of the release that the file is from")
+    })
+}
+
 fn check_named(files: &[String], items: &[Item]) -> Result<(), StepError> {
     let Some(absent) = files.iter().find(|file| items.iter().all(|item| item.name != **file)) else { return Ok(()) };
     let error = StepError::new(format!("the manifest does not name '{absent}'"));

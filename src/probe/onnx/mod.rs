@@ -24,12 +24,21 @@ pub(super) use data::Data;
 pub(super) use feed::Feed;
 pub(super) use session::{Bench, Broken, Session, at_bench, with_model};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::kind::StepError;
 
 /// Lists in an output end here, so that a large model cannot fill the journal.
 pub(super) const MOST_ITEMS: usize = 16;
+
+/// A bare file name lies beside the model; any other path is taken as it is.
+pub(super) fn beside(model: &Path, path: &Path) -> PathBuf {
+    let bare = path.parent().is_some_and(|folder| folder.as_os_str().is_empty());
+    match model.parent() {
+        Some(folder) if bare => folder.join(path),
+        _ => path.to_owned(),
+    }
+}
 
 /// Refuses a limit that nothing or everything satisfies.
 pub(super) fn check_share(key: &str, share: f64) -> Result<(), StepError> {
@@ -81,6 +90,19 @@ pub(super) fn labels(
             .ok_or_else(|| StepError::new(format!("{label} is no label of {classes} classes")).help(help))
     };
     values.data.iter().map(class).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bare_name_lies_beside_the_model() {
+        let place = |cases: &str| beside(Path::new("models/a/model.onnx"), Path::new(cases));
+        assert_eq!(place("golden.json"), Path::new("models/a/golden.json"));
+        assert_eq!(place("./golden.json"), Path::new("./golden.json"));
+        assert_eq!(place("/srv/golden.json"), Path::new("/srv/golden.json"));
+    }
 }
 
 #[cfg(test)]
