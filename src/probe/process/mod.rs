@@ -132,7 +132,10 @@ fn describe(output: &mut Output, proc: &Proc, process: &Process, now: Timestamp)
     let ProcessMemory { resident, .. } = proc.process_memory(process.pid)?.unwrap_or_default();
     let uptime = (proc.uptime()? - process.started_ticks as f64 / TICKS).max(0.0);
     output.pid = Some(process.pid);
-    output.started_at = Some(now.0 as f64 / 1000.0 - uptime);
+    // The kernel counts the start in hundredths of a second. Rounded down to a tenth before it, so that
+    // what the process logs first is never older than its start.
+    let started = now.0 as f64 / 1000.0 - uptime;
+    output.started_at = Some(((started - 0.05) * 10.0).floor() / 10.0);
     output.uptime = Some(uptime);
     output.started_ticks = Some(process.started_ticks);
     output.rss = Some(resident);
