@@ -13,8 +13,10 @@
 
 mod context;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -188,10 +190,17 @@ impl KindEntry {
     /// configuration names takes the place of one of the kind's own of the same name.
     pub fn outputs(&self, config: &Value) -> Vec<Field> {
         let extra = (self.extra_outputs)(config);
-        let mut fields = Field::of_schema(&(self.output_schema)());
+        let mut fields = self.own_outputs();
         fields.retain(|field| extra.iter().all(|named| named.name != field.name));
         fields.extend(extra);
         fields
+    }
+
+    /// Made once for each kind: making a schema costs more than all the rest of checking a step.
+    fn own_outputs(&self) -> Vec<Field> {
+        static KNOWN: LazyLock<Mutex<HashMap<&'static str, Vec<Field>>>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(self.name).or_insert_with(|| Field::of_schema(&(self.output_schema)())).clone()
     }
 }
 

@@ -44,24 +44,26 @@ fn references(step: &Step) -> impl Iterator<Item = &str> {
 
 /// Unknown needs, needs of oneself, cycles.
 pub(super) fn check(playbook: &Playbook) -> Vec<Diagnostic> {
-    let mut problems: Vec<Diagnostic> = playbook.steps.iter().flat_map(|step| unknown_needs(playbook, step)).collect();
+    let index = index(playbook);
+    let mut problems: Vec<Diagnostic> =
+        playbook.steps.iter().flat_map(|step| unknown_needs(playbook, step, &index)).collect();
     problems.extend(cycles(playbook));
     problems
 }
 
-fn unknown_needs(playbook: &Playbook, step: &Step) -> Vec<Diagnostic> {
-    let peers: Vec<&str> =
-        playbook.steps.iter().filter(|other| other.phase == step.phase).map(|other| other.name.as_str()).collect();
+fn unknown_needs(playbook: &Playbook, step: &Step, index: &HashMap<String, StepIndex>) -> Vec<Diagnostic> {
+    let is_known = |name: &str| {
+        index.contains_key(&format!("{}.{name}", step.phase)) || playbook.is_written(step.phase.label(), name)
+    };
     let problem = |(position, name): (usize, &String)| {
         let message = match name {
             name if *name == step.name => format!("'{name}' needs itself"),
-            name if !peers.contains(&name.as_str()) && !playbook.is_written(step.phase.label(), name) => {
-                format!("there is no step '{name}' in {}", step.phase)
-            }
+            name if !is_known(name) => format!("there is no step '{name}' in {}", step.phase),
             _ => return None,
         };
         let span = playbook.root.locate(&step_route(step, "needs").index(position));
-        let others: Vec<&str> = peers.iter().copied().filter(|peer| *peer != step.name).collect();
+        let peers = playbook.steps.iter().filter(|other| other.phase == step.phase && other.name != step.name);
+        let others: Vec<&str> = peers.map(|other| other.name.as_str()).collect();
         Some(
             Diagnostic::error("unknown-step", message)
                 .at(&playbook.source, span)

@@ -106,6 +106,7 @@ fn decode_inputs(
             Ok(declaration) => {
                 problems.extend(
                     super::inputs::check_declaration(&entry.key, &declaration)
+                        .into_iter()
                         .map(|problem| Diagnostic::error("bad-input", problem).at(source, entry.value.span)),
                 );
                 inputs.push((entry.key.clone(), declaration));
@@ -125,6 +126,7 @@ fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
         .iter()
         .filter_map(|entry| group(decoder, &entry.key, &entry.value, &Route::of(["detect"])))
         .collect();
+    decoder.some_probe(node);
     match groups.len() {
         0 => None,
         1 => groups.into_iter().next(),
@@ -138,7 +140,7 @@ fn group(decoder: &mut StepDecoder<'_>, name: &str, node: &Node, route: &Route) 
         "any" | "all" | "not" => group(decoder, &entry.key, &entry.value, &route),
         _ => decoder.step(entry, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
             let name = step.name.clone();
-            decoder.steps.push(step);
+            decoder.probe(entry, step);
             Detection::Probe(name)
         }),
     });
@@ -155,8 +157,8 @@ fn causes(root: &Node) -> Vec<CauseDeclaration> {
     let cause = |entry: &crate::yaml::Entry| {
         Some(CauseDeclaration {
             name: entry.key.clone(),
-            title: entry.value.get("title")?.as_str()?.to_owned(),
-            when: Expression::parse(entry.value.get("when")?.as_str()?).ok()?,
+            title: entry.value.get("title")?.text()?,
+            when: Expression::parse(&entry.value.get("when")?.text()?).ok()?,
             route: Route::of(["causes", &entry.key]),
         })
     };
@@ -166,7 +168,7 @@ fn causes(root: &Node) -> Vec<CauseDeclaration> {
 fn severity(root: &Node) -> Vec<(Option<Expression>, Severity)> {
     let word = |node: &Node| serde_json::from_value::<Severity>(node.to_json()).ok();
     let rule = |node: &Node| {
-        let when = node.get("when").and_then(Node::as_str).and_then(|text| Expression::parse(text).ok());
+        let when = node.get("when").and_then(Node::text).and_then(|text| Expression::parse(&text).ok());
         Some((when, word(node.get("is")?)?))
     };
     match root.get("severity") {

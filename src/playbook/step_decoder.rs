@@ -6,10 +6,14 @@ use super::step::{Action, Step, StepKeys};
 use super::{document, registry};
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
+use crate::engine::scope::PHASE_WORDS;
 use crate::kind::{Effect, KindEntry};
 use crate::language::Expression;
 use crate::schema::{self, Schema};
 use crate::yaml::{Data, Entry, Node};
+
+/// The groups of a detection.
+const GROUPS: [&str; 3] = ["any", "all", "not"];
 
 pub(super) struct StepDecoder<'a> {
     source: &'a Source,
@@ -25,6 +29,36 @@ impl<'a> StepDecoder<'a> {
 
     /// The step, or `None` when its form is wrong; the mistakes have then been reported.
     pub(super) fn step(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
+        let step = self.decode(entry, phase, route);
+        if step.is_none() && self.problems.is_empty() {
+            // A step must never be left out silently.
+            self.problem("bad-playbook", format!("'{}' cannot be read", entry.key), entry, None);
+        }
+        step
+    }
+
+    /// Keeps a probe; its name is its own in all groups of the detection.
+    pub(super) fn probe(&mut self, entry: &Entry, step: Step) {
+        if self.steps.iter().any(|other| other.name == step.name) {
+            let help = Some("give each probe a name of its own, in whatever group it stands".to_owned());
+            self.problem("duplicate-key", format!("'{}' is given twice in detect", entry.key), entry, help);
+        }
+        self.steps.push(step);
+    }
+
+    /// A detection that asks nothing would take every fault as given.
+    pub(super) fn some_probe(&mut self, node: &Node) {
+        fn empty(node: &Node) -> bool {
+            node.entries().iter().all(|entry| GROUPS.contains(&entry.key.as_str()) && empty(&entry.value))
+        }
+        if empty(node) {
+            let problem = Diagnostic::error("no-probes", "'detect' has no probe").at(self.source, node.span);
+            let help = "write `any:` with a probe below it, or leave 'detect' out if the fault is known";
+            self.problems.push(problem.help(help.to_owned()));
+        }
+    }
+
+    fn decode(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
         let action = self.action(&entry.value, entry, &route)?;
         let definition = if phase == Phase::Detect { "probe" } else { "step" };
         let keys = self.keys(&entry.value, action.kind, definition)?;
@@ -66,6 +100,8 @@ impl<'a> StepDecoder<'a> {
                 self.problems.extend(found.into_iter().filter(|problem| problem.code == "bad-template"));
                 Some(Action { kind, request, route: route.key(kind.name) })
             }
+            // An unknown key is reported with the nearest known ones, kinds among them.
+            [] if node.entries().iter().any(|part| !is_step_key(&part.key)) => None,
             [] => {
                 let stranger = node.entries().iter().find(|part| matches!(part.value.data, Data::Map(_)));
                 let help = stranger.and_then(|part| registry::suggest(&part.key));
@@ -117,12 +153,20 @@ impl<'a> StepDecoder<'a> {
                 Some(help),
             );
         }
-        if step.phase == Phase::Detect && step.expect.is_none() {
+        if step.phase == Phase::Detect && step.keys.holds.is_none() {
             self.problem(
                 "no-holds",
                 format!("'{}' does not say when the fault exists", entry.key),
                 entry,
                 Some("add `holds:` with a condition over its output".to_owned()),
+            );
+        }
+        if let Some(for_each) = step.keys.for_each.as_ref().filter(|for_each| is_taken(&for_each.name)) {
+            self.problem(
+                "bad-name",
+                format!("an item of '{}' cannot be called '{}'", entry.key, for_each.name),
+                entry,
+                Some("it would hide the values of that name; choose another one under `as:`".to_owned()),
             );
         }
         if step.phase != Phase::Remediate && !step.keys.fixes.is_empty() {
@@ -136,7 +180,18 @@ impl<'a> StepDecoder<'a> {
     }
 }
 
+/// Whether expressions and templates already mean something by this name.
+fn is_taken(name: &str) -> bool {
+    PHASE_WORDS.contains(&name) || matches!(name, "inputs" | "causes" | "run")
+}
+
+/// Whether some step may have this key.
+fn is_step_key(key: &str) -> bool {
+    let definitions = &document::schema()["$defs"];
+    ["step", "probe"].iter().any(|name| definitions[*name]["properties"].get(key).is_some())
+}
+
 /// The expression under a key; mistakes in it were reported with the whole document.
 fn expression(node: &Node, key: &str) -> Option<Expression> {
-    Expression::parse(node.get(key)?.as_str()?).ok()
+    Expression::parse(&node.get(key)?.text()?).ok()
 }
