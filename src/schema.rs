@@ -1,26 +1,55 @@
 //! Checks a YAML tree against a JSON Schema and decodes it, reporting every mistake with its place.
 //!
 //! The schemas are derived from our own types, so only the part of JSON Schema that `schemars` writes
-//! is understood, plus four annotations: `x-unit` (a number written with a unit), `x-encode` (how a
-//! template's values are encoded), `x-constant` (no templates) and `x-expression` (a condition).
+//! is understood, plus five annotations: `x-unit` (a number written with a unit), `x-templates` (a part
+//! whose texts may be templates), `x-encode` (how a template's values are encoded), `x-constant` (no
+//! templates) and `x-expression` (a condition).
+
+mod form;
+
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
 use crate::base::{Diagnostic, Route, Source, Span, suggestion, units};
 use crate::language::encoding::Encoding;
-use crate::language::{Expression, LanguageError, Request, Slot, Template, Wanted, is_template};
+use crate::language::{Expression, LanguageError, Request, Slot, Template, is_template};
 use crate::yaml::{Data, Entry, Node};
+use form::{Form, Trail, matches_pattern};
 
 /// Nobody reads further, and a document made of nothing but mistakes must not keep the reader busy.
 const MAX_PROBLEMS: usize = 100;
 
-/// Where mistakes go, and what they point into.
+/// Where mistakes go, what they point into, and what was found on the way.
 struct Checker<'a> {
     source: &'a Source,
     document: &'a Value,
-    templates: Templates,
     problems: Vec<Diagnostic>,
-    slots: Vec<Slot>,
+    /// Inside a part with templates: how deep its top lies, and the templates found so far.
+    templates: Option<(usize, Vec<Slot>)>,
+    requests: HashMap<usize, Request>,
+    expressions: HashMap<usize, Expression>,
+}
+
+/// What a document says, taken apart in one pass. Requests and expressions are found by their node.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The value without its parts that may hold templates; null stands for those.
+    pub value: Value,
+    requests: HashMap<usize, Request>,
+    expressions: HashMap<usize, Expression>,
+}
+
+impl Decoded {
+    /// The part with templates that this node is.
+    pub fn request(&mut self, node: &Node) -> Option<Request> {
+        self.requests.remove(&node.span.start)
+    }
+
+    /// The condition that this node is.
+    pub fn expression(&mut self, node: &Node) -> Option<Expression> {
+        self.expressions.remove(&node.span.start)
+    }
 }
 
 /// A schema inside the document that its references point into.
@@ -34,51 +63,21 @@ impl<'a> Schema<'a> {
     pub fn whole(document: &'a Value) -> Self {
         Schema { document, part: document }
     }
-
-    /// The definition of that name.
-    pub fn definition(document: &'a Value, name: &str) -> Self {
-        let part = document.get("$defs").and_then(|definitions| definitions.get(name));
-        Schema { document, part: part.unwrap_or(&Value::Null) }
-    }
 }
 
-/// What a `{{…}}` in the text means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Templates {
-    /// Nothing: it is text.
-    Literal,
-    /// A template that a later, closer look takes up.
-    Skip,
-    /// A template to keep as a slot.
-    Collect,
-}
-
-/// Checks the form of a whole document and returns its value; templates stand in it as text.
-pub fn check_document(node: &Node, document: &Value, source: &Source, problems: &mut Vec<Diagnostic>) -> Value {
-    check(node, Schema::whole(document), source, Templates::Skip, problems).raw
-}
-
-/// Decodes `node`; templates stay as slots. The value is only meaningful without problems.
-pub fn decode_request(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Request {
-    check(node, schema, source, Templates::Collect, problems)
-}
-
-/// Decodes `node` where templates have no meaning (declarations, the site file).
-pub fn decode_value(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Value {
-    check(node, schema, source, Templates::Literal, problems).raw
-}
-
-fn check(
-    node: &Node,
-    schema: Schema<'_>,
-    source: &Source,
-    templates: Templates,
-    problems: &mut Vec<Diagnostic>,
-) -> Request {
-    let mut checker = Checker { source, document: schema.document, templates, problems: Vec::new(), slots: Vec::new() };
-    let raw = checker.value(node, schema.part, &Route::root());
+/// Decodes a whole document. What it holds is only meaningful without problems.
+pub fn decode(node: &Node, schema: Schema<'_>, source: &Source, problems: &mut Vec<Diagnostic>) -> Decoded {
+    let mut checker = Checker {
+        source,
+        document: schema.document,
+        problems: Vec::new(),
+        templates: None,
+        requests: HashMap::new(),
+        expressions: HashMap::new(),
+    };
+    let value = checker.value(node, schema.part, &Trail::Root);
     problems.append(&mut checker.problems);
-    Request { raw, slots: checker.slots }
+    Decoded { value, requests: checker.requests, expressions: checker.expressions }
 }
 
 /// A mistake in an expression or template, shown inside the scalar that holds it.
@@ -100,125 +99,122 @@ impl<'a> Checker<'a> {
         self.problems.push(Diagnostic::error(code, message).at(self.source, span).help(help));
     }
 
-    fn value(&mut self, node: &Node, schema: &'a Value, route: &Route) -> Value {
-        let schema = self.resolve(schema);
-        if let Some(options) = alternatives(schema) {
-            return self.one_of(node, options, schema, route);
+    fn value(&mut self, node: &Node, schema: &'a Value, trail: &Trail<'_>) -> Value {
+        let form = self.form(schema);
+        if form.templates && self.templates.is_none() {
+            self.templates = Some((trail.depth(), Vec::new()));
+            let raw = self.formed(node, &form, trail);
+            let slots = self.templates.take().map(|(_, slots)| slots).unwrap_or_default();
+            self.requests.insert(node.span.start, Request { raw, slots });
+            return Value::Null;
         }
-        if let Data::String(text) = &node.data
-            && is_template(text)
-            && self.templates != Templates::Literal
-            && schema.get("x-expression").is_none()
-        {
-            return self.template(node, text, schema, route);
+        self.formed(node, &form, trail)
+    }
+
+    fn formed(&mut self, node: &Node, form: &Form<'a>, trail: &Trail<'_>) -> Value {
+        if let Some(options) = form.alternatives() {
+            return self.one_of(node, options, form, trail);
         }
-        if let Some(unit) = schema.get("x-unit").and_then(Value::as_str) {
+        if let Some(text) = node.as_str().filter(|text| self.is_template(text) && !form.expression) {
+            return self.template(node, text, form, trail);
+        }
+        if let Some(unit) = form.unit {
             return self.unit(node, unit);
         }
-        self.typed(node, schema, route)
+        self.typed(node, form, trail)
     }
 
-    fn resolve(&self, schema: &'a Value) -> &'a Value {
-        let mut current = schema;
-        while let Some(pointer) = current.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) {
-            match self.document.pointer(pointer) {
-                Some(target) => current = target,
-                None => break,
-            }
+    fn is_template(&self, text: &str) -> bool {
+        self.templates.is_some() && is_template(text)
+    }
+
+    /// The form that a schema has or refers to.
+    fn form(&self, schema: &'a Value) -> Form<'a> {
+        let mut form = Form::of(schema);
+        while let Some(target) = form.reference.and_then(|reference| target(self.document, reference)) {
+            form = Form::of(target);
         }
-        current
+        form
     }
 
-    fn typed(&mut self, node: &Node, schema: &'a Value, route: &Route) -> Value {
-        let accepted = types_of(schema);
-        if !accepted.is_empty() && !accepted.iter().any(|name| is_of_type(node, name)) {
-            return self.wrong_type(node, schema, &accepted, route);
+    fn typed(&mut self, node: &Node, form: &Form<'a>, trail: &Trail<'_>) -> Value {
+        if !form.types.is_empty() && !form.has_type_of(node) {
+            return self.wrong_type(node, form, trail);
         }
         match &node.data {
-            Data::Map(entries) => self.object(node, entries, schema, route),
+            Data::Map(entries) => self.object(node, entries, form, trail),
             Data::List(items) => {
-                let item_schema = |index| {
-                    let own = schema.get("prefixItems").and_then(|first| first.get(index));
-                    own.or(schema.get("items")).unwrap_or(&ANYTHING)
-                };
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.value(item, item_schema(index), &route.index(index)))
-                    .collect()
+                let values = items.iter().enumerate();
+                values.map(|(index, item)| self.value(item, form.item(index), &Trail::Index(trail, index))).collect()
             }
             Data::String(text) => {
-                self.text(node, text, schema, route);
+                self.text(node, text, form, trail);
                 Value::String(text.clone())
             }
             _ => {
-                self.range(node, schema, route);
+                self.range(node, form, trail);
                 node.to_json()
             }
         }
     }
 
-    fn wrong_type(&mut self, node: &Node, schema: &Value, accepted: &[&str], route: &Route) -> Value {
+    fn wrong_type(&mut self, node: &Node, form: &Form<'_>, trail: &Trail<'_>) -> Value {
         // A number or flag where text is wanted reads as that text; YAML authors forget the quotes.
-        if accepted.contains(&"string") && matches!(node.data, Data::Int(_) | Data::Float(_) | Data::Bool(_)) {
+        if form.accepts("string") && matches!(node.data, Data::Int(_) | Data::Float(_) | Data::Bool(_)) {
             let text = self.source.text.get(node.span.start..node.span.end).unwrap_or_default().to_owned();
-            self.text(node, &text, schema, route);
+            self.text(node, &text, form, trail);
             return Value::String(text);
         }
-        let wanted: Vec<&str> = accepted.iter().filter(|name| **name != "null").map(|name| type_name(name)).collect();
-        let message = format!("'{}' must be {}, but is {}", last_name(route), wanted.join(" or "), node.describe());
-        self.problem("wrong-type", message, node.span, description(schema));
+        let wanted: Vec<&str> = form.type_names().collect();
+        let message = format!("'{}' must be {}, but is {}", trail.last_name(), wanted.join(" or "), node.describe());
+        self.problem("wrong-type", message, node.span, form.help());
         Value::Null
     }
 
-    fn object(&mut self, node: &Node, entries: &[Entry], schema: &'a Value, route: &Route) -> Value {
-        let properties = schema.get("properties").and_then(Value::as_object);
-        let known = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
-        let additional = schema.get("additionalProperties");
-        let mut result = Map::new();
+    fn object(&mut self, node: &Node, entries: &[Entry], form: &Form<'a>, trail: &Trail<'_>) -> Value {
+        let mut result = Map::with_capacity(entries.len());
         for entry in entries {
             if self.problems.len() >= MAX_PROBLEMS {
                 break;
             }
-            let inner = route.key(&entry.key);
-            if let Some(part) = properties.and_then(|properties| properties.get(&entry.key)) {
+            let inner = Trail::Key(trail, &entry.key);
+            if let Some(part) = form.properties.and_then(|properties| properties.get(&entry.key)) {
                 result.insert(entry.key.clone(), self.value(&entry.value, part, &inner));
-            } else if additional == Some(&Value::Bool(false)) {
-                let help = suggestion::did_you_mean(&entry.key, known().collect::<Vec<_>>());
-                self.problem(
-                    "unknown-key",
-                    format!("unknown key '{}' in {}", entry.key, place_name(route)),
-                    entry.key_span,
-                    help,
-                );
+            } else if form.additional == Some(&Value::Bool(false)) {
+                let known: Vec<&str> = form.properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+                let message = format!("unknown key '{}' in {}", entry.key, trail.place_name());
+                self.problem("unknown-key", message, entry.key_span, suggestion::did_you_mean(&entry.key, known));
             } else {
-                self.member_name(entry, schema);
-                result.insert(entry.key.clone(), self.value(&entry.value, additional.unwrap_or(&ANYTHING), &inner));
+                self.member_name(entry, form);
+                let part = form.additional.unwrap_or(&form::ANYTHING);
+                result.insert(entry.key.clone(), self.value(&entry.value, part, &inner));
             }
         }
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            if node.get(name).is_none() {
-                let part = properties.and_then(|properties| properties.get(name));
-                let help = part.and_then(|part| description(part).or_else(|| description(self.resolve(part))));
-                let span = Span { start: node.span.start, end: node.span.end.min(node.span.start + 1) };
-                self.problem("missing-key", format!("'{name}' is missing in {}", place_name(route)), span, help);
-            }
-        }
-        self.exactly_one(node, schema, route);
+        self.required(node, form, trail);
+        self.exactly_one(node, form, trail);
         Value::Object(result)
     }
 
+    fn required(&mut self, node: &Node, form: &Form<'a>, trail: &Trail<'_>) {
+        for name in form.required.iter().filter_map(Value::as_str).filter(|name| node.get(name).is_none()) {
+            let part = form.properties.and_then(|properties| properties.get(name));
+            let help = part.and_then(|part| Form::of(part).help().or_else(|| self.form(part).help()));
+            let span = Span { start: node.span.start, end: node.span.end.min(node.span.start + 1) };
+            self.problem("missing-key", format!("'{name}' is missing in {}", trail.place_name()), span, help);
+        }
+    }
+
     /// `oneOf` beside `properties` says which keys exclude each other.
-    fn exactly_one(&mut self, node: &Node, schema: &Value, route: &Route) {
-        let Some(options) = schema.get("oneOf").and_then(Value::as_array) else { return };
-        let names: Vec<&str> = options.iter().filter_map(|option| option.pointer("/required/0")?.as_str()).collect();
+    fn exactly_one(&mut self, node: &Node, form: &Form<'_>, trail: &Trail<'_>) {
+        let Some(options) = form.one_of else { return };
+        let names: Vec<&str> = options.iter().filter_map(|option| option.get("required")?.get(0)?.as_str()).collect();
         let given: Vec<&str> = names.iter().copied().filter(|name| node.get(name).is_some()).collect();
         let help = Some(format!("give exactly one of {}", names.join(", ")));
         match given.as_slice() {
             [_] => {}
             [] => {
                 let span = Span { start: node.span.start, end: node.span.end.min(node.span.start + 1) };
-                self.problem("missing-key", format!("nothing is asked for in {}", place_name(route)), span, help);
+                self.problem("missing-key", format!("nothing is asked for in {}", trail.place_name()), span, help);
             }
             [first, second, ..] => {
                 let span = node.locate_key(&Route::of([*second]));
@@ -227,52 +223,50 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn member_name(&mut self, entry: &Entry, schema: &Value) {
-        let Some(pattern) = schema.pointer("/propertyNames/pattern").and_then(Value::as_str) else { return };
+    fn member_name(&mut self, entry: &Entry, form: &Form<'_>) {
+        let Some(pattern) = form.names.and_then(|names| names.get("pattern")).and_then(Value::as_str) else { return };
         if !matches_pattern(pattern, &entry.key) {
             let help = Some("use small letters, digits and underscores, beginning with a letter".to_owned());
             self.problem("bad-name", format!("'{}' cannot be a name here", entry.key), entry.key_span, help);
         }
     }
 
-    fn text(&mut self, node: &Node, text: &str, schema: &Value, route: &Route) {
-        if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
+    fn text(&mut self, node: &Node, text: &str, form: &Form<'_>, trail: &Trail<'_>) {
+        if let Some(allowed) = form.values {
             let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
             if !names.contains(&text) {
                 let help = suggestion::did_you_mean(text, names.iter().copied())
                     .or(Some(format!("one of {}", names.join(", "))));
-                self.problem("wrong-value", format!("'{}' cannot be '{text}'", last_name(route)), node.span, help);
+                self.problem("wrong-value", format!("'{}' cannot be '{text}'", trail.last_name()), node.span, help);
             }
         }
-        if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
+        if let Some(pattern) = form.pattern
             && !matches_pattern(pattern, text)
         {
-            let message = format!("'{}' cannot be '{text}'", last_name(route));
-            self.problem(
-                "wrong-value",
-                message,
-                node.span,
-                description(schema).or(Some(format!("it must match {pattern}"))),
-            );
+            let message = format!("'{}' cannot be '{text}'", trail.last_name());
+            let help = form.help().or(Some(format!("it must match {pattern}")));
+            self.problem("wrong-value", message, node.span, help);
         }
-        if schema.get("x-expression").is_some()
-            && let Err(problem) = Expression::parse(text)
-        {
-            self.problems.push(language_problem("bad-expression", &problem, self.source, node.span));
+        match form.expression.then(|| Expression::parse(text)) {
+            Some(Ok(expression)) => drop(self.expressions.insert(node.span.start, expression)),
+            Some(Err(problem)) => {
+                self.problems.push(language_problem("bad-expression", &problem, self.source, node.span));
+            }
+            None => {}
         }
     }
 
-    fn range(&mut self, node: &Node, schema: &Value, route: &Route) {
+    fn range(&mut self, node: &Node, form: &Form<'_>, trail: &Trail<'_>) {
         let Some(number) = node.to_json().as_f64() else { return };
-        let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-        let (least, most) = (bound("minimum"), bound("maximum"));
+        let (least, most) = (form.minimum, form.maximum);
         if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
             let help = match (least, most) {
                 (Some(least), Some(most)) => format!("it must be from {least} to {most}"),
                 (Some(least), None) => format!("it must be at least {least}"),
                 (_, most) => format!("it must be at most {}", most.unwrap_or(f64::INFINITY)),
             };
-            self.problem("out-of-range", format!("'{}' cannot be {number}", last_name(route)), node.span, Some(help));
+            let message = format!("'{}' cannot be {number}", trail.last_name());
+            self.problem("out-of-range", message, node.span, Some(help));
         }
     }
 
@@ -292,161 +286,63 @@ impl<'a> Checker<'a> {
         })
     }
 
-    fn template(&mut self, node: &Node, text: &str, schema: &Value, route: &Route) -> Value {
-        if schema.get("x-constant").is_some() {
-            let message = format!("a template in '{}', which must be constant text", last_name(route));
+    fn template(&mut self, node: &Node, text: &str, form: &Form<'_>, trail: &Trail<'_>) -> Value {
+        if form.constant {
+            let message = format!("a template in '{}', which must be constant text", trail.last_name());
             let help = "data never becomes code: pass it with `env:` and read it there as a variable, or use `argv:`";
             self.problem("template-in-code", message, node.span, Some(help.to_owned()));
             return Value::Null;
         }
-        if self.templates == Templates::Skip {
-            return Value::String(text.to_owned());
-        }
-        let encoding = schema.get("x-encode").and_then(Value::as_str).and_then(Encoding::named).unwrap_or_default();
+        let encoding = form.encoding.and_then(Encoding::named).unwrap_or_default();
         match Template::parse(&encoding.prepare(text)) {
             Ok(template) => {
-                let wanted = wanted(schema);
-                self.slots.push(Slot { route: route.clone(), template, encoding, wanted });
+                if let Some((top, slots)) = &mut self.templates {
+                    slots.push(Slot { route: trail.route_below(*top), template, encoding, wanted: form.wanted() });
+                }
             }
             Err(problem) => self.problems.push(language_problem("bad-template", &problem, self.source, node.span)),
         }
         Value::String(text.to_owned())
     }
 
-    fn one_of(&mut self, node: &Node, options: &'a [Value], schema: &'a Value, route: &Route) -> Value {
-        let options: Vec<&'a Value> = options.iter().map(|option| self.resolve(option)).collect();
-        let constants: Vec<&str> =
-            options.iter().filter_map(|option| option.get("const")).filter_map(Value::as_str).collect();
-        if let (false, Data::String(text)) = (constants.is_empty(), &node.data)
-            && !(self.templates != Templates::Literal && is_template(text))
-            && !constants.contains(&text.as_str())
-            && !options.iter().any(|option| option.get("const").is_none() && is_of_schema(node, option))
-        {
-            let help = suggestion::did_you_mean(text, constants.iter().copied())
-                .or(Some(format!("one of {}", constants.join(", "))));
-            self.problem("wrong-value", format!("'{}' cannot be '{text}'", last_name(route)), node.span, help);
+    fn one_of(&mut self, node: &Node, options: &'a [Value], form: &Form<'a>, trail: &Trail<'_>) -> Value {
+        let options: Vec<Form<'a>> = options.iter().map(|option| self.form(option)).collect();
+        if let Some(option) = options.iter().find(|option| option.is_constant(node)) {
+            return self.formed(node, option, trail);
+        }
+        if let Some(problem) = self.no_constant(node, &options, trail) {
+            self.problems.push(problem);
             return Value::Null;
         }
-        if let Some(option) = best_option(node, &options) {
-            return self.value(node, option, route);
+        if let Some(option) = form::best_option(node, &options) {
+            return self.formed(node, option, trail);
         }
-        let shapes: Vec<&str> =
-            options.iter().flat_map(|option| types_of(option)).filter(|name| *name != "null").map(type_name).collect();
-        let message = format!("'{}' must be {}, but is {}", last_name(route), shapes.join(" or "), node.describe());
-        self.problem("wrong-type", message, node.span, description(schema));
+        let shapes: Vec<&str> = options.iter().flat_map(Form::type_names).collect();
+        let message = format!("'{}' must be {}, but is {}", trail.last_name(), shapes.join(" or "), node.describe());
+        self.problem("wrong-type", message, node.span, form.help());
         Value::Null
     }
-}
 
-/// The schema that accepts everything.
-static ANYTHING: Value = Value::Bool(true);
-
-/// The shapes a value may have. Beside `properties`, alternatives are no shapes but keys that exclude
-/// each other; taking them for shapes would leave the properties unchecked.
-fn alternatives(schema: &Value) -> Option<&[Value]> {
-    if schema.get("properties").is_some() {
-        return None;
-    }
-    ["oneOf", "anyOf"].iter().find_map(|key| schema.get(*key)?.as_array()).map(Vec::as_slice)
-}
-
-/// The alternative the author means: the constant that is equal, else the one of the same shape that
-/// shares the most keys.
-fn best_option<'a>(node: &Node, options: &[&'a Value]) -> Option<&'a Value> {
-    if let Some(option) =
-        options.iter().find(|option| option.get("const").is_some_and(|value| *value == node.to_json()))
-    {
-        return Some(option);
-    }
-    let shared = |option: &Value| {
-        let properties = option.get("properties").and_then(Value::as_object);
-        properties
-            .map_or(0, |properties| node.entries().iter().filter(|entry| properties.contains_key(&entry.key)).count())
-    };
-    // max_by_key takes the last of equals; reversing makes it the first, the one written first in the type.
-    options
-        .iter()
-        .filter(|option| option.get("const").is_none() && is_of_schema(node, option))
-        .rev()
-        .max_by_key(|option| shared(option))
-        .copied()
-}
-
-fn is_of_schema(node: &Node, schema: &Value) -> bool {
-    if schema.get("x-unit").is_some() {
-        return matches!(node.data, Data::String(_) | Data::Int(_) | Data::Float(_));
-    }
-    let names = types_of(schema);
-    names.is_empty()
-        || names.iter().any(|name| is_of_type(node, name))
-        || (node.as_str().is_some_and(is_template) && !names.contains(&"null"))
-}
-
-fn types_of(schema: &Value) -> Vec<&str> {
-    match schema.get("type") {
-        Some(Value::String(name)) => vec![name.as_str()],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+    /// The mistake of a text that is none of the words which could stand there.
+    fn no_constant(&self, node: &Node, options: &[Form<'_>], trail: &Trail<'_>) -> Option<Diagnostic> {
+        let words: Vec<&str> = options.iter().filter_map(|option| option.equal_to?.as_str()).collect();
+        let text = node.as_str().filter(|_| !words.is_empty())?;
+        if self.is_template(text) || options.iter().any(|option| option.equal_to.is_none() && option.suits(node)) {
+            return None;
+        }
+        let help = suggestion::did_you_mean(text, words.iter().copied());
+        let help = help.or(Some(format!("one of {}", words.join(", "))));
+        let message = format!("'{}' cannot be '{text}'", trail.last_name());
+        Some(Diagnostic::error("wrong-value", message).at(self.source, node.span).help(help))
     }
 }
 
-fn is_of_type(node: &Node, name: &str) -> bool {
-    match name {
-        "string" => matches!(node.data, Data::String(_)),
-        "integer" => matches!(node.data, Data::Int(_)),
-        "number" => matches!(node.data, Data::Int(_) | Data::Float(_)),
-        "boolean" => matches!(node.data, Data::Bool(_)),
-        "array" => matches!(node.data, Data::List(_)),
-        "object" => matches!(node.data, Data::Map(_)),
-        "null" => matches!(node.data, Data::Null),
-        _ => true,
+/// What a reference of the document refers to.
+fn target<'a>(document: &'a Value, reference: &str) -> Option<&'a Value> {
+    match reference.strip_prefix("#/$defs/") {
+        Some(name) if !name.contains(['/', '~']) => document.get("$defs")?.get(name),
+        _ => document.pointer(reference.strip_prefix('#')?),
     }
-}
-
-fn type_name(name: &str) -> &str {
-    match name {
-        "string" => "text",
-        "integer" => "a whole number",
-        "number" => "a number",
-        "boolean" => "true or false",
-        "array" => "a list",
-        "object" => "a mapping",
-        other => other,
-    }
-}
-
-fn wanted(schema: &Value) -> Wanted {
-    match schema.get("x-unit").and_then(Value::as_str) {
-        Some("bytes") => return Wanted::Bytes,
-        Some(_) => return Wanted::Duration,
-        None => {}
-    }
-    match types_of(schema).first() {
-        Some(&"string") => Wanted::Text,
-        Some(&"integer" | &"number") => Wanted::Number,
-        Some(&"boolean") => Wanted::Bool,
-        _ => Wanted::Any,
-    }
-}
-
-fn matches_pattern(pattern: &str, text: &str) -> bool {
-    regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|compiled| compiled.is_match(text))
-}
-
-fn description(schema: &Value) -> Option<String> {
-    let text = schema.get("description")?.as_str()?;
-    Some(text.lines().next().unwrap_or(text).to_owned())
-}
-
-fn last_name(route: &Route) -> String {
-    let text = route.to_string();
-    let after_dot = text.rsplit('.').next().unwrap_or(&text).to_owned();
-    if after_dot.is_empty() { "the document".to_owned() } else { after_dot }
-}
-
-fn place_name(route: &Route) -> String {
-    let text = route.to_string();
-    if text.is_empty() { "the top level".to_owned() } else { format!("'{text}'") }
 }
 
 #[cfg(test)]

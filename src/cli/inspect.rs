@@ -33,7 +33,7 @@ pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<
 fn problems_of(file: &Path, library: &Library) -> Vec<Diagnostic> {
     let source = match library::source(file) {
         Ok(source) => source,
-        Err(problem) => return vec![problem],
+        Err(problems) => return problems,
     };
     let (playbook, mut problems) = playbook::examine(&source);
     if let Some(playbook) = &playbook {

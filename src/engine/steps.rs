@@ -288,14 +288,20 @@ impl Turn<'_> {
 
     fn ask_or_start(&self, candidate: &Candidate<'_>, approved: bool, may_start: bool) -> Vec<Event> {
         let Candidate { step, key, item, attempt } = candidate;
+        let asks = !approved && self.must_ask(step);
+        // Hundreds of steps may wait for a free place at every turn, so what they would do is worked
+        // out when they get one.
+        if !asks && !may_start {
+            return Vec::new();
+        }
         let request = match step.request.render(&self.scope(step, *item)) {
             Ok(request) => request,
             Err(problem) => return vec![error(key, problem.message)],
         };
-        if !approved && self.must_ask(step) {
+        if asks {
             return vec![self.ask(step, key, request)];
         }
-        if may_start { vec![self.attempt(step, key, Role::Main, *attempt, request)] } else { Vec::new() }
+        vec![self.attempt(step, key, Role::Main, *attempt, request)]
     }
 
     fn must_ask(&self, step: &Step) -> bool {

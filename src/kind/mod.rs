@@ -13,10 +13,8 @@
 
 mod context;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -196,11 +194,9 @@ impl KindEntry {
         fields
     }
 
-    /// Made once for each kind: making a schema costs more than all the rest of checking a step.
-    fn own_outputs(&self) -> Vec<Field> {
-        static KNOWN: LazyLock<Mutex<HashMap<&'static str, Vec<Field>>>> = LazyLock::new(Mutex::default);
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(self.name).or_insert_with(|| Field::of_schema(&(self.output_schema)())).clone()
+    /// The fields that every step of this kind may output, derived anew from the type at each call.
+    pub fn own_outputs(&self) -> Vec<Field> {
+        Field::of_schema(&(self.output_schema)())
     }
 }
 

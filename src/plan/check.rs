@@ -1,6 +1,6 @@
 //! Names and types of every expression and template, each mistake with its place.
 
-use super::names::{Catalogue, Place};
+use super::names::{Catalogue, Fields, Place};
 use super::step_route;
 use crate::base::source::Part;
 use crate::base::{Diagnostic, Field, Route, Type, suggestion};
@@ -31,9 +31,9 @@ impl<'a> Checker<'a> {
         Place {
             catalogue: self.catalogue,
             phase: step.phase,
-            own: Vec::new(),
+            own: Fields::default(),
             item: step.for_each.as_ref().map(|(_, for_each)| for_each.name.as_str()),
-            not_yet: Some(step.id()),
+            not_yet: Some(step),
             causes: step.phase >= Phase::Remediate,
             only_own: false,
         }
@@ -41,17 +41,12 @@ impl<'a> Checker<'a> {
 
     fn step(&mut self, step: &'a Step) {
         let place = self.place(step);
-        let own = step.action.kind.outputs(&step.action.request.raw);
         self.request(&step.action, &place);
-        self.condition(step.when.as_ref(), &Place { item: None, ..self.place(step) }, &step_route(step, "when"));
-        let judged_by = if step.phase == Phase::Detect { "holds" } else { "expect" };
-        self.condition(
-            step.expect.as_ref(),
-            &Place { own: own.clone(), ..self.place(step) },
-            &step_route(step, judged_by),
-        );
+        let place = Place { item: None, ..place };
+        if let Some(when) = &step.when {
+            self.condition(when, &place, &step_route(step, "when"));
+        }
         if let Some((list, _)) = &step.for_each {
-            let place = Place { item: None, ..self.place(step) };
             self.expression(
                 list,
                 &place,
@@ -60,21 +55,22 @@ impl<'a> Checker<'a> {
                 "a list",
             );
         }
+        if let Some(expect) = &step.expect {
+            let judged_by = if step.phase == Phase::Detect { "holds" } else { "expect" };
+            let own = self.catalogue.outputs_of(&step.action);
+            self.condition(expect, &Place { own, ..self.place(step) }, &step_route(step, judged_by));
+        }
         self.second_actions(step);
         self.fixes(step);
     }
 
     fn second_actions(&mut self, step: &'a Step) {
-        let own: Vec<Field> = Vec::new();
         if let Some((check, expect)) = &step.check {
-            let place = Place { own, ..self.place(step) };
-            self.request(check, &place);
-            let output = check.kind.outputs(&check.request.raw);
-            self.condition(
-                expect.as_ref(),
-                &Place { own: output, ..self.place(step) },
-                &step_route(step, "check").key("expect"),
-            );
+            self.request(check, &self.place(step));
+            if let Some(expect) = expect {
+                let own = self.catalogue.outputs_of(check);
+                self.condition(expect, &Place { own, ..self.place(step) }, &step_route(step, "check").key("expect"));
+            }
             if check.effect() != crate::kind::Effect::Read {
                 self.problem("changes-while-observing", "a check must only read".into(), &check.route, None);
             }
@@ -99,14 +95,16 @@ impl<'a> Checker<'a> {
     fn causes(&mut self) {
         for cause in &self.playbook.causes {
             let place = self.general(Phase::Diagnose);
-            self.condition(Some(&cause.when), &place, &cause.route.key("when"));
+            self.condition(&cause.when, &place, &cause.route.key("when"));
         }
     }
 
     fn severity(&mut self) {
         for (position, (when, _)) in self.playbook.severity.iter().enumerate() {
             let place = Place { causes: true, ..self.general(Phase::Diagnose) };
-            self.condition(when.as_ref(), &place, &Route::of(["severity"]).index(position).key("when"));
+            if let Some(when) = when {
+                self.condition(when, &place, &Route::of(["severity"]).index(position).key("when"));
+            }
         }
     }
 
@@ -119,8 +117,8 @@ impl<'a> Checker<'a> {
         let time = |name: &str| Field::new(name, Type::Duration, "time passed");
         let own =
             vec![flag("unresolved"), flag("mitigated"), flag("error"), time("phase_elapsed"), time("run_elapsed")];
-        let place = Place { own, causes: true, ..self.general(Phase::Finally) };
-        self.condition(Some(&when), &place, &Route::of(["escalate", "when"]));
+        let place = Place { own: own.into(), causes: true, ..self.general(Phase::Finally) };
+        self.condition(&when, &place, &Route::of(["escalate", "when"]));
     }
 
     fn budget(&mut self) {
@@ -144,7 +142,7 @@ impl<'a> Checker<'a> {
         Place {
             catalogue: self.catalogue,
             phase,
-            own: Vec::new(),
+            own: Fields::default(),
             item: None,
             not_yet: None,
             causes: false,
@@ -152,10 +150,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn condition(&mut self, expression: Option<&Expression>, place: &Place<'_>, route: &Route) {
-        if let Some(expression) = expression {
-            self.expression(expression, place, route, |kind| matches!(kind, Type::Bool | Type::Any), "true or false");
-        }
+    fn condition(&mut self, expression: &Expression, place: &Place<'_>, route: &Route) {
+        self.expression(expression, place, route, |kind| matches!(kind, Type::Bool | Type::Any), "true or false");
     }
 
     fn expression(
@@ -178,9 +174,9 @@ impl<'a> Checker<'a> {
     fn request(&mut self, action: &Action, place: &Place<'_>) {
         let Request { slots, .. } = &action.request;
         for slot in slots {
-            let route = join(&action.route, &slot.route);
-            let problems: Vec<LanguageError> = Template::check(&slot.template, place);
-            problems.iter().for_each(|problem| self.language("bad-template", problem, &route));
+            for problem in Template::check(&slot.template, place) {
+                self.language("bad-template", &problem, &join(&action.route, &slot.route));
+            }
         }
         self.inner_conditions(action, place);
     }
@@ -189,9 +185,9 @@ impl<'a> Checker<'a> {
     fn inner_conditions(&mut self, action: &Action, place: &Place<'_>) {
         for condition in (action.kind.conditions)(&action.request.raw) {
             let route = join(&action.route, &condition.route);
-            let inner = Place { own: condition.names, item: None, not_yet: None, only_own: true, ..*place };
+            let inner = Place { own: condition.names.into(), item: None, not_yet: None, only_own: true, ..*place };
             match Expression::parse(&condition.text) {
-                Ok(expression) => self.condition(Some(&expression), &inner, &route),
+                Ok(expression) => self.condition(&expression, &inner, &route),
                 Err(problem) => self.language("bad-expression", &problem, &route),
             }
         }

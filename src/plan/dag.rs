@@ -13,23 +13,27 @@ use crate::playbook::{Playbook, Step};
 /// For each step the steps of its phase that must end before it, each once, in order.
 pub(super) fn edges(playbook: &Playbook) -> Vec<Vec<StepIndex>> {
     let index = index(playbook);
-    playbook.steps.iter().map(|step| needs(step, &index)).collect()
+    playbook.steps.iter().enumerate().map(|(position, step)| needs(step, position, &index)).collect()
 }
 
-fn index(playbook: &Playbook) -> HashMap<String, StepIndex> {
-    playbook.steps.iter().enumerate().map(|(position, step)| (step.id(), position)).collect()
+/// The word of the phase and the name of a step, as references write them, to its place.
+type Index<'a> = HashMap<(&'static str, &'a str), StepIndex>;
+
+fn index(playbook: &Playbook) -> Index<'_> {
+    let steps = playbook.steps.iter().enumerate();
+    steps.map(|(position, step)| ((step.phase.label(), step.name.as_str()), position)).collect()
 }
 
-fn needs(step: &Step, index: &HashMap<String, StepIndex>) -> Vec<StepIndex> {
+fn needs(step: &Step, position: StepIndex, index: &Index<'_>) -> Vec<StepIndex> {
     let phase = step.phase.label();
-    let written = step.keys.needs.iter().map(|name| format!("{phase}.{name}"));
     let implied = references(step).filter_map(|name| {
         let mut parts = name.split('.');
         let (head, step_name) = (parts.next()?, parts.next()?);
-        (head == phase).then(|| format!("{head}.{step_name}"))
+        (head == phase).then_some(step_name)
     });
-    let mut needs: Vec<StepIndex> = written.chain(implied).filter_map(|id| index.get(&id).copied()).collect();
-    needs.retain(|need| index.get(&step.id()) != Some(need));
+    let names = step.keys.needs.iter().map(String::as_str).chain(implied);
+    let mut needs: Vec<StepIndex> = names.filter_map(|name| index.get(&(phase, name)).copied()).collect();
+    needs.retain(|need| *need != position);
     needs.sort_unstable();
     needs.dedup();
     needs
@@ -46,24 +50,25 @@ fn references(step: &Step) -> impl Iterator<Item = &str> {
 pub(super) fn check(playbook: &Playbook) -> Vec<Diagnostic> {
     let index = index(playbook);
     let mut problems: Vec<Diagnostic> =
-        playbook.steps.iter().flat_map(|step| unknown_needs(playbook, step, &index)).collect();
+        playbook.steps.iter().flat_map(|step| unknown_needs(playbook, &index, step)).collect();
     problems.extend(cycles(playbook));
     problems
 }
 
-fn unknown_needs(playbook: &Playbook, step: &Step, index: &HashMap<String, StepIndex>) -> Vec<Diagnostic> {
-    let is_known = |name: &str| {
-        index.contains_key(&format!("{}.{name}", step.phase)) || playbook.is_written(step.phase.label(), name)
-    };
+fn unknown_needs(playbook: &Playbook, index: &Index<'_>, step: &Step) -> Vec<Diagnostic> {
     let problem = |(position, name): (usize, &String)| {
         let message = match name {
             name if *name == step.name => format!("'{name}' needs itself"),
-            name if !is_known(name) => format!("there is no step '{name}' in {}", step.phase),
+            name if !index.contains_key(&(step.phase.label(), name.as_str()))
+                && !playbook.is_written(step.phase.label(), name) =>
+            {
+                format!("there is no step '{name}' in {}", step.phase)
+            }
             _ => return None,
         };
         let span = playbook.root.locate(&step_route(step, "needs").index(position));
         let peers = playbook.steps.iter().filter(|other| other.phase == step.phase && other.name != step.name);
-        let others: Vec<&str> = peers.map(|other| other.name.as_str()).collect();
+        let others: Vec<&str> = peers.map(|peer| peer.name.as_str()).collect();
         Some(
             Diagnostic::error("unknown-step", message)
                 .at(&playbook.source, span)

@@ -1,39 +1,77 @@
 //! Which names exist at a place of a playbook, and their types.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::base::{Field, Type, suggestion};
 use crate::engine::event::Phase;
 use crate::engine::scope::{PHASE_WORDS, STATUS_WORDS};
 use crate::language::{LanguageError, Names};
-use crate::playbook::{Playbook, Step, inputs};
+use crate::playbook::{Action, Playbook, Step, inputs};
 use crate::yaml::Node;
 
 /// Names that every run has under `run.`.
 const RUN_FIELDS: [&str; 5] = ["id", "playbook", "by", "severity", "started_at"];
 
+/// Output fields, shared by the steps that have the same ones.
+pub(super) type Fields = Arc<[Field]>;
+
 /// What all places of a playbook share: the outputs of each step, computed once.
 pub(super) struct Catalogue<'a> {
     playbook: &'a Playbook,
-    /// `diagnose.file` to its output fields.
-    steps: HashMap<String, (Phase, Vec<Field>)>,
+    /// The phase's word and the step's name to its output fields.
+    steps: HashMap<(&'static str, &'a str), (Phase, Fields)>,
+    kinds: Outputs,
 }
 
 impl<'a> Catalogue<'a> {
     pub(super) fn new(playbook: &'a Playbook) -> Self {
-        let steps = playbook.steps.iter().map(|step| (step.id(), (step.phase, outputs(step)))).collect();
-        Catalogue { playbook, steps }
+        let mut kinds = Outputs::default();
+        playbook.steps.iter().for_each(|step| kinds.add(step));
+        let fields = |step: &'a Step| ((step.phase.label(), step.name.as_str()), (step.phase, outputs(step, &kinds)));
+        let steps = playbook.steps.iter().map(fields).collect();
+        Catalogue { playbook, steps, kinds }
+    }
+
+    /// The output of an action, before a step makes more of it.
+    pub(super) fn outputs_of(&self, action: &Action) -> Fields {
+        self.kinds.of(action)
+    }
+}
+
+/// The output fields of each kind that a playbook uses. Deriving them takes as long as checking a
+/// hundred steps.
+#[derive(Default)]
+struct Outputs(HashMap<&'static str, Fields>);
+
+impl Outputs {
+    fn add(&mut self, step: &Step) {
+        let check = step.check.as_ref().map(|(action, _)| action);
+        for action in check.into_iter().chain([&step.action]) {
+            self.0.entry(action.kind.name).or_insert_with(|| action.kind.own_outputs().into());
+        }
+    }
+
+    fn of(&self, action: &Action) -> Fields {
+        match self.0.get(action.kind.name) {
+            Some(own) if (action.kind.extra_outputs)(&action.request.raw).is_empty() => own.clone(),
+            _ => action.kind.outputs(&action.request.raw).into(),
+        }
     }
 }
 
 /// The output fields of a step; a step that fans out has the outputs of its items in a list.
-fn outputs(step: &Step) -> Vec<Field> {
-    let own = step.action.kind.outputs(&step.action.request.raw);
-    let mut fields = if step.for_each.is_some() { fan_fields(own) } else { own };
+fn outputs(step: &Step, kinds: &Outputs) -> Fields {
+    let own = kinds.of(&step.action);
+    let fans_out = step.for_each.is_some();
+    if !fans_out && step.phase != Phase::Detect {
+        return own;
+    }
+    let mut fields = if fans_out { fan_fields(own.to_vec()) } else { own.to_vec() };
     if step.phase == Phase::Detect {
         fields.push(Field::new("holds", Type::Bool, "whether the condition of the probe holds"));
     }
-    fields
+    fields.into()
 }
 
 fn fan_fields(own: Vec<Field>) -> Vec<Field> {
@@ -57,11 +95,11 @@ pub(super) struct Place<'a> {
     /// The phase whose step this is; later phases have no outputs yet.
     pub phase: Phase,
     /// Bare names: the step's own output.
-    pub own: Vec<Field>,
+    pub own: Fields,
     /// The name of the item of a step that fans out.
     pub item: Option<&'a str>,
     /// The step itself, whose output does not exist yet (unless it is being undone or checked).
-    pub not_yet: Option<String>,
+    pub not_yet: Option<&'a Step>,
     pub causes: bool,
     /// A condition that a kind judges by itself sees nothing but its own names.
     pub only_own: bool,
@@ -122,33 +160,30 @@ impl Place<'_> {
 
     fn step(&self, phase: &str, rest: &str) -> Result<Type, LanguageError> {
         let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
-        let id = format!("{phase}.{name}");
-        let Some((step_phase, fields)) = self.catalogue.steps.get(&id) else {
+        let Some((step_phase, fields)) = self.catalogue.steps.get(&(phase, name)) else {
             if self.catalogue.playbook.is_written(phase, name) {
                 return Ok(Type::Any);
             }
-            let prefix = format!("{phase}.");
             let known: Vec<&str> =
-                self.catalogue.steps.keys().filter_map(|known| known.strip_prefix(&prefix)).collect();
-            return Err(
-                LanguageError::new(format!("there is no step '{id}'")).help(suggestion::did_you_mean(name, known))
-            );
+                self.catalogue.steps.keys().filter(|(other, _)| *other == phase).map(|(_, name)| *name).collect();
+            return Err(LanguageError::new(format!("there is no step '{phase}.{name}'"))
+                .help(suggestion::did_you_mean(name, known)));
         };
         if *step_phase > self.phase {
-            return Err(LanguageError::new(format!("{id} runs later than this"))
+            return Err(LanguageError::new(format!("{phase}.{name} runs later than this"))
                 .help("a step can only use what ran before it".to_owned()));
         }
-        if self.not_yet.as_deref() == Some(&id) {
-            return Err(LanguageError::new(format!("{id} cannot use its own output here")));
+        if self.not_yet.is_some_and(|step| step.phase == *step_phase && step.name == name) {
+            return Err(LanguageError::new(format!("{phase}.{name} cannot use its own output here")));
         }
         if field.is_empty() {
-            return Err(LanguageError::new(format!("which part of {id}?"))
+            return Err(LanguageError::new(format!("which part of {phase}.{name}?"))
                 .help(suggestion::did_you_mean("", fields.iter().map(|field| field.name.as_str()))));
         }
         if STATUS_WORDS.contains(&field) {
             return Ok(if field == "reason" { Type::String } else { Type::Bool });
         }
-        field_type(&id, fields, field)
+        field_type(&format!("{phase}.{name}"), fields, field)
     }
 
     fn bare(&self, name: &str, head: &str, rest: &str) -> Result<Type, LanguageError> {

@@ -11,8 +11,8 @@ use super::step_decoder::StepDecoder;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
 use crate::language::Expression;
-use crate::schema;
-use crate::yaml::{Data, Node};
+use crate::schema::{self, Decoded, Schema};
+use crate::yaml::{Data, Entry, Node};
 
 /// Phases whose steps stand under a key of their own.
 const STEP_PHASES: [(&str, Phase); 4] = [
@@ -29,20 +29,20 @@ pub(super) fn playbook(
     digest: String,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Playbook> {
-    let value = schema::check_document(&root, document::schema(), source, problems);
-    let mut decoder = StepDecoder::new(source, problems);
-    let detection = root.get("detect").map(|node| detection(&mut decoder, node));
+    let mut decoded = schema::decode(&root, Schema::whole(document::schema()), source, problems);
+    let mut value = decoded.value.take();
+    let (causes, severity) = (causes(&root, &mut decoded), severity(&root, &mut decoded));
+    let mut decoder = StepDecoder::new(source, decoded, problems);
+    let detection = root.get("detect").map(|node| detection(&mut decoder, node, &mut value["detect"]));
     let mut steps = std::mem::take(&mut decoder.steps);
     for (key, phase) in STEP_PHASES {
-        let node = root.get(key);
-        steps.extend(
-            node.into_iter()
-                .flat_map(Node::entries)
-                .filter_map(|entry| decoder.step(entry, phase, Route::of([key, &entry.key]))),
-        );
+        for entry in root.get(key).into_iter().flat_map(Node::entries) {
+            let value = part(&mut value[key], &entry.key);
+            steps.extend(decoder.step(entry, value, phase, Route::of([key, &entry.key])));
+        }
     }
-    let header = decode_header(&value, problems);
-    let inputs = decode_inputs(&root, &value, source, problems);
+    let inputs = decode_inputs(&root, &mut value["inputs"], source, problems);
+    let header = decode_header(value, problems);
     sort(problems);
     Some(Playbook {
         source: source.clone(),
@@ -51,13 +51,18 @@ pub(super) fn playbook(
         inputs,
         detect: detection.flatten(),
         steps,
-        causes: causes(&root),
-        severity: severity(&root),
+        causes,
+        severity,
         root: Arc::new(root),
     })
 }
 
-/// In the order of the text; each mistake once, although the document and its parts are both checked.
+/// Takes a part out of a decoded mapping; null where a mistake left nothing.
+fn part(mapping: &mut Value, key: &str) -> Value {
+    mapping.get_mut(key).map_or(Value::Null, Value::take)
+}
+
+/// In the order of the text, each mistake once.
 fn sort(problems: &mut Vec<Diagnostic>) {
     let key = |problem: &Diagnostic| {
         (problem.place.as_ref().map(|(_, span)| (span.start, span.end)), problem.message.clone())
@@ -66,9 +71,8 @@ fn sort(problems: &mut Vec<Diagnostic>) {
     problems.dedup_by_key(|problem| key(problem));
 }
 
-fn decode_header(value: &Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
+fn decode_header(mut header: Value, problems: &mut Vec<Diagnostic>) -> Option<Header> {
     let parts = ["inputs", "detect", "diagnose", "causes", "severity", "remediate", "verify", "finally"];
-    let mut header = value.clone();
     if let Some(entries) = header.as_object_mut() {
         parts.iter().for_each(|part| drop(entries.remove(*part)));
         if !problems.is_empty() {
@@ -96,13 +100,13 @@ fn make_up(header: &mut Map<String, Value>) {
 
 fn decode_inputs(
     root: &Node,
-    value: &Value,
+    values: &mut Value,
     source: &Source,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<(String, InputDeclaration)> {
     let mut inputs = Vec::new();
     for entry in root.get("inputs").into_iter().flat_map(Node::entries) {
-        match serde_json::from_value::<InputDeclaration>(value["inputs"][&entry.key].clone()) {
+        match serde_json::from_value::<InputDeclaration>(part(values, &entry.key)) {
             Ok(declaration) => {
                 problems.extend(
                     super::inputs::check_declaration(&entry.key, &declaration)
@@ -120,11 +124,11 @@ fn decode_inputs(
     inputs
 }
 
-fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
+fn detection(decoder: &mut StepDecoder<'_>, node: &Node, value: &mut Value) -> Option<Detection> {
     let groups: Vec<Detection> = node
         .entries()
         .iter()
-        .filter_map(|entry| group(decoder, &entry.key, &entry.value, &Route::of(["detect"])))
+        .filter_map(|entry| group(decoder, entry, part(value, &entry.key), &Route::of(["detect"])))
         .collect();
     decoder.some_probe(node);
     match groups.len() {
@@ -134,18 +138,21 @@ fn detection(decoder: &mut StepDecoder<'_>, node: &Node) -> Option<Detection> {
     }
 }
 
-fn group(decoder: &mut StepDecoder<'_>, name: &str, node: &Node, route: &Route) -> Option<Detection> {
-    let route = route.key(name);
-    let members = node.entries().iter().filter_map(|entry| match entry.key.as_str() {
-        "any" | "all" | "not" => group(decoder, &entry.key, &entry.value, &route),
-        _ => decoder.step(entry, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
-            let name = step.name.clone();
-            decoder.probe(entry, step);
-            Detection::Probe(name)
-        }),
+fn group(decoder: &mut StepDecoder<'_>, group: &Entry, mut value: Value, route: &Route) -> Option<Detection> {
+    let route = route.key(&group.key);
+    let members = group.value.entries().iter().filter_map(|entry| {
+        let value = part(&mut value, &entry.key);
+        match entry.key.as_str() {
+            "any" | "all" | "not" => self::group(decoder, entry, value, &route),
+            _ => decoder.step(entry, value, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
+                let name = step.name.clone();
+                decoder.probe(entry, step);
+                Detection::Probe(name)
+            }),
+        }
     });
     let members: Vec<Detection> = members.collect();
-    match name {
+    match group.key.as_str() {
         "any" => Some(Detection::Any(members)),
         "all" => Some(Detection::All(members)),
         "not" => Some(Detection::Not(Box::new(Detection::Any(members)))),
@@ -153,22 +160,22 @@ fn group(decoder: &mut StepDecoder<'_>, name: &str, node: &Node, route: &Route) 
     }
 }
 
-fn causes(root: &Node) -> Vec<CauseDeclaration> {
-    let cause = |entry: &crate::yaml::Entry| {
+fn causes(root: &Node, decoded: &mut Decoded) -> Vec<CauseDeclaration> {
+    let cause = |entry: &Entry| {
         Some(CauseDeclaration {
             name: entry.key.clone(),
             title: entry.value.get("title")?.text()?,
-            when: Expression::parse(&entry.value.get("when")?.text()?).ok()?,
+            when: decoded.expression(entry.value.get("when")?)?,
             route: Route::of(["causes", &entry.key]),
         })
     };
     root.get("causes").into_iter().flat_map(Node::entries).filter_map(cause).collect()
 }
 
-fn severity(root: &Node) -> Vec<(Option<Expression>, Severity)> {
+fn severity(root: &Node, decoded: &mut Decoded) -> Vec<(Option<Expression>, Severity)> {
     let word = |node: &Node| serde_json::from_value::<Severity>(node.to_json()).ok();
     let rule = |node: &Node| {
-        let when = node.get("when").and_then(Node::text).and_then(|text| Expression::parse(&text).ok());
+        let when = node.get("when").and_then(|when| decoded.expression(when));
         Some((when, word(node.get("is")?)?))
     };
     match root.get("severity") {

@@ -69,6 +69,8 @@ fn add_kinds(definitions: &mut Map<String, Value>) -> Map<String, Value> {
         let name = kind_definition(kind.name);
         let mut schema = add(definitions, &name, (kind.config_schema)());
         schema["description"] = kind.summary.into();
+        // Only what a step does is filled in when it starts; its other keys say how it is run.
+        schema["x-templates"] = true.into();
         definitions.insert(name.clone(), schema);
         properties
             .insert(kind.name.to_owned(), json!({"$ref": format!("#/$defs/{name}"), "description": kind.summary}));

@@ -55,14 +55,14 @@ impl Library {
 
 /// Reads and parses a playbook file.
 pub fn load(path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
-    parse(&source(path).map_err(|problem| vec![problem])?)
+    parse(&source(path)?)
 }
 
 /// The text of a playbook file.
-pub fn source(path: &Path) -> Result<Source, Diagnostic> {
+pub fn source(path: &Path) -> Result<Source, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let help = "give the path of a playbook file, or a name that `runbook list` shows".to_owned();
-        Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())).help(help)
+        vec![Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())).help(help)]
     })?;
     Ok(Source::new(path, text))
 }

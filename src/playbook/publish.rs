@@ -9,7 +9,7 @@ const DURATION: &str = r"^\s*(0|(\d+(\.\d+)?(ms|s|m|h|d)\s*)+)$";
 const SIZE: &str = r"^\s*\d+(\.\d+)?\s*(B|[kK]B|MB|GB|TB|KiB|MiB|GiB|TiB)?\s*$";
 
 /// Annotations of ours that mean nothing to an editor.
-const ANNOTATIONS: [&str; 4] = ["x-unit", "x-encode", "x-constant", "x-expression"];
+const ANNOTATIONS: [&str; 5] = ["x-unit", "x-templates", "x-encode", "x-constant", "x-expression"];
 
 /// Publishes a whole schema. `templated` says of a definition whether templates have a meaning in it.
 pub(super) fn publish(schema: &mut Value, templated: fn(&str) -> bool) {

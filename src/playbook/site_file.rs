@@ -9,7 +9,7 @@ use crate::action::service::backend_schemas;
 use crate::base::{Diagnostic, Source};
 use crate::kind::schema_of;
 use crate::notify::CHANNELS;
-use crate::schema::{Schema, decode_value};
+use crate::schema::{Schema, decode};
 use crate::site::{self, Site};
 use crate::yaml;
 
@@ -65,7 +65,7 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let source = Source::new(path, text);
     let root = yaml::parse(&source)?;
     let mut problems = Vec::new();
-    let value = decode_value(&root, Schema::whole(&SCHEMA), &source, &mut problems);
+    let value = decode(&root, Schema::whole(&SCHEMA), &source, &mut problems).value;
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {

@@ -1,6 +1,6 @@
 //! Steps: exactly one kind, any common keys.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::step::{Action, Step, StepKeys};
 use super::{document, registry};
@@ -9,7 +9,7 @@ use crate::engine::event::Phase;
 use crate::engine::scope::PHASE_WORDS;
 use crate::kind::{Effect, KindEntry};
 use crate::language::Expression;
-use crate::schema::{self, Schema};
+use crate::schema::Decoded;
 use crate::yaml::{Data, Entry, Node};
 
 /// The groups of a detection.
@@ -17,24 +17,15 @@ const GROUPS: [&str; 3] = ["any", "all", "not"];
 
 pub(super) struct StepDecoder<'a> {
     source: &'a Source,
+    decoded: Decoded,
     problems: &'a mut Vec<Diagnostic>,
     /// Steps found while something else is decoded (the probes of a detection).
     pub(super) steps: Vec<Step>,
 }
 
 impl<'a> StepDecoder<'a> {
-    pub(super) fn new(source: &'a Source, problems: &'a mut Vec<Diagnostic>) -> Self {
-        StepDecoder { source, problems, steps: Vec::new() }
-    }
-
-    /// The step, or `None` when its form is wrong; the mistakes have then been reported.
-    pub(super) fn step(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
-        let step = self.decode(entry, phase, route);
-        if step.is_none() && self.problems.is_empty() {
-            // A step must never be left out silently.
-            self.problem("bad-playbook", format!("'{}' cannot be read", entry.key), entry, None);
-        }
-        step
+    pub(super) fn new(source: &'a Source, decoded: Decoded, problems: &'a mut Vec<Diagnostic>) -> Self {
+        StepDecoder { source, decoded, problems, steps: Vec::new() }
     }
 
     /// Keeps a probe; its name is its own in all groups of the detection.
@@ -58,12 +49,13 @@ impl<'a> StepDecoder<'a> {
         }
     }
 
-    fn decode(&mut self, entry: &Entry, phase: Phase, route: Route) -> Option<Step> {
+    /// The step, or `None` when its form is wrong; the mistakes have then been reported.
+    /// `value` is what the check of the whole document made of the step.
+    pub(super) fn step(&mut self, entry: &Entry, value: Value, phase: Phase, route: Route) -> Option<Step> {
         let action = self.action(&entry.value, entry, &route)?;
-        let definition = if phase == Phase::Detect { "probe" } else { "step" };
-        let keys = self.keys(&entry.value, action.kind, definition)?;
+        let keys = self.keys(entry, value, action.kind)?;
         let check = match entry.value.get("check") {
-            Some(node) => Some((self.action(node, entry, &route.key("check"))?, expression(node, "expect"))),
+            Some(node) => Some((self.action(node, entry, &route.key("check"))?, self.expression(node, "expect"))),
             None => None,
         };
         let undo = match entry.value.get("undo") {
@@ -74,8 +66,8 @@ impl<'a> StepDecoder<'a> {
         let step = Step {
             name: entry.key.clone(),
             phase,
-            when: expression(&entry.value, "when"),
-            expect: expression(&entry.value, judged_by),
+            when: self.expression(&entry.value, "when"),
+            expect: self.expression(&entry.value, judged_by),
             for_each: self.for_each(&entry.value, &keys),
             action,
             keys,
@@ -92,12 +84,7 @@ impl<'a> StepDecoder<'a> {
             node.entries().iter().filter_map(|part| registry::find(&part.key).map(|kind| (part, kind))).collect();
         match named.as_slice() {
             [(part, kind)] => {
-                let name = document::kind_definition(kind.name);
-                let mut found = Vec::new();
-                let schema = Schema::definition(document::schema(), &name);
-                let request = schema::decode_request(&part.value, schema, self.source, &mut found);
-                // The rest was reported with the whole document, with its whole route.
-                self.problems.extend(found.into_iter().filter(|problem| problem.code == "bad-template"));
+                let request = self.decoded.request(&part.value)?;
                 Some(Action { kind, request, route: route.key(kind.name) })
             }
             // An unknown key is reported with the nearest known ones, kinds among them.
@@ -121,21 +108,33 @@ impl<'a> StepDecoder<'a> {
         self.problems.push(Diagnostic::error(code, message).at(self.source, entry.key_span).help(help));
     }
 
-    fn keys(&mut self, node: &Node, kind: &KindEntry, definition: &str) -> Option<StepKeys> {
-        let properties = document::schema()["$defs"][definition]["properties"].as_object()?;
-        let mut keys = Map::new();
-        for entry in node.entries().iter().filter(|entry| entry.key != kind.name) {
-            let part = properties.get(&entry.key)?;
-            let schema = Schema { document: document::schema(), part };
-            // Mistakes in these keys were reported with the whole document.
-            keys.insert(entry.key.clone(), schema::decode_value(&entry.value, schema, self.source, &mut Vec::new()));
+    fn keys(&mut self, entry: &Entry, value: Value, kind: &KindEntry) -> Option<StepKeys> {
+        let Value::Object(mut keys) = value else { return None };
+        if keys.len() < entry.value.entries().len() {
+            // An unknown key, which was reported with the whole document.
+            return None;
         }
-        serde_json::from_value(Value::Object(keys)).ok()
+        keys.remove(kind.name);
+        match serde_json::from_value(Value::Object(keys)) {
+            Ok(keys) => Some(keys),
+            Err(error) => {
+                // A step must not vanish without a word, even if the schema and the type disagree.
+                if self.problems.is_empty() {
+                    self.problem("bad-playbook", format!("'{}' is not valid: {error}", entry.key), entry, None);
+                }
+                None
+            }
+        }
+    }
+
+    /// The expression under a key; mistakes in it were reported with the whole document.
+    fn expression(&mut self, node: &Node, key: &str) -> Option<Expression> {
+        self.decoded.expression(node.get(key)?)
     }
 
     fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<(Expression, super::ForEach)> {
         let declared = keys.for_each.clone()?;
-        Some((expression(node.get("for_each")?, "in")?, declared))
+        Some((self.expression(node.get("for_each")?, "in")?, declared))
     }
 
     /// Mistakes of a single step that a schema cannot express.
@@ -189,9 +188,4 @@ fn is_taken(name: &str) -> bool {
 fn is_step_key(key: &str) -> bool {
     let definitions = &document::schema()["$defs"];
     ["step", "probe"].iter().any(|name| definitions[*name]["properties"].get(key).is_some())
-}
-
-/// The expression under a key; mistakes in it were reported with the whole document.
-fn expression(node: &Node, key: &str) -> Option<Expression> {
-    Expression::parse(&node.get(key)?.text()?).ok()
 }

@@ -191,10 +191,6 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
@@ -310,11 +306,6 @@ impl Done {
         self.stdout.clone()
     }
 
-    /// Standard error as it was written.
-    pub fn stderr(&self) -> String {
-        self.stderr.clone()
-    }
-
     /// Standard output as one JSON value.
     pub fn json(&self) -> Value {
         let parsed = serde_json::from_str(&self.stdout);
@@ -341,8 +332,8 @@ impl Done {
     }
 }
 
-/// What differs from call to call, and what stands in its place. Widths differ too, so that the spaces
-/// before a duration become one.
+/// What differs from call to call, and what stands in its place. Widths differ too: the space between
+/// columns becomes as narrow as it can be.
 static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let changing = [
         (r"\b\d{4}-\d{6}-[2-9b-z]{4}\b", "[run]"),
@@ -353,6 +344,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r#""(duration|modified_at|age|newest_age|oldest_age)":( ?)\d+(\.\d+)?"#, r#""$1":$2[number]"#),
         (r"( +)(\d+ h )?(\d+ min )?\d+(\.\d)? (ms|s|min)\b( +)", " [duration] "),
         (r"\b(\d+ h )?(\d+ min )?\d+(\.\d)? (ms|s|min)\b", "[duration]"),
+        (r"(\S) {2,}", "$1  "),
         (r"(127\.0\.0\.1|localhost):\d+", "$1:[port]"),
     ];
     changing.into_iter().map(|(pattern, word)| (Regex::new(pattern).expect("a pattern"), word)).collect()

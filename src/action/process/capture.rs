@@ -9,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const KEPT: usize = 512 * 1024;
 /// The size of a Linux pipe: one read empties it.
 const CHUNK: usize = 64 * 1024;
+/// Most programs write less than this. Giving each of them room for a whole pipe, twice, costs more
+/// than everything else that is done with their output.
+const FIRST_CHUNK: usize = 4 * 1024;
 
 /// The kept part of an output.
 #[derive(Debug, Default)]
@@ -21,9 +24,12 @@ pub struct Capture {
 impl Capture {
     /// Reads to the end. An error ends the output just as its end does: what came before it counts.
     pub async fn fill(&mut self, reader: &mut (impl AsyncRead + Unpin)) {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; FIRST_CHUNK];
         while let Ok(count @ 1..) = reader.read(&mut chunk).await {
             self.push(&chunk[..count]);
+            if count == chunk.len() {
+                chunk.resize(CHUNK, 0);
+            }
         }
     }
 

@@ -218,7 +218,8 @@ diagnose:
   c: {fle: {path: x}}
   d: {file: {path: x}, needs: [c, e], expect: size = 0}
   f: {file: {path: '{{diagnose.c.path}}'}, timeout: soon, expect: exsits}
-  f: {file: {path: x}}
+  h: {file: {path: x}}
+  h: {file: {path: x}}
 causes:
   gone: {title: Gone, when: diagnose.c.exists &&}
 remediate:
@@ -241,10 +242,10 @@ remediate:
         (10, "bad-expression"),
         (11, "wrong-value"),
         (11, "bad-expression"),
-        (12, "duplicate-key"),
-        (14, "bad-expression"),
-        (16, "template-in-code"),
-        (16, "unknown-cause"),
+        (13, "duplicate-key"),
+        (15, "bad-expression"),
+        (17, "template-in-code"),
+        (17, "unknown-cause"),
     ];
     assert_eq!(found, wanted, "{}", told(&problems(text)));
 }
