@@ -74,6 +74,15 @@ impl Node {
         }
     }
 
+    /// The text of a scalar. A number or flag where text is meant reads as that text: `when: false`.
+    pub fn text(&self) -> Option<String> {
+        match &self.data {
+            Data::String(text) => Some(text.clone()),
+            Data::Bool(_) | Data::Int(_) | Data::Float(_) => Some(self.to_json().to_string()),
+            Data::Null | Data::List(_) | Data::Map(_) => None,
+        }
+    }
+
     /// What the node is, for messages: "a list", "text".
     pub fn describe(&self) -> &'static str {
         match &self.data {

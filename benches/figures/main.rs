@@ -15,7 +15,10 @@ use std::path::Path;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-const GROUPS: [(&str, fn(&mut dyn Write, &Path) -> Outcome); 3] =
+/// Measures one group of figures and writes them.
+type Measure = fn(&mut dyn Write, &Path) -> Outcome;
+
+const GROUPS: [(&str, Measure); 3] =
     [("steps", steps::measure), ("planning", planning::measure), ("startup", startup::measure)];
 
 fn main() -> Outcome {

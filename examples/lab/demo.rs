@@ -66,8 +66,10 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 
 fn summarise(folder: &Folder, runbook: &Path) {
     let state = folder.state();
-    println!("\nThe journal, which is also the audit log, and the reports are in {}.", state.display());
-    println!("  RUNBOOK_STATE={} {} --help    shows the commands that read them", state.display(), runbook.display());
+    println!("\nThe journal, which is also the audit log, is in {}. Read it with:", state.display());
+    for command in ["show", "history", "audit verify"] {
+        println!("  RUNBOOK_STATE={} {} {command}", state.display(), runbook.display());
+    }
     println!("  the platform's log is {}", folder.log_file().display());
     println!("Nothing runs any more; delete {} when you have seen enough.", folder.root().display());
 }

@@ -22,6 +22,7 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     }
     let mut all: Vec<&str> = candidates.into_iter().collect();
     all.sort_unstable();
+    all.dedup();
     match all.len() {
         0 => None,
         // More than a dozen names do not help a tired reader.

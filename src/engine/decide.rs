@@ -104,26 +104,7 @@ fn answered(
     if !item.is_some_and(is_open) {
         return Vec::new();
     }
-    let settled = Event::ApprovalSettled { key: key.clone(), verdict, by: by.to_owned(), reason: reason.to_owned() };
-    match verdict {
-        ApprovalVerdict::Approved | ApprovalVerdict::Parked => vec![settled],
-        ApprovalVerdict::Rejected => vec![settled, skipped(key, format!("rejected by {by}"))],
-        ApprovalVerdict::TimedOut => vec![settled, skipped(key, "nobody answered in time".to_owned())],
-    }
-}
-
-pub(super) fn skipped(key: &StepKey, reason: String) -> Event {
-    // An item of a step that fans out ends by itself; only whole steps are skipped.
-    match key.item {
-        None => Event::StepSkipped { key: key.clone(), reason },
-        Some(_) => Event::StepFinished {
-            key: key.clone(),
-            status: StepStatus::Skipped,
-            output: Value::Null,
-            reason: Some(reason),
-            help: None,
-        },
-    }
+    vec![Event::ApprovalSettled { key: key.clone(), verdict, by: by.to_owned(), reason: reason.to_owned() }]
 }
 
 fn cancel_asked(state: &RunState, by: &str, hard: bool) -> Vec<Event> {

@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | – | `ApprovalAsked` | asked |
 //! | asked | `ApprovalSettled` approved / parked | approved / asked (parked) |
-//! | asked | `ApprovalSettled` rejected, timed out; then `StepSkipped` | done |
+//! | asked | `ApprovalSettled` rejected, timed out | refused |
+//! | refused | `StepSkipped` | done |
 //! | –, approved, retrying, holding | `AttemptStarted` | running |
 //! | running | `AttemptEnded` | judged by the next event |
 //! | judged | `RetryScheduled` | retrying until its time |

@@ -35,6 +35,10 @@ pub enum ItemState {
         parked: bool,
     },
     Approved,
+    /// Somebody said no, or nobody answered in time.
+    Refused {
+        why: String,
+    },
     Running {
         role: Role,
     },

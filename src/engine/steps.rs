@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::decide::skipped;
 use super::event::{ApprovalVerdict, Event, NOT_CALLED_FOR, Phase, Role, StepStatus};
 use super::fan;
 use super::graph::{Graph, Repeat, Step, StepIndex};
@@ -245,15 +244,13 @@ impl Turn<'_> {
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
                 self.ask_or_start(&next, true, may_start)
             }
-            ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![
-                Event::ApprovalSettled {
-                    key: key.clone(),
-                    verdict: ApprovalVerdict::TimedOut,
-                    by: "nobody".into(),
-                    reason: String::new(),
-                },
-                skipped(&key, "nobody answered in time".into()),
-            ],
+            ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![Event::ApprovalSettled {
+                key: key.clone(),
+                verdict: ApprovalVerdict::TimedOut,
+                by: "nobody".into(),
+                reason: String::new(),
+            }],
+            ItemState::Refused { ref why } => vec![skipped(&key, why.clone())],
             ItemState::Doubtful { asked } => self.doubtful(step, &key, item, may_start && !asked),
             _ => Vec::new(),
         }
@@ -352,6 +349,20 @@ fn may_stop_others(events: &[Event]) -> bool {
         Event::StepFinished { status, .. } => is_bad(Some(*status)),
         _ => false,
     })
+}
+
+fn skipped(key: &StepKey, reason: String) -> Event {
+    // An item of a step that fans out ends by itself; only whole steps are skipped.
+    match key.item {
+        None => Event::StepSkipped { key: key.clone(), reason },
+        Some(_) => Event::StepFinished {
+            key: key.clone(),
+            status: StepStatus::Skipped,
+            output: Value::Null,
+            reason: Some(reason),
+            help: None,
+        },
+    }
 }
 
 fn error(key: &StepKey, reason: String) -> Event {

@@ -35,6 +35,7 @@ impl<'a> Checker<'a> {
             item: step.for_each.as_ref().map(|(_, for_each)| for_each.name.as_str()),
             not_yet: Some(step),
             causes: step.phase >= Phase::Remediate,
+            only_own: false,
         }
     }
 
@@ -84,9 +85,10 @@ impl<'a> Checker<'a> {
         let causes = &self.playbook.causes;
         let is_known =
             |name: &str| causes.iter().any(|cause| cause.name == name) || self.playbook.is_written("causes", name);
-        for name in step.keys.fixes.iter().filter(|name| !is_known(name)) {
+        for (position, name) in step.keys.fixes.iter().enumerate().filter(|(_, name)| !is_known(name)) {
+            let route = step_route(step, "fixes").index(position);
             let help = suggestion::did_you_mean(name, causes.iter().map(|cause| cause.name.as_str()));
-            self.problem("unknown-cause", format!("there is no cause '{name}'"), &step_route(step, "fixes"), help);
+            self.problem("unknown-cause", format!("there is no cause '{name}'"), &route, help);
         }
     }
 
@@ -137,7 +139,15 @@ impl<'a> Checker<'a> {
     }
 
     fn general(&self, phase: Phase) -> Place<'a> {
-        Place { catalogue: self.catalogue, phase, own: Fields::default(), item: None, not_yet: None, causes: false }
+        Place {
+            catalogue: self.catalogue,
+            phase,
+            own: Fields::default(),
+            item: None,
+            not_yet: None,
+            causes: false,
+            only_own: false,
+        }
     }
 
     fn condition(&mut self, expression: &Expression, place: &Place<'_>, route: &Route) {
@@ -175,7 +185,7 @@ impl<'a> Checker<'a> {
     fn inner_conditions(&mut self, action: &Action, place: &Place<'_>) {
         for condition in (action.kind.conditions)(&action.request.raw) {
             let route = join(&action.route, &condition.route);
-            let inner = Place { own: condition.names.into(), item: None, not_yet: None, ..*place };
+            let inner = Place { own: condition.names.into(), item: None, not_yet: None, only_own: true, ..*place };
             match Expression::parse(&condition.text) {
                 Ok(expression) => self.condition(&expression, &inner, &route),
                 Err(problem) => self.language("bad-expression", &problem, &route),

@@ -5,6 +5,8 @@ mod calls;
 mod check;
 mod dag;
 mod names;
+#[cfg(test)]
+mod tests;
 
 pub use calls::check_calls;
 

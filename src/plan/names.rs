@@ -101,11 +101,16 @@ pub(super) struct Place<'a> {
     /// The step itself, whose output does not exist yet (unless it is being undone or checked).
     pub not_yet: Option<&'a Step>,
     pub causes: bool,
+    /// A condition that a kind judges by itself sees nothing but its own names.
+    pub only_own: bool,
 }
 
 impl Names for Place<'_> {
     fn type_of(&self, name: &str) -> Result<Type, LanguageError> {
         let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+        if self.only_own {
+            return self.bare(name, head, rest);
+        }
         if self.item == Some(head) {
             return Ok(Type::Any);
         }
@@ -124,7 +129,9 @@ impl Place<'_> {
         let inputs = &self.catalogue.playbook.inputs;
         let name = rest.split('.').next().unwrap_or(rest);
         match inputs.iter().find(|(known, _)| known == name) {
-            Some((_, declaration)) => Ok(inputs::declared_type(declaration)),
+            Some((_, declaration)) => {
+                field_type("inputs", &[Field::new(name, inputs::declared_type(declaration), "")], rest)
+            }
             None if self.catalogue.playbook.is_written("inputs", name) => Ok(Type::Any),
             None => {
                 let written = self.catalogue.playbook.root.get("inputs").map(Node::entries).unwrap_or_default();

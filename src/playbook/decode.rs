@@ -110,6 +110,7 @@ fn decode_inputs(
             Ok(declaration) => {
                 problems.extend(
                     super::inputs::check_declaration(&entry.key, &declaration)
+                        .into_iter()
                         .map(|problem| Diagnostic::error("bad-input", problem).at(source, entry.value.span)),
                 );
                 inputs.push((entry.key.clone(), declaration));
@@ -129,6 +130,7 @@ fn detection(decoder: &mut StepDecoder<'_>, node: &Node, value: &mut Value) -> O
         .iter()
         .filter_map(|entry| group(decoder, entry, part(value, &entry.key), &Route::of(["detect"])))
         .collect();
+    decoder.some_probe(node);
     match groups.len() {
         0 => None,
         1 => groups.into_iter().next(),
@@ -144,7 +146,7 @@ fn group(decoder: &mut StepDecoder<'_>, group: &Entry, mut value: Value, route: 
             "any" | "all" | "not" => self::group(decoder, entry, value, &route),
             _ => decoder.step(entry, value, Phase::Detect, route.key(&entry.key)).map(|step: Step| {
                 let name = step.name.clone();
-                decoder.steps.push(step);
+                decoder.probe(entry, step);
                 Detection::Probe(name)
             }),
         }
@@ -162,7 +164,7 @@ fn causes(root: &Node, decoded: &mut Decoded) -> Vec<CauseDeclaration> {
     let cause = |entry: &Entry| {
         Some(CauseDeclaration {
             name: entry.key.clone(),
-            title: entry.value.get("title")?.as_str()?.to_owned(),
+            title: entry.value.get("title")?.text()?,
             when: decoded.expression(entry.value.get("when")?)?,
             route: Route::of(["causes", &entry.key]),
         })

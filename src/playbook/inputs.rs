@@ -13,8 +13,10 @@ use crate::base::{Type, suggestion, units};
 pub enum Given {
     /// `--input name=text`.
     Text(String),
-    /// From a file or another playbook.
+    /// From a file of inputs.
     Value(Value),
+    /// From a step that calls the playbook: a duration that is a number is in seconds already.
+    Passed(Value),
 }
 
 /// A missing, unknown or ill-typed input.
@@ -104,19 +106,70 @@ fn simple_type(kind: InputType) -> Type {
 }
 
 /// Mistakes of a declaration itself: a bad pattern, an enum without choices, a default that does not fit.
-pub fn check_declaration<'a>(name: &'a str, declaration: &'a InputDeclaration) -> impl Iterator<Item = String> + 'a {
-    let pattern = declaration.pattern.as_deref().and_then(|pattern| regex::Regex::new(pattern).err());
-    let pattern = pattern.map(|error| format!("the pattern of input '{name}' is not a regular expression: {error}"));
-    let choices = (declaration.kind == InputType::Enum && declaration.values.is_empty())
-        .then(|| format!("input '{name}' is an enum without `values`"));
-    let broken = pattern.is_some() || choices.is_some();
-    let default = declaration
-        .default
-        .as_ref()
-        .filter(|_| !broken)
-        .and_then(|value| read(declaration, &Given::Value(value.clone())).err());
-    let default = default.map(|why| format!("the default of input '{name}' does not fit: {why}"));
-    [pattern, choices, default].into_iter().flatten()
+pub fn check_declaration(name: &str, declaration: &InputDeclaration) -> Vec<String> {
+    let mut problems = misplaced(name, declaration);
+    problems.extend(broken(name, declaration));
+    if !problems.is_empty() {
+        return problems;
+    }
+    for (what, value) in [("default", &declaration.default), ("example", &declaration.example)] {
+        let unfit = value.as_ref().and_then(|value| read(declaration, &Given::Value(value.clone())).err());
+        problems.extend(unfit.map(|why| format!("the {what} of input '{name}' does not fit: {why}")));
+    }
+    problems
+}
+
+/// The type of one value: of a list that of its items.
+fn item_kind(declaration: &InputDeclaration) -> InputType {
+    match declaration.kind {
+        InputType::List => declaration.of.unwrap_or(InputType::String),
+        kind => kind,
+    }
+}
+
+/// Keys that mean nothing for the type.
+fn misplaced(name: &str, declaration: &InputDeclaration) -> Vec<String> {
+    let kind = item_kind(declaration);
+    let number = matches!(kind, InputType::Int | InputType::Float | InputType::Bytes | InputType::Duration);
+    let text = matches!(kind, InputType::String | InputType::Path | InputType::Url | InputType::Enum);
+    let keys = [
+        ("min", declaration.min.is_some() && !number),
+        ("max", declaration.max.is_some() && !number),
+        ("pattern", declaration.pattern.is_some() && !text),
+        ("values", !declaration.values.is_empty() && kind != InputType::Enum),
+        ("of", declaration.of.is_some() && declaration.kind != InputType::List),
+    ];
+    let wrong = keys.into_iter().filter(|(_, wrong)| *wrong);
+    wrong.map(|(key, _)| format!("'{key}' means nothing for input '{name}', which is {}", simple_type(kind))).collect()
+}
+
+/// What no value could ever fit.
+fn broken(name: &str, declaration: &InputDeclaration) -> Vec<String> {
+    let kind = item_kind(declaration);
+    let mut problems = Vec::new();
+    if let Some(Err(error)) = declaration.pattern.as_deref().map(regex::Regex::new) {
+        problems.push(format!("the pattern of input '{name}' is not a regular expression: {error}"));
+    }
+    if kind == InputType::Enum && declaration.values.is_empty() {
+        problems.push(format!("input '{name}' is an enum without `values`"));
+    }
+    if declaration.kind == InputType::List && kind == InputType::List {
+        problems.push(format!("input '{name}' is a list of lists, which is not supported"));
+    }
+    for (key, bound) in [("min", &declaration.min), ("max", &declaration.max)] {
+        let unfit = bound.as_ref().and_then(|bound| convert(kind, &Given::Value(bound.clone())).err());
+        problems.extend(unfit.map(|why| format!("'{key}' of input '{name}' does not fit: {why}")));
+    }
+    let (least, most) = (bound(kind, &declaration.min), bound(kind, &declaration.max));
+    if least.zip(most).is_some_and(|(least, most)| least > most) {
+        problems.push(format!("'min' of input '{name}' is more than its 'max'"));
+    }
+    problems
+}
+
+/// A bound as a number: bytes or seconds.
+fn bound(kind: InputType, bound: &Option<Value>) -> Option<f64> {
+    convert(kind, &Given::Value(bound.clone()?)).ok()?.as_f64()
 }
 
 fn read(declaration: &InputDeclaration, given: &Given) -> Result<Value, String> {
@@ -128,7 +181,8 @@ fn read(declaration: &InputDeclaration, given: &Given) -> Result<Value, String> 
         Given::Text(text) if text.is_empty() => Vec::new(),
         Given::Text(text) => text.split(',').map(|part| Given::Text(part.trim().to_owned())).collect(),
         Given::Value(Value::Array(items)) => items.iter().cloned().map(Given::Value).collect(),
-        Given::Value(other) => return Err(format!("'{}' is not a list", show(other))),
+        Given::Passed(Value::Array(items)) => items.iter().cloned().map(Given::Passed).collect(),
+        Given::Value(other) | Given::Passed(other) => return Err(format!("'{}' is not a list", show(other))),
     };
     items.iter().map(|item| single(declaration, of, item)).collect()
 }
@@ -150,13 +204,10 @@ fn single(declaration: &InputDeclaration, kind: InputType, given: &Given) -> Res
 
 fn within_range(declaration: &InputDeclaration, kind: InputType, value: &Value) -> Result<(), String> {
     let Some(number) = value.as_f64() else { return Ok(()) };
-    let bound = |bound: &Option<Value>| {
-        bound.as_ref().and_then(|bound| convert(kind, &Given::Value(bound.clone())).ok()?.as_f64())
-    };
-    if bound(&declaration.min).is_some_and(|least| number < least) {
+    if bound(kind, &declaration.min).is_some_and(|least| number < least) {
         return Err(format!("it is less than {}", show(declaration.min.as_ref().unwrap_or(&Value::Null))));
     }
-    if bound(&declaration.max).is_some_and(|most| number > most) {
+    if bound(kind, &declaration.max).is_some_and(|most| number > most) {
         return Err(format!("it is more than {}", show(declaration.max.as_ref().unwrap_or(&Value::Null))));
     }
     Ok(())
@@ -165,10 +216,14 @@ fn within_range(declaration: &InputDeclaration, kind: InputType, value: &Value) 
 fn convert(kind: InputType, given: &Given) -> Result<Value, String> {
     let text = match given {
         Given::Text(text) => text.clone(),
-        Given::Value(Value::Array(_) | Value::Object(_) | Value::Null) => {
+        Given::Value(Value::Array(_) | Value::Object(_) | Value::Null)
+        | Given::Passed(Value::Array(_) | Value::Object(_) | Value::Null) => {
             return Err(format!("it is not {}", simple_type(kind)));
         }
-        Given::Value(value) => show(value),
+        Given::Passed(Value::Number(seconds)) if kind == InputType::Duration => {
+            return Ok(seconds.as_f64().unwrap_or_default().into());
+        }
+        Given::Value(value) | Given::Passed(value) => show(value),
     };
     let wrong = || format!("'{text}' is not {}", simple_type(kind));
     match kind {
@@ -179,10 +234,6 @@ fn convert(kind: InputType, given: &Given) -> Result<Value, String> {
         }
         InputType::Bool => text.parse::<bool>().map(Value::from).map_err(|_| wrong()),
         InputType::Bytes => units::parse_bytes(&text).map(Value::from),
-        // A number is what another playbook hands on: its own input, in seconds.
-        InputType::Duration if matches!(given, Given::Value(Value::Number(_))) => {
-            units::parse_duration(&format!("{text}s")).map(|duration| duration.as_secs_f64().into())
-        }
         InputType::Duration => units::parse_duration(&text).map(|duration| duration.as_secs_f64().into()),
         InputType::Path if text.is_empty() || text.contains('\0') => Err(wrong()),
         InputType::Path => Ok(text.into()),

@@ -11,6 +11,8 @@ pub mod registry;
 pub mod site_file;
 mod step;
 mod step_decoder;
+#[cfg(test)]
+mod tests;
 
 use sha2::{Digest, Sha256};
 

@@ -2,14 +2,18 @@
 
 use serde_json::Value;
 
-use super::registry;
 use super::step::{Action, Step, StepKeys};
+use super::{document, registry};
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
+use crate::engine::scope::PHASE_WORDS;
 use crate::kind::{Effect, KindEntry};
 use crate::language::Expression;
 use crate::schema::Decoded;
 use crate::yaml::{Data, Entry, Node};
+
+/// The groups of a detection.
+const GROUPS: [&str; 3] = ["any", "all", "not"];
 
 pub(super) struct StepDecoder<'a> {
     source: &'a Source,
@@ -22,6 +26,27 @@ pub(super) struct StepDecoder<'a> {
 impl<'a> StepDecoder<'a> {
     pub(super) fn new(source: &'a Source, decoded: Decoded, problems: &'a mut Vec<Diagnostic>) -> Self {
         StepDecoder { source, decoded, problems, steps: Vec::new() }
+    }
+
+    /// Keeps a probe; its name is its own in all groups of the detection.
+    pub(super) fn probe(&mut self, entry: &Entry, step: Step) {
+        if self.steps.iter().any(|other| other.name == step.name) {
+            let help = Some("give each probe a name of its own, in whatever group it stands".to_owned());
+            self.problem("duplicate-key", format!("'{}' is given twice in detect", entry.key), entry, help);
+        }
+        self.steps.push(step);
+    }
+
+    /// A detection that asks nothing would take every fault as given.
+    pub(super) fn some_probe(&mut self, node: &Node) {
+        fn empty(node: &Node) -> bool {
+            node.entries().iter().all(|entry| GROUPS.contains(&entry.key.as_str()) && empty(&entry.value))
+        }
+        if empty(node) {
+            let problem = Diagnostic::error("no-probes", "'detect' has no probe").at(self.source, node.span);
+            let help = "write `any:` with a probe below it, or leave 'detect' out if the fault is known";
+            self.problems.push(problem.help(help.to_owned()));
+        }
     }
 
     /// The step, or `None` when its form is wrong; the mistakes have then been reported.
@@ -62,6 +87,8 @@ impl<'a> StepDecoder<'a> {
                 let request = self.decoded.request(&part.value)?;
                 Some(Action { kind, request, route: route.key(kind.name) })
             }
+            // An unknown key is reported with the nearest known ones, kinds among them.
+            [] if node.entries().iter().any(|part| !is_step_key(&part.key)) => None,
             [] => {
                 let stranger = node.entries().iter().find(|part| matches!(part.value.data, Data::Map(_)));
                 let help = stranger.and_then(|part| registry::suggest(&part.key));
@@ -133,6 +160,14 @@ impl<'a> StepDecoder<'a> {
                 Some("add `holds:` with a condition over its output".to_owned()),
             );
         }
+        if let Some(for_each) = step.keys.for_each.as_ref().filter(|for_each| is_taken(&for_each.name)) {
+            self.problem(
+                "bad-name",
+                format!("an item of '{}' cannot be called '{}'", entry.key, for_each.name),
+                entry,
+                Some("it would hide the values of that name; choose another one under `as:`".to_owned()),
+            );
+        }
         if step.phase != Phase::Remediate && !step.keys.fixes.is_empty() {
             self.problem(
                 "fixes-outside-remediate",
@@ -142,4 +177,15 @@ impl<'a> StepDecoder<'a> {
             );
         }
     }
+}
+
+/// Whether expressions and templates already mean something by this name.
+fn is_taken(name: &str) -> bool {
+    PHASE_WORDS.contains(&name) || matches!(name, "inputs" | "causes" | "run")
+}
+
+/// Whether some step may have this key.
+fn is_step_key(key: &str) -> bool {
+    let definitions = &document::schema()["$defs"];
+    ["step", "probe"].iter().any(|name| definitions[*name]["properties"].get(key).is_some())
 }

@@ -88,7 +88,7 @@ fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepErro
     }
     let given: BTreeMap<String, Given> = match &call.inputs {
         Value::Object(entries) => {
-            entries.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect()
+            entries.iter().map(|(name, value)| (name.clone(), Given::Passed(value.clone()))).collect()
         }
         _ => BTreeMap::new(),
     };

@@ -38,6 +38,8 @@ pub enum RuntimeError {
     Over(String),
     #[error("the playbook of run {run} is not kept any more ({path})")]
     PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
+    #[error("the kept playbook of run {run} is not the one it was started with ({path})")]
+    PlaybookChanged { run: String, path: PathBuf },
     #[error("cannot keep a copy of the playbook at {path}")]
     CannotKeep { path: PathBuf, source: std::io::Error },
     #[error("bug: the engine produced an event it does not accept")]
@@ -177,12 +179,15 @@ impl Host {
             return Err(RuntimeError::Over(run.to_string()));
         }
         let path = self.kept_playbook(&header.digest);
-        let text = std::fs::read_to_string(&path).map_err(|source| RuntimeError::PlaybookGone {
-            run: run.to_string(),
-            path,
-            source,
+        let text = std::fs::read_to_string(&path).map_err(|source| {
+            let (run, path) = (run.to_string(), path.clone());
+            RuntimeError::PlaybookGone { run, path, source }
         })?;
         let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
+        // A run is what it was started as: an edited copy must not change what it does.
+        if playbook.digest != header.digest {
+            return Err(RuntimeError::PlaybookChanged { run: run.to_string(), path });
+        }
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();
         Ok((self.ready(run.clone(), playbook, graph)?, state))

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -19,10 +20,21 @@ use server::{StrainedPlatform, serve};
 /// Short enough for a test, and longer than the pause between two requests of the platform's own.
 const WATCHED: [&str; 2] = ["ramp_hold=700ms", "error_window=700ms"];
 
+/// The lab's program. `cargo test` builds an example that has tests of its own only as those tests, so
+/// the program is built here, once.
 fn lab_program() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_runbook")).with_file_name("examples").join("lab");
-    assert!(program.exists(), "{} is missing: cargo build --example lab", program.display());
-    program
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let runbook = Path::new(env!("CARGO_BIN_EXE_runbook"));
+        let folder = runbook.parent().expect("a program stands in a folder");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "lab"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the lab cannot be built");
+        folder.join("examples").join("lab")
+    });
+    PROGRAM.clone()
 }
 
 fn in_repository(program: impl AsRef<Path>, state: &Path) -> Command {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod conformance;
+mod crash;
 mod docs;
 mod help;
 mod hostile;

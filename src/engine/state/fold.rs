@@ -210,9 +210,13 @@ impl RunState {
             ApprovalVerdict::Parked => self.set(key, ItemState::Asked { expires_at, parked: true }),
             ApprovalVerdict::Rejected => {
                 let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                self.refuse(format!("{key} was rejected by {by}{because}"))
+                self.refuse(format!("{key} was rejected by {by}{because}"))?;
+                self.set(key, ItemState::Refused { why: format!("rejected by {by}") })
             }
-            ApprovalVerdict::TimedOut => self.refuse(format!("nobody answered in time about {key}")),
+            ApprovalVerdict::TimedOut => {
+                self.refuse(format!("nobody answered in time about {key}"))?;
+                self.set(key, ItemState::Refused { why: "nobody answered in time".to_owned() })
+            }
         }
     }
 

@@ -69,6 +69,10 @@ fn detection(mut plan: Plan, dice: &mut Dice) -> Plan {
         if dice.chance(25) {
             plan = plan.hold_for(1 + dice.below(10));
         }
+        if dice.chance(20) {
+            let list = ["inputs.many", "inputs.one", "inputs.none"][dice.below(3) as usize];
+            plan = plan.for_each(list, 1 + dice.below(3) as u32);
+        }
         if number > 0 && dice.chance(30) {
             plan = plan.needs(&["p0"]);
         }

@@ -33,7 +33,13 @@ struct Oracle<'g> {
     ended_items: BTreeSet<StepKey>,
     ended_steps: BTreeMap<String, StepStatus>,
     approved: BTreeSet<StepKey>,
+    /// Questions that somebody may still answer.
+    open_questions: BTreeSet<StepKey>,
+    /// Questions that nobody could be asked.
+    parked_questions: BTreeSet<StepKey>,
     completed: Vec<StepKey>,
+    /// Steps that say that they changed nothing.
+    unchanged: BTreeSet<StepKey>,
     undo: Option<Undo>,
     causes: Option<Vec<String>>,
     recheck_holds: bool,
@@ -64,7 +70,10 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         ended_items: BTreeSet::new(),
         ended_steps: BTreeMap::new(),
         approved: BTreeSet::new(),
+        open_questions: BTreeSet::new(),
+        parked_questions: BTreeSet::new(),
         completed: Vec::new(),
+        unchanged: BTreeSet::new(),
         undo: None,
         causes: None,
         recheck_holds: false,
@@ -101,10 +110,14 @@ impl<'g> Oracle<'g> {
             Event::AttemptEnded { key, role, result, .. } => self.attempt_ended(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupted(key, *role),
             Event::RetryScheduled { key, .. } | Event::HoldScheduled { key, .. } => self.again(key),
-            Event::StepFinished { key, status, .. } => self.finished(key, *status),
+            Event::StepFinished { key, status, output, .. } => {
+                self.unchanged.extend((output["changed"] == false).then(|| key.clone()));
+                self.finished(key, *status)
+            }
             Event::StepSkipped { key, .. } => self.finished(key, StepStatus::Skipped),
             Event::ApprovalSettled { key, verdict, .. } => self.answered(key, *verdict),
             Event::DoubtResolved { key, resolution, .. } => self.resolved(key, *resolution),
+            Event::RunFinished { outcome, .. } => self.run_finished(*outcome),
             Event::UndoFinished { key, error } => self.undo_finished(key, error.is_some()),
             other => {
                 self.note(other);
@@ -126,8 +139,11 @@ impl<'g> Oracle<'g> {
                 self.undo = Some(Undo { planned: steps.clone(), ..Undo::default() });
             }
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
-            Event::Resumed { .. } => self.finished = None,
-            Event::RunFinished { outcome, .. } => self.finished = Some(*outcome),
+            Event::ApprovalAsked { key, .. } => drop(self.open_questions.insert(key.clone())),
+            Event::Resumed { .. } => {
+                self.finished = None;
+                self.open_questions.append(&mut self.parked_questions);
+            }
             _ => {}
         }
     }
@@ -286,6 +302,8 @@ impl<'g> Oracle<'g> {
                 self.completed.push(key.clone());
             }
         }
+        self.open_questions.remove(key);
+        self.parked_questions.remove(key);
         if key.item.is_none() {
             self.ended_steps.insert(key.step.clone(), status);
         }
@@ -293,12 +311,16 @@ impl<'g> Oracle<'g> {
     }
 
     fn answered(&mut self, key: &StepKey, verdict: ApprovalVerdict) -> Result<(), String> {
+        let over = verdict == ApprovalVerdict::TimedOut && self.parked_questions.remove(key);
+        ensure(self.open_questions.remove(key) || over, || {
+            format!("an answer about {key}, which is no open question")
+        })?;
         match verdict {
             ApprovalVerdict::Approved => drop(self.approved.insert(key.clone())),
             ApprovalVerdict::Rejected | ApprovalVerdict::TimedOut => {
                 self.refused |= self.step(key).phase == Phase::Remediate;
             }
-            ApprovalVerdict::Parked => {}
+            ApprovalVerdict::Parked => drop(self.parked_questions.insert(key.clone())),
         }
         Ok(())
     }
@@ -312,6 +334,14 @@ impl<'g> Oracle<'g> {
             self.licences.insert(key.clone(), Licence::Again);
         }
         Ok(())
+    }
+
+    fn run_finished(&mut self, outcome: Outcome) -> Result<(), String> {
+        self.finished = Some(outcome);
+        let of_now = |key: &&StepKey| Some(self.step(key).phase) == self.phase;
+        let open = self.open_questions.iter().find(of_now);
+        let parks = outcome == Outcome::Parked;
+        ensure(!parks || open.is_none(), || format!("it parks although somebody may still answer {open:?}"))
     }
 
     fn end(self) -> Result<(), String> {
@@ -344,15 +374,14 @@ impl<'g> Oracle<'g> {
                 let step = &self.graph.steps[self.graph.index[id]];
                 step.phase == Phase::Verify && matches!(status, StepStatus::Failed | StepStatus::Error)
             });
-        let undoable: Vec<&StepKey> = self.completed.iter().rev().filter(|key| self.step(key).undo.is_some()).collect();
+        let declares = |key: &&StepKey| self.step(key).undo.is_some() && !self.unchanged.contains(*key);
+        let undoable: Vec<&StepKey> = self.completed.iter().rev().filter(declares).collect();
+        let wanted = (self.recheck_holds || verified_by_steps) && !undoable.is_empty();
         let Some(undo) = &self.undo else {
-            // Steps that changed nothing are left out of the undoing; a plan made of only such steps is rare
-            // and looks like a forgotten rollback, so the simulation marks them: see `changed` there.
-            return Ok(());
+            return ensure(!wanted, || format!("{undoable:?} should have been undone"));
         };
-        ensure(self.recheck_holds || verified_by_steps, || "a fix that helped was undone".into())?;
-        let mut rest = undoable.iter();
-        ensure(undo.planned.iter().all(|key| rest.any(|undoable| *undoable == key)), || {
+        ensure(wanted, || "a fix that helped was undone".into())?;
+        ensure(undo.planned.iter().eq(undoable.iter().copied()), || {
             format!("{:?} are undone in this order, but were completed in {undoable:?}", undo.planned)
         })?;
         ensure(undo.failed || undo.done == undo.planned.len(), || {

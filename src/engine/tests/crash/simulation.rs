@@ -132,7 +132,7 @@ impl<'g> Simulation<'g> {
         self.now = self.now.plus(Duration::from_secs(self.dice.below(4)));
         let parked = self.state.finished == Some(Outcome::Parked);
         let mut whats = vec![What::Resumed { by: "ada".into() }];
-        if parked || self.dice.chance(10) {
+        if self.dice.chance(if parked { 70 } else { 10 }) {
             whats.extend(self.human());
         }
         let asked: Vec<StepKey> = self

@@ -1,0 +1,3 @@
+//! Tests of what a playbook declares.
+
+mod inputs;
