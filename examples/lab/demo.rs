@@ -1,5 +1,6 @@
 //! A whole incident in one command: set up, break, run a playbook with the real program, clean up.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -93,6 +94,11 @@ async fn build(target: &Path) -> Result<(), LabError> {
     let mut command = Command::new("cargo");
     // Together with the lab the program shares the features of its dependencies, so nothing is compiled twice.
     command.args(["build", "--bin", "runbook", "--example", "lab"]);
+    // `cargo run` tells this program about its package. Build scripts that ask for those variables would run
+    // again, and with them everything that depends on them, this very program included.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| set_by_cargo(name)) {
+        command.env_remove(name);
+    }
     command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     if target.ends_with("release") {
         command.arg("--release");
@@ -102,6 +108,10 @@ async fn build(target: &Path) -> Result<(), LabError> {
         status if status.success() => Ok(()),
         status => Err(LabError::impossible(format!("cargo ended with {status}"), "see its messages above")),
     }
+}
+
+fn set_by_cargo(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start)))
 }
 
 /// The command as one would type it.
