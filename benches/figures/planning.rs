@@ -1,12 +1,15 @@
 //! How long it takes to read, check and compile a large playbook.
 
+use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-use runbook::base::Source;
+use runbook::base::{Diagnostic, Source};
+use runbook::engine::Graph;
 use runbook::engine::event::Risk;
 use runbook::plan::{self, Settings};
-use runbook::{playbook, yaml};
+use runbook::playbook::{self, Playbook};
+use runbook::yaml::{self, Node};
 
 use crate::Outcome;
 use crate::measure::{Alternative, in_turn};
@@ -30,20 +33,19 @@ pub fn measure(out: &mut dyn Write, _folder: &Path) -> Outcome {
     Ok(())
 }
 
-fn read(source: &Source) -> Outcome {
-    yaml::parse(source).map_err(|problems| format!("{} problems", problems.len()))?;
-    Ok(())
+fn read(source: &Source) -> Result<Node, Box<dyn Error>> {
+    yaml::parse(source).map_err(refused)
 }
 
-fn parse(source: &Source) -> Outcome {
-    playbook::parse(source).map_err(|problems| format!("{}: {}", problems.len(), problems[0].message))?;
-    Ok(())
+fn parse(source: &Source) -> Result<Playbook, Box<dyn Error>> {
+    playbook::parse(source).map_err(refused)
 }
 
-fn plan(source: &Source) -> Outcome {
-    let playbook = playbook::parse(source).map_err(|problems| format!("{} problems", problems.len()))?;
-    if let Some(problem) = plan::check(&playbook).first() {
-        return Err(problem.message.clone().into());
+fn plan(source: &Source) -> Result<(Playbook, Graph), Box<dyn Error>> {
+    let playbook = parse(source)?;
+    let problems = plan::check(&playbook);
+    if !problems.is_empty() {
+        return Err(refused(problems));
     }
     let settings = Settings {
         inputs: serde_json::json!({"host": "localhost"}),
@@ -53,5 +55,9 @@ fn plan(source: &Source) -> Outcome {
         ask_from: Risk::Disruptive,
     };
     let graph = plan::compile(&playbook, settings);
-    if graph.steps.len() == STEPS { Ok(()) } else { Err("steps are missing".into()) }
+    if graph.steps.len() == STEPS { Ok((playbook, graph)) } else { Err("steps are missing".into()) }
+}
+
+fn refused(problems: Vec<Diagnostic>) -> Box<dyn Error> {
+    problems.first().map_or_else(String::new, |problem| problem.message.clone()).into()
 }

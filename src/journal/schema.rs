@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::JournalError;
@@ -81,6 +82,9 @@ fn connect(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connect
     let failed = |error| JournalError::of_sqlite(path, "open", error);
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     connection.busy_timeout(patience).map_err(failed)?;
+    // Without this a partial index makes SQLite plan a statement anew whenever it gets other values,
+    // which takes longer than adding an entry.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     Ok(connection)
 }
 

@@ -13,6 +13,9 @@ use crate::audit::{Content, Entry, Hash, Head};
 
 const LAST_ENTRY: &str = "SELECT max(seq) FROM entries";
 
+const ADD_ENTRY: &str = "INSERT INTO entries (seq, run, run_seq, at, kind, body, previous, hash) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
 const LAST_OF_RUN: &str = "SELECT max(run_seq) FROM entries WHERE run = ?1";
 
 /// Answered by the latest starts alone, however many runs there are.
@@ -92,9 +95,7 @@ fn append_batch(
     if let Err(conflict) = check_order(last.unwrap_or(0) as u64, &batch.contents) {
         return Ok(Err(conflict));
     }
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO entries (seq, run, run_seq, at, kind, body, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
+    let mut insert = transaction.prepare_cached(ADD_ENTRY)?;
     for content in batch.contents {
         let Entry { seq, content, previous, hash } = head.chain(content);
         let Content { run, run_seq, at, kind, body } = content;
@@ -218,6 +219,8 @@ fn hash(row: &Row<'_>, column: usize) -> Result<Hash, rusqlite::Error> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::super::tests::{Place, phase, record, run};
     use super::*;
     use crate::journal::encoding::contents;
@@ -276,6 +279,20 @@ mod tests {
         let store = Store::open(&place.path(), IMPATIENT).unwrap();
         let ask = |pragma: &str| store.connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((ask("PRAGMA synchronous"), ask("PRAGMA foreign_keys")), (2, 1));
+    }
+
+    #[test]
+    fn statements_are_planned_once() {
+        let place = Place::new();
+        let mut store = Store::open(&place.path(), IMPATIENT).unwrap();
+        for seq in 1..=3 {
+            assert!(store.append(vec![batch("one", seq)]).unwrap()[0].is_ok());
+        }
+        for query in [LAST_ENTRY, LAST_OF_RUN, ADD_ENTRY] {
+            let statement = store.connection.prepare_cached(query).unwrap();
+            assert!(statement.get_status(StatementStatus::Run) >= 3, "{query}");
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{query}");
+        }
     }
 
     /// Lists are answered by the indexes made for them, however many entries there are.

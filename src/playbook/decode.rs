@@ -36,7 +36,9 @@ pub(super) fn playbook(
     let detection = root.get("detect").map(|node| detection(&mut decoder, node, &mut value["detect"]));
     let mut steps = std::mem::take(&mut decoder.steps);
     for (key, phase) in STEP_PHASES {
-        for entry in root.get(key).into_iter().flat_map(Node::entries) {
+        let entries = root.get(key).map_or(&[][..], Node::entries);
+        steps.reserve(entries.len());
+        for entry in entries {
             let value = part(&mut value[key], &entry.key);
             steps.extend(decoder.step(entry, value, phase, Route::of([key, &entry.key])));
         }
