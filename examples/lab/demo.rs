@@ -1,6 +1,5 @@
 //! A whole incident in one command: set up, break, run a playbook with the real program, clean up.
 
-use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -13,6 +12,17 @@ use crate::commands::raise;
 use crate::error::LabError;
 use crate::folder::Folder;
 use crate::{faults, supervisor};
+
+/// What build scripts of our dependencies ask for; the one of `ring` does.
+const TOLD_BY_CARGO: [&str; 7] = [
+    "MANIFEST_DIR",
+    "MANIFEST_LINKS",
+    "PKG_NAME",
+    "PKG_VERSION_MAJOR",
+    "PKG_VERSION_MINOR",
+    "PKG_VERSION_PATCH",
+    "PKG_VERSION_PRE",
+];
 
 pub async fn run(demo: Demo) -> Result<ExitCode, LabError> {
     let runbook = build_runbook().await?;
@@ -94,10 +104,10 @@ async fn build(target: &Path) -> Result<(), LabError> {
     let mut command = Command::new("cargo");
     // Together with the lab the program shares the features of its dependencies, so nothing is compiled twice.
     command.args(["build", "--bin", "runbook", "--example", "lab"]);
-    // `cargo run` tells this program about its package. Build scripts that ask for those variables would run
+    // `cargo run` tells this program about its package. Build scripts that ask for these variables would run
     // again, and with them everything that depends on them, this very program included.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| set_by_cargo(name)) {
-        command.env_remove(name);
+    for about in TOLD_BY_CARGO {
+        command.env_remove(format!("CARGO_{about}"));
     }
     command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     if target.ends_with("release") {
@@ -108,10 +118,6 @@ async fn build(target: &Path) -> Result<(), LabError> {
         status if status.success() => Ok(()),
         status => Err(LabError::impossible(format!("cargo ended with {status}"), "see its messages above")),
     }
-}
-
-fn set_by_cargo(variable: &OsStr) -> bool {
-    variable.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start)))
 }
 
 /// The command as one would type it.
