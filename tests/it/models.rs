@@ -322,7 +322,7 @@ fn a_model_is_inspected_without_being_run() {
     done.says("features float32[*, 376]").says("mlp376_ext.data").says("3 Add, 3 MatMul, 2 Relu, 1 Softmax");
     inspect("bad_lfs_pointer.onnx", "text").exits(1).says("✗ lfs_pointer").says("help: fetch the real file");
     let report = inspect("bad_dangling.onnx", "json").exits(1).json();
-    assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("invalid_graph")));
+    assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("dangling_name")));
     assert_eq!(report["judged_for"]["engine"], "rten");
     let sums = runbook.path("SHA256SUMS");
     std::fs::write(&sums, format!("{}  bad_bitflip.onnx\n", "0".repeat(64))).unwrap();

@@ -12,6 +12,7 @@
 //! was measured) and a finding in a kind that asks just that. `onnx_load` tells why a model does not load.
 
 pub(super) mod answers;
+mod axis;
 pub(super) mod data;
 pub(super) mod feed;
 #[cfg(test)]
