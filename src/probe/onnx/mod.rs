@@ -15,8 +15,6 @@ pub(super) mod answers;
 mod axis;
 pub(super) mod data;
 pub(super) mod feed;
-#[cfg(test)]
-mod fixtures;
 pub(super) mod measure;
 pub(super) mod session;
 
