@@ -20,9 +20,10 @@ impl ModelFault {
         self.kind.remedy()
     }
 
-    /// Whether it says nothing about the model, because nothing of it was seen or it could not be run out.
+    /// Whether it says nothing about the model, because nothing of it was seen, it could not be run out, or the
+    /// engine cannot read what is sound.
     pub fn is_unjudged(&self) -> bool {
-        matches!(self.kind, FaultKind::Unreadable | FaultKind::OutOfMemory)
+        matches!(self.kind, FaultKind::Unreadable | FaultKind::OutOfMemory | FaultKind::BeyondEngine)
     }
 }
 
@@ -70,6 +71,8 @@ pub enum FaultKind {
     RunFailed,
     /// The check may not allocate as much as the model asks for, so that nothing was judged.
     OutOfMemory,
+    /// The file is sound, but this engine cannot read it, so that nothing was judged.
+    BeyondEngine,
     /// The engine itself broke down; the program caught it.
     EngineCrashed,
 }
@@ -100,6 +103,7 @@ impl FaultKind {
             FaultKind::WrongInput => "wrong_input",
             FaultKind::RunFailed => "run_failed",
             FaultKind::OutOfMemory => "out_of_memory",
+            FaultKind::BeyondEngine => "beyond_engine",
             FaultKind::EngineCrashed => "engine_crashed",
         }
     }
@@ -148,6 +152,10 @@ impl FaultKind {
             FaultKind::OutOfMemory => {
                 "roll back to the last model that passed its checks, or let checks allocate more with \
                  `models: {memory: …}` in the site file"
+            }
+            FaultKind::BeyondEngine => {
+                "have it judged by ONNX Runtime: `runbook doctor` says whether it is here, and scripts/get-onnxruntime.sh \
+                 brings it"
             }
             FaultKind::EngineCrashed => {
                 "try the model with ONNX Runtime; if it works there, report the model as a bug of the engine"

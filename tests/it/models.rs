@@ -141,6 +141,29 @@ fn wants_gibibytes() -> Vec<u8> {
     model
 }
 
+/// The embedded engine reads weights from files of certain names only. That is no fault of the model.
+#[tokio::test]
+async fn weights_that_the_embedded_engine_cannot_read_are_an_error() {
+    let desk = Desk::new();
+    let [model, weights] = ["model.onnx", "mlp376_ext.bins"].map(|name| desk.state.path().join(name));
+    std::fs::copy(fixture_path("mlp376_ext.data"), &weights).unwrap();
+    let mut content = std::fs::read(fixture_path("mlp376_ext.onnx")).unwrap();
+    // A name of the same length, so that the lengths noted around it stay right.
+    while let Some(place) = content.windows(15).position(|part| part == b"mlp376_ext.data") {
+        content[place..place + 15].copy_from_slice(b"mlp376_ext.bins");
+    }
+    std::fs::write(&model, content).unwrap();
+    let model = model.display().to_string();
+    let config = json!({"model": model, "require_engine": "embedded"});
+    let error = desk.run("onnx_load", config, LIMIT).await.unwrap_err();
+    assert!(error.message.contains("mlp376_ext.bins") && error.help.unwrap().contains("ONNX Runtime"));
+    assert!(desk.golden(&model, "embedded", LIMIT).await.is_err());
+    let place = Runbook::new();
+    place.args(["model", "inspect", &model]).done().exits(0).says("warning: weights lie in 'mlp376_ext.bins'");
+    let Some(desk) = Desk::with_onnxruntime().await else { return };
+    assert_eq!(desk.golden(&model, "onnxruntime", LIMIT).await.unwrap().output["verdict"], "match");
+}
+
 /// Crashes of any kind are told alike: by the signal and by what the child was doing.
 #[tokio::test]
 async fn a_model_that_crashes_is_an_error_that_says_how() {
