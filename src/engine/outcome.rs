@@ -72,6 +72,9 @@ fn without_detection(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.rejected {
         return (Outcome::Rejected, why.clone());
     }
+    if let Some(why) = &state.withheld {
+        return (Outcome::Unresolved, withheld(state, why));
+    }
     let found = found_causes(state);
     if acted(state) {
         return match failed_step(graph, state, Phase::Remediate).or_else(|| failed_step(graph, state, Phase::Verify)) {
@@ -92,6 +95,11 @@ fn without_detection(graph: &Graph, state: &RunState) -> (Outcome, String) {
     }
 }
 
+fn withheld(state: &RunState, why: &str) -> String {
+    let what = if acted(state) { "remediation was cut short" } else { "nothing was remediated" };
+    format!("{what}: {why}")
+}
+
 fn found_causes(state: &RunState) -> Vec<String> {
     let held = state.causes.iter().flatten().filter(|cause| cause.finding.holds == Some(true));
     held.map(|cause| cause.title.clone()).collect()
@@ -101,8 +109,8 @@ fn nothing_done(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.rejected {
         return (Outcome::Rejected, why.clone());
     }
-    if let Some(why) = &graph.withheld {
-        return (Outcome::Unresolved, why.clone());
+    if let Some(why) = &state.withheld {
+        return (Outcome::Unresolved, withheld(state, why));
     }
     let found = found_causes(state);
     if let Some(step) = failed_step(graph, state, Phase::Remediate) {

@@ -45,6 +45,9 @@ struct Oracle<'g> {
     recheck_holds: bool,
     cancelled: Option<bool>,
     refused: bool,
+    withheld: bool,
+    /// Steps whose precondition was met since their last start.
+    cleared: BTreeSet<StepKey>,
     finished: Option<Outcome>,
     phases: BTreeSet<Phase>,
 }
@@ -79,6 +82,8 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         recheck_holds: false,
         cancelled: None,
         refused: false,
+        withheld: false,
+        cleared: BTreeSet::new(),
         finished: None,
         phases: BTreeSet::new(),
     };
@@ -105,6 +110,7 @@ impl<'g> Oracle<'g> {
         match event {
             Event::PhaseStarted { phase } => self.phase_started(*phase),
             Event::AttemptStarted { key, role: Role::Main, attempt, .. } => self.started(key, *attempt),
+            Event::AttemptStarted { key, role: Role::Precondition, .. } => self.run(key, Role::Precondition),
             Event::AttemptStarted { key, role: Role::Check, .. } => self.check_started(key),
             Event::AttemptStarted { key, role: Role::Undo, .. } => self.undo_started(key),
             Event::AttemptEnded { key, role, result, .. } => self.attempt_ended(key, *role, result),
@@ -139,6 +145,8 @@ impl<'g> Oracle<'g> {
                 self.undo = Some(Undo { planned: steps.clone(), ..Undo::default() });
             }
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
+            Event::RemediationWithheld { .. } => self.withheld = true,
+            Event::PreconditionMet { key } => drop(self.cleared.insert(key.clone())),
             Event::ApprovalAsked { key, .. } => drop(self.open_questions.insert(key.clone())),
             Event::Resumed { .. } => {
                 self.finished = None;
@@ -186,6 +194,9 @@ impl<'g> Oracle<'g> {
         ensure(!self.doubts.contains(key), || format!("{key} starts again although it is in doubt"))?;
         let before = self.attempts.insert(key.clone(), attempt).unwrap_or(0);
         ensure(attempt == before + 1, || format!("attempt {attempt} of {key} follows attempt {before}"))?;
+        let cleared = self.cleared.remove(key) || step.precondition.is_none();
+        ensure(cleared, || format!("{key} starts although nobody looked whether it still may"))?;
+        ensure(!self.withheld || step.phase != Phase::Remediate, || format!("{key} starts although it is withheld"))?;
         self.needs(step)?;
         self.called_for(step, key)?;
         self.within_limit(step)
