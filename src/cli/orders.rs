@@ -100,12 +100,8 @@ pub fn breaker(config: Option<&Path>, command: &BreakerCommand) -> Result<Exit, 
         let message = format!("the breaker of {} is not open", named(playbook, target));
         return Err(Failure::new(Exit::Invalid, message).help(help));
     }
-    let order = Order::BreakerClosed {
-        playbook: playbook.clone(),
-        target: target.clone(),
-        by: environment::user(),
-        reason,
-    };
+    let order =
+        Order::BreakerClosed { playbook: playbook.clone(), target: target.clone(), by: environment::user(), reason };
     give(config, Clock::start().now(), order)?;
     output::line(&format!("Closed: {} may remediate again; its budget begins anew.", named(playbook, target)));
     Ok(Exit::Done)

@@ -75,9 +75,13 @@ fn without_detection(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.withheld {
         return (Outcome::Unresolved, withheld(state, why));
     }
+    // A precondition that did not hold keeps a step from acting, and it has failed all the same.
+    if let Some(step) = failed_step(graph, state, Phase::Remediate) {
+        return (Outcome::Unresolved, format!("{step} did not succeed"));
+    }
     let found = found_causes(state);
     if acted(state) {
-        return match failed_step(graph, state, Phase::Remediate).or_else(|| failed_step(graph, state, Phase::Verify)) {
+        return match failed_step(graph, state, Phase::Verify) {
             Some(step) => (Outcome::Unresolved, format!("{step} did not succeed")),
             None => (Outcome::Resolved, "every step that was called for succeeded".into()),
         };

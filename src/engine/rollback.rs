@@ -27,11 +27,7 @@ pub(super) fn undo(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event>
             .step(&key.step)
             .and_then(|(_, step)| step.undo.as_ref())
             .is_some_and(|action| action.repeat == Repeat::Safe);
-        return if undo.doubtful && safe && state.running == 0 {
-            start(graph, state, input, key)
-        } else {
-            Vec::new()
-        };
+        return if undo.doubtful && safe && state.running == 0 { start(graph, state, input, key) } else { Vec::new() };
     }
     match undo.left.last() {
         Some(key) if state.running == 0 => start(graph, state, input, key),

@@ -151,8 +151,7 @@ mod tests {
 
     #[test]
     fn t52_a_breaker_stays_open_until_a_person_closes_it() {
-        let opened =
-            Order::BreakerOpened { playbook: "p".into(), target: "a".into(), why: "3 runs within 1h".into() };
+        let opened = Order::BreakerOpened { playbook: "p".into(), target: "a".into(), why: "3 runs within 1h".into() };
         let open = standing(vec![opened.clone()]);
         assert_eq!(open.open_breakers().count(), 1);
         assert!(open.breaker("p", "b").is_none(), "another target is not concerned");

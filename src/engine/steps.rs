@@ -6,10 +6,10 @@ use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
 use super::gate::Gate;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
-use super::{fan, targets};
 use super::phases::is_recheck;
 use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState};
+use super::{fan, targets};
 use crate::base::StepKey;
 
 /// One move of the phase's steps; empty when nothing can move.

@@ -79,8 +79,7 @@ pub(super) fn is_full(for_each: &ForEach, state: &StepState) -> bool {
 /// Why no further item may ever begin: too many did not succeed.
 pub(super) fn given_up(for_each: &ForEach, state: &StepState) -> Option<String> {
     let most = for_each.max_errors? as usize;
-    let ended_badly =
-        |status: Option<StepStatus>| matches!(status, Some(StepStatus::Failed | StepStatus::Error));
+    let ended_badly = |status: Option<StepStatus>| matches!(status, Some(StepStatus::Failed | StepStatus::Error));
     let bad = state.items.iter().filter(|item| ended_badly(item.status)).count();
     (bad >= most).then(|| format!("not started: {bad} of the items before did not succeed"))
 }

@@ -95,7 +95,7 @@ fn compile_step(step: &playbook::Step) -> Step {
         when: step.when.clone(),
         expect: step.expect.clone(),
         hold: keys.hold.map(Duration::from_secs_f64),
-        for_each: step.for_each.as_ref().map(|fan| compile_fan_out(fan, remediates)),
+        for_each: step.for_each.as_ref().map(|fan| compile_fan_out(fan, keys.on_error, remediates)),
         time_limit: keys.timeout.map_or_else(|| step.action.time_limit(), Duration::from_secs_f64),
         retry: keys.retry.as_ref().map(compile_retry),
         repeat: repeat(step.effect()),
@@ -117,7 +117,7 @@ fn compile_step(step: &playbook::Step) -> Step {
 
 /// Unless its author says otherwise, a remediation acts on few targets and stops at the first that it
 /// could not help.
-fn compile_fan_out(fan: &FanOut, remediates: bool) -> ForEach {
+fn compile_fan_out(fan: &FanOut, on_error: Option<OnError>, remediates: bool) -> ForEach {
     const MOST_TARGETS: u32 = 10;
     let FanOut { list, of, keys } = fan;
     ForEach {
@@ -126,7 +126,7 @@ fn compile_fan_out(fan: &FanOut, remediates: bool) -> ForEach {
         limit: keys.limit,
         share: keys.share,
         most: keys.most.or(remediates.then_some(MOST_TARGETS)),
-        max_errors: keys.max_errors.or(remediates.then_some(1)),
+        max_errors: keys.max_errors.or((remediates && on_error != Some(OnError::Continue)).then_some(1)),
         of: of.clone(),
         stop_above: keys.stop_above,
     }

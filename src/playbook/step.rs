@@ -148,7 +148,8 @@ pub struct ForEach {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub most: Option<u32>,
-    /// After so many items that failed or could not be done no further one is begun. Default in remediate: 1.
+    /// After so many items that failed or could not be done no further one is begun. Default in remediate: 1, unless the
+    /// step says `on_error: continue`.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub max_errors: Option<u32>,

@@ -45,12 +45,20 @@ pub struct Guards {
 
 /// What a guard found.
 enum Found {
-    Frozen { why: String },
-    Window { why: String },
+    Frozen {
+        why: String,
+    },
+    Window {
+        why: String,
+    },
     /// The breaker is open.
-    Broken { why: String },
+    Broken {
+        why: String,
+    },
     /// The breaker has to open.
-    Spent { why: String },
+    Spent {
+        why: String,
+    },
 }
 
 impl Guards {

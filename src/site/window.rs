@@ -75,7 +75,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
 
 fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
     let name = String::deserialize(deserializer)?;
-    TimeZone::get(&name).map_err(|_| de::Error::custom(format!("'{name}' is no time zone known here, such as Europe/Berlin")))
+    TimeZone::get(&name)
+        .map_err(|_| de::Error::custom(format!("'{name}' is no time zone known here, such as Europe/Berlin")))
 }
 
 impl Window {

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::event::{
-    ApprovalVerdict, AttemptResult, Event, FORMAT, Phase, Record, Role, RunStarted, StepStatus,
-};
+use super::super::event::{ApprovalVerdict, AttemptResult, Event, FORMAT, Phase, Record, Role, RunStarted, StepStatus};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -290,8 +288,7 @@ impl RunState {
             return Ok(());
         }
         // A precondition only looks: nothing is in doubt, and it is asked again.
-        let next =
-            if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
+        let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
         self.set(key, next)
     }
 

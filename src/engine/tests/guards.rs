@@ -93,8 +93,7 @@ fn a_precondition_that_cannot_be_told_refuses_the_step() {
 
 #[test]
 fn a_precondition_is_looked_at_after_the_approval_and_before_each_attempt() {
-    let mut world =
-        about_to(|plan| plan.precondition(None).approve(None).retry(super::plan::retry(2)), |_| {});
+    let mut world = about_to(|plan| plan.precondition(None).approve(None).retry(super::plan::retry(2)), |_| {});
     assert_eq!(world.starts(Role::Precondition, "remediate.fix"), 0);
     world.answer("remediate.fix", ApprovalVerdict::Approved);
     world.end_as(Role::Precondition, "remediate.fix", measured(Value::Null));

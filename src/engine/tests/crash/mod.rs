@@ -57,7 +57,8 @@ fn crash_at(graph: &Graph, seed: u64, before: &[Record], state: RunState, figure
     let second = before.len() + mix(point) as usize % rest as usize;
     if records[second].event != records[records.len() - 1].event && mix(point).is_multiple_of(4) {
         let state = RunState::replay(&records[..=second]).map_err(|problem| problem.to_string())?;
-        let again = Simulation::resumed(graph, Temper { seed: !point, stop: None, held: 0 }, &records[..=second], state)?;
+        let again =
+            Simulation::resumed(graph, Temper { seed: !point, stop: None, held: 0 }, &records[..=second], state)?;
         oracle::judge(graph, &again)
             .map_err(|why| format!("cut again after event {}: {why}\n{}", second + 1, told(&again)))?;
         figures.second_crashes += 1;
