@@ -185,7 +185,8 @@ impl<'g> Simulation<'g> {
 
     fn feed(&mut self, whats: Vec<What>) -> Result<(), String> {
         let entropy = self.dice.roll();
-        let hold = (entropy % 100 < self.temper.held).then(|| Hold { why: "random".into(), undo: entropy.is_multiple_of(2) });
+        let hold =
+            (entropy % 100 < self.temper.held).then(|| Hold { why: "random".into(), undo: entropy.is_multiple_of(2) });
         let input = |what| Input { at: self.now, entropy, hold: hold.clone(), what };
         let inputs: Vec<Input> = whats.into_iter().map(input).collect();
         let records = advance_all(self.graph, &mut self.state, &self.run, &inputs)
