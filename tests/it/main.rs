@@ -5,6 +5,7 @@ mod conformance;
 mod crash;
 mod docs;
 mod fixtures;
+mod guards;
 mod help;
 mod hostile;
 mod inputs;
