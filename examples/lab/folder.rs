@@ -83,6 +83,16 @@ impl Folder {
         self.root.join("config/overrides.yaml")
     }
 
+    /// The columns that come in, where the profile classifies columns.
+    pub fn traffic_file(&self) -> PathBuf {
+        self.root.join("traffic.npz")
+    }
+
+    /// The features that were last taken from columns.
+    pub fn samples_file(&self) -> PathBuf {
+        self.root.join("samples.json")
+    }
+
     pub fn log_file(&self) -> PathBuf {
         self.root.join("logs/app.log")
     }
