@@ -3,10 +3,12 @@
 mod approvals;
 mod conformance;
 mod crash;
+mod datacloak;
 mod docs;
 mod help;
 mod hostile;
 mod inputs;
+mod lab;
 mod lab_faults;
 mod models;
 mod plans;

@@ -199,13 +199,14 @@ impl Fault {
         (self.apply)(folder)?;
         let client = Client::new(folder)?;
         match self.aftermath {
-            Aftermath::Unnoticed => Ok(()),
-            Aftermath::FirstLoadsAgain => client.initialise(folder.profile.first().name).await.map(drop),
-            Aftermath::AllLoadAgain => load_all_again(folder, &client).await,
-            Aftermath::Reconfigured => reconfigure(folder, &client).await,
-            Aftermath::Reloaded => client.reload().await.map(drop),
-            Aftermath::Killed => supervisor::crash(folder).await,
+            Aftermath::Unnoticed => {}
+            Aftermath::FirstLoadsAgain => drop(client.initialise(folder.profile.first().name).await?),
+            Aftermath::AllLoadAgain => load_all_again(folder, &client).await?,
+            Aftermath::Reconfigured => reconfigure(folder, &client).await?,
+            Aftermath::Reloaded => drop(client.reload().await?),
+            Aftermath::Killed => return supervisor::crash(folder).await,
         }
+        settle(folder, &client).await
     }
 }
 
@@ -215,6 +216,15 @@ pub async fn load_all_again(folder: &Folder, client: &Client<'_>) -> Result<(), 
         client.initialise(provider.name).await?;
     }
     Ok(())
+}
+
+/// A platform that classifies columns tells how well only when it has classified some.
+pub async fn settle(folder: &Folder, client: &Client<'_>) -> Result<(), LabError> {
+    let told = async || client.metrics().await.is_ok_and(|page| page.contains("\nerror_rate_percent "));
+    if !folder.profile.columns || supervisor::wait_until(told).await {
+        return Ok(());
+    }
+    Err(LabError::impossible("no columns are classified", "look at logs/app.log in the folder of the lab"))
 }
 
 /// A slow answer shows only after it was given, so this waits for the health to change.

@@ -254,7 +254,7 @@ impl Platform {
 
     fn metrics(&self) -> String {
         let gauges: Vec<Gauges> = self.providers.iter().map(Provider::gauges).collect();
-        let columns = self.classifier.as_ref().map(Classifier::numbers);
+        let columns = self.classifier.as_ref().map(|classifier| classifier.numbers(self.providers[0].generation()));
         self.metrics.render(self.profile.prefix, &gauges, columns.as_ref(), process::resident_bytes())
     }
 }

@@ -67,6 +67,7 @@ impl Classifier {
         let mut state = self.state();
         state.columns = columns;
         state.cache.clear();
+        state.quality.forget();
         Ok(())
     }
 
@@ -95,10 +96,11 @@ impl Classifier {
         self.state().quality.remember(generation, columns);
     }
 
-    pub fn numbers(&self) -> Numbers {
+    /// `generation` is that of the model and the settings in use.
+    pub fn numbers(&self, generation: u64) -> Numbers {
         let state = self.state();
         Numbers {
-            told: state.quality.tell(),
+            told: state.quality.tell(generation),
             total: state.quality.total,
             cached_columns: state.cache.len(),
             cached_bytes: state.cache.bytes(),

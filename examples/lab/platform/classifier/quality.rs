@@ -51,8 +51,14 @@ impl Quality {
         }
     }
 
-    pub fn tell(&self) -> Option<Told> {
-        if self.recent.len() < TOLD_FROM {
+    /// Other columns come in from now on.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+    }
+
+    /// `generation` is the present one; columns of an earlier one say nothing about it.
+    pub fn tell(&self, generation: u64) -> Option<Told> {
+        if self.recent.len() < TOLD_FROM || self.generation != generation {
             return None;
         }
         let count = self.recent.len() as f64;
@@ -75,12 +81,13 @@ mod tests {
         let mut quality = Quality::default();
         let column = |right| Classified { took: Duration::from_millis(10), right };
         quality.remember(1, [Some(true), Some(false), Some(true), None].map(column).into_iter().cycle().take(128));
-        let told = quality.tell().unwrap();
+        assert!(quality.tell(2).is_none());
+        let told = quality.tell(1).unwrap();
         assert!((told.mean_milliseconds - 10.0).abs() < 1e-9 && (told.error_percent - 25.0).abs() < 1e-9);
         assert!((told.accuracy.unwrap() - 2.0 / 3.0).abs() < 1e-9);
         quality.remember(0, [column(None)]);
         quality.remember(2, [column(None)]);
-        assert!(quality.tell().is_none());
+        assert!(quality.tell(2).is_none());
         assert_eq!(quality.total, 129);
     }
 }
