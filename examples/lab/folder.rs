@@ -93,6 +93,11 @@ impl Folder {
         self.root.join("samples.json")
     }
 
+    /// The features of the last 256 columns, as plain float32.
+    pub fn recent_file(&self) -> PathBuf {
+        self.root.join("recent.f32")
+    }
+
     pub fn log_file(&self) -> PathBuf {
         self.root.join("logs/app.log")
     }

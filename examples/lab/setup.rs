@@ -48,8 +48,9 @@ pub fn write_inputs(folder: &Folder) -> Result<(), LabError> {
     ];
     // JSON values are YAML values, with every special character already quoted.
     let data = folder.profile.data.iter().map(|(name, file)| (*name, json!(models::shipped(file))));
-    let samples = folder.profile.columns.then(|| ("samples", json!(folder.samples_file())));
-    let inputs: Vec<(&str, Value)> = inputs.into_iter().chain(data).chain(samples).collect();
+    let written = [("samples", json!(folder.samples_file())), ("recent", json!(folder.recent_file()))];
+    let written = written.into_iter().filter(|_| folder.profile.columns);
+    let inputs: Vec<(&str, Value)> = inputs.into_iter().chain(data).chain(written).collect();
     let text: String = inputs.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
     let path = folder.inputs_file();
     fs::write(&path, text).map_err(LabError::file("write", &path))

@@ -90,7 +90,7 @@ impl Platform {
             Provider::new(spec, folder.models().join(spec.name), overrides.of(spec.name))
         };
         let providers = profile.providers.iter().map(provider).collect();
-        let classifier = || Classifier::new(profile.first(), folder.traffic_file(), folder.samples_file());
+        let classifier = || Classifier::new(profile.first(), &folder);
         let classifier = profile.columns.then(classifier).transpose()?;
         Ok(Platform { profile, folder, clock, log, metrics, providers, classifier, loading: Mutex::new(()) })
     }

@@ -6,6 +6,7 @@ mod quality;
 mod rules;
 mod traffic;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde_json::json;
 
 use crate::columns::{self, Column};
 use crate::error::LabError;
+use crate::folder::Folder;
 use crate::platform::overrides::ColumnSettings;
 use crate::profile::ProviderSpec;
 use cache::{Cache, OutOfMemory};
@@ -24,10 +26,13 @@ use rules::classify as classify_by_rules;
 
 /// Columns of a table that comes in every half second.
 const TABLE: usize = 32;
+/// Columns whose features are written down for statistics: a round through all that come in.
+const RECENT: usize = 256;
 
 pub struct Classifier {
     traffic: PathBuf,
     samples: PathBuf,
+    recent: PathBuf,
     width: usize,
     state: Mutex<State>,
 }
@@ -37,6 +42,8 @@ struct State {
     next: usize,
     cache: Cache,
     quality: Quality,
+    /// The features of the last round through the columns.
+    recent: VecDeque<Vec<f32>>,
 }
 
 /// Columns with the features that were taken from them.
@@ -54,11 +61,12 @@ pub struct Numbers {
 }
 
 impl Classifier {
-    /// `traffic` holds the columns that come in, `samples` is where the last features are written to.
-    pub fn new(spec: &ProviderSpec, traffic: PathBuf, samples: PathBuf) -> Result<Self, LabError> {
+    pub fn new(spec: &ProviderSpec, folder: &Folder) -> Result<Self, LabError> {
+        let (traffic, samples, recent) = (folder.traffic_file(), folder.samples_file(), folder.recent_file());
         let columns = columns::read(&traffic, spec.features)?;
-        let state = State { columns, next: 0, cache: Cache::default(), quality: Quality::default() };
-        Ok(Classifier { traffic, samples, width: spec.features, state: Mutex::new(state) })
+        let (cache, quality) = (Cache::default(), Quality::default());
+        let state = State { columns, next: 0, cache, quality, recent: VecDeque::new() };
+        Ok(Classifier { traffic, samples, recent, width: spec.features, state: Mutex::new(state) })
     }
 
     /// Reads the columns that come in again, since a fault may have changed them, and empties the cache.
@@ -68,6 +76,7 @@ impl Classifier {
         state.columns = columns;
         state.cache.clear();
         state.quality.forget();
+        state.recent.clear();
         Ok(())
     }
 
@@ -107,8 +116,22 @@ impl Classifier {
         }
     }
 
-    fn samples(&self) -> &Path {
-        &self.samples
+    /// Writes the features of a table down, and with them those of the last tables.
+    fn write_down(&self, extracted: &[Extracted]) -> std::io::Result<()> {
+        let rows: Vec<&[f32]> = extracted.iter().map(|row| row.features.as_slice()).collect();
+        let labels: Vec<usize> = extracted.iter().map(|row| row.column.label).collect();
+        // JSON has no NaN, so it becomes `null`.
+        replace(&self.samples, json!({"features": rows, "labels": labels}).to_string().as_bytes())?;
+        replace(&self.recent, &self.recent_bytes(extracted))
+    }
+
+    /// The features of the last tables as plain little-endian numbers.
+    fn recent_bytes(&self, extracted: &[Extracted]) -> Vec<u8> {
+        let mut state = self.state();
+        state.recent.extend(extracted.iter().map(|row| row.features.clone()));
+        let surplus = state.recent.len().saturating_sub(RECENT);
+        state.recent.drain(..surplus);
+        state.recent.iter().flatten().flat_map(|number| number.to_le_bytes()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,11 +145,10 @@ fn features(column: &Column, settings: &ColumnSettings) -> Vec<f32> {
     column.features.iter().take(settings.feature_length).map(fill).collect()
 }
 
-/// Writes the features of a table for checks from outside; JSON has no NaN, so it becomes `null`. Blocking.
-fn write_samples(path: &Path, rows: &[Vec<f32>], labels: &[usize]) -> std::io::Result<()> {
+/// Whoever reads the file must never see half of it.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
-    std::fs::write(&partial, json!({"features": rows, "labels": labels}).to_string())?;
-    // Whoever reads it must never see half of it.
+    std::fs::write(&partial, content)?;
     std::fs::rename(&partial, path)
 }
 

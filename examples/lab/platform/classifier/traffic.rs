@@ -5,7 +5,7 @@ use std::time::Duration;
 use ndarray::{ArrayD, IxDyn};
 use runbook::model::Tensor;
 
-use super::{Classified, Classifier, Extracted, Guess, classify_by_rules, judge, most_likely, write_samples};
+use super::{Classified, Classifier, Extracted, Guess, classify_by_rules, judge, most_likely};
 use crate::platform::overrides::{ColumnSettings, Mode};
 use crate::platform::provider::Provider;
 use crate::platform::{Caller, Platform};
@@ -44,14 +44,8 @@ impl Platform {
         for batch in extracted.chunks(settings.batch_size.max(1)) {
             self.classify_batch(classifier, provider, batch).await;
         }
-        let path = classifier.samples().to_owned();
-        let written = tokio::task::spawn_blocking(move || {
-            let (rows, labels): (Vec<_>, Vec<_>) =
-                extracted.into_iter().map(|row| (row.features, row.column.label)).unzip();
-            write_samples(&path, &rows, &labels)
-        });
-        // Samples are for checks; the service goes on without them.
-        drop(written.await);
+        // The files are for checks; the service goes on without them.
+        drop(classifier.write_down(&extracted));
     }
 
     async fn classify_batch(&self, classifier: &Classifier, provider: &Provider, batch: &[Extracted]) {
