@@ -98,6 +98,16 @@ enum Command {
     /// Try a library of ONNX Runtime: the child of the search for an engine.
     #[command(name = crate::model::library::SUBCOMMAND, hide = true)]
     ProbeLibrary { path: PathBuf },
+    /// Watch over one program: the child of a step that must not be repeated.
+    #[command(name = crate::action::process::shim::SUBCOMMAND, hide = true)]
+    Shim,
+    /// Set up a process and become the program of a step.
+    #[command(name = crate::action::process::shim::LAUNCH, hide = true)]
+    Launch {
+        set_up: String,
+        #[arg(last = true)]
+        argv: Vec<std::ffi::OsString>,
+    },
     /// Write the schemas and reference pages of this repository.
     #[command(hide = true)]
     Generate {
@@ -299,6 +309,8 @@ pub fn main() -> Exit {
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
+    use crate::action::process::shim;
+    use output::Failure;
     let config = arguments.config.as_deref();
     match arguments.command {
         Command::Run(arguments) => run::run(config, &arguments),
@@ -325,6 +337,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Schema { of } => reference::schema(of),
         Command::ModelChild => model::child(),
         Command::ProbeLibrary { path } => model::probe_library(&path),
+        Command::Shim => shim::serve().map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error)),
+        Command::Launch { set_up, argv } => shim::Launcher::become_program(&set_up, &argv)
+            .map(|()| Exit::Error)
+            .map_err(|error| Failure::because(Exit::Error, &error)),
         Command::Generate { root } => reference::generate(&root),
     }
 }

@@ -32,7 +32,7 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
             site
         }
     };
-    site.models.program = Some(model::this_program());
+    site.program = Some(model::this_program());
     Ok(site)
 }
 

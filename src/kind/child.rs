@@ -140,6 +140,7 @@ pub fn answer(kinds: &[KindEntry], work: &RawValue, bench: Workbench) -> io::Res
         // An attempt that is cancelled loses its process.
         cancel: CancellationToken::new(),
         subject: None,
+        receipt: None,
         services: Arc::new(Services::at(bench, attempt.warnings)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

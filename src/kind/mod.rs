@@ -15,6 +15,7 @@ pub mod child;
 mod context;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -123,6 +124,17 @@ pub struct Condition {
     pub names: Vec<Field>,
 }
 
+/// What an attempt that a crash interrupted has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing that tells whether its effect happened.
+    Nothing,
+    /// It certainly had not begun, and never will.
+    NotBegun,
+    /// It goes on without an engine, or has left its result: [`Kind::adopt`] gets it.
+    Attempt,
+}
+
 pub type StepResult<T> = Result<Outcome<T>, StepError>;
 
 /// A step kind. `Config` must be `#[serde(deny_unknown_fields)]`; the doc comments of its fields and of
@@ -161,6 +173,23 @@ pub trait Kind: 'static {
         Vec::new()
     }
 
+    /// Whether an attempt with this rendered configuration leaves behind how it went, in the folder
+    /// [`Context::receipt`]. `repeatable` says that the step may simply be run again after a crash.
+    fn leaves_receipt(_config: &Value, _repeatable: bool) -> bool {
+        false
+    }
+
+    /// After a crash: what the attempt has left in the folder of its receipt. Must be quick.
+    fn left(_receipt: &Path) -> Left {
+        Left::Nothing
+    }
+
+    /// Takes over an attempt that has left something: waits for its end if need be, and gives its result as
+    /// `run` would have. Only called after `left` said that there is an attempt.
+    fn adopt(_config: Self::Config, _context: Context) -> impl Future<Output = StepResult<Self::Output>> + Send {
+        async { Err(StepError::new("bug: this kind leaves nothing to take over")) }
+    }
+
     /// Makes one attempt. Must stop soon after `context.cancelled()`; a dropped future must leave
     /// nothing running. The time limit is enforced from outside.
     fn run(config: Self::Config, context: Context) -> impl Future<Output = StepResult<Self::Output>> + Send;
@@ -180,7 +209,10 @@ pub struct KindEntry {
     pub extra_outputs: fn(&Value) -> Vec<Field>,
     pub conditions: fn(&Value) -> Vec<Condition>,
     pub time_limit: fn(&Value) -> Duration,
+    pub leaves_receipt: fn(&Value, bool) -> bool,
+    pub left: fn(&Path) -> Left,
     pub run: fn(Value, Context) -> StepFuture,
+    pub adopt: fn(Value, Context) -> StepFuture,
 }
 
 impl std::fmt::Debug for KindEntry {
@@ -218,7 +250,10 @@ pub const fn entry<K: Kind>() -> KindEntry {
         extra_outputs: K::extra_outputs,
         conditions: K::conditions,
         time_limit: K::time_limit,
+        leaves_receipt: K::leaves_receipt,
+        left: K::left,
         run: run_erased::<K>,
+        adopt: adopt_erased::<K>,
     }
 }
 
@@ -230,19 +265,29 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 fn run_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
     Box::pin(async move {
         if K::IN_CHILD
-            && let Some(program) = &context.services.site.models.program
+            && let Some(program) = &context.services.site.program
         {
             return child::run(program, K::NAME, config, &context).await;
         }
-        let config: K::Config = serde_json::from_value(config).map_err(|error| {
-            StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
-        })?;
-        let outcome = K::run(config, context).await?;
-        let output = serde_json::to_value(outcome.output).map_err(|error| {
-            StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
-        })?;
-        Ok(Outcome { output, failure: outcome.failure })
+        erased::<K>(K::run(decoded::<K>(config)?, context).await?)
     })
+}
+
+fn adopt_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
+    Box::pin(async move { erased::<K>(K::adopt(decoded::<K>(config)?, context).await?) })
+}
+
+fn decoded<K: Kind>(config: Value) -> Result<K::Config, StepError> {
+    serde_json::from_value(config).map_err(|error| {
+        StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
+    })
+}
+
+fn erased<K: Kind>(outcome: Outcome<K::Output>) -> StepResult<Value> {
+    let output = serde_json::to_value(outcome.output).map_err(|error| {
+        StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
+    })?;
+    Ok(Outcome { output, failure: outcome.failure })
 }
 
 /// Declares the modules of a room's kinds and lists them, in this order, as `KINDS`.

@@ -15,13 +15,25 @@ use crate::kind::{Context, KindEntry, Outcome, StepError};
 /// say how it ended; after that it is dropped, which ends whatever it still holds.
 const LAST_WORDS: Duration = Duration::from_secs(12);
 
+/// Whether an attempt begins here or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    New,
+    /// An engine that has died started it.
+    TakenOver,
+}
+
 /// Runs the attempt to its end.
-pub(super) async fn run(kind: &'static KindEntry, request: Value, context: Context) -> AttemptResult {
+pub(super) async fn run(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> AttemptResult {
+    let work = match way {
+        Way::New => kind.run,
+        Way::TakenOver => kind.adopt,
+    };
     let limit = context.time_limit;
     let cancel = context.cancel.clone();
     // The attempt's own token tells the kind to stop, whoever wants it; `cancel` is the person's wish.
     let stop = CancellationToken::new();
-    let work = AssertUnwindSafe((kind.run)(request, Context { cancel: stop.clone(), ..context })).catch_unwind();
+    let work = AssertUnwindSafe(work(request, Context { cancel: stop.clone(), ..context })).catch_unwind();
     tokio::pin!(work);
     tokio::select! {
         biased;

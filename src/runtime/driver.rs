@@ -1,6 +1,6 @@
 //! The loop of one run: decide, append durably, apply, carry out, report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answer, Approver, Question};
-use super::attempt;
+use super::attempt::{self, Way};
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
+use super::receipts::Receipts;
 use crate::base::{RunId, StepKey, Timestamp, entropy};
-use crate::engine::event::{AttemptResult, Outcome, Role};
+use crate::engine::event::{AttemptResult, Event, Outcome, Resolution, Role};
+use crate::engine::graph::Repeat;
 use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
-use crate::kind::{Context, KindEntry, Subject};
+use crate::kind::{Context, KindEntry, Left, Subject};
 use crate::playbook::registry;
 
 /// How a run came to its end, or to a stop.
@@ -40,12 +42,17 @@ pub(super) struct Driver {
     attempts: HashMap<(StepKey, Role), CancellationToken>,
     messages: Messages,
     queued: Vec<What>,
+    receipts: Receipts,
 }
+
+/// The name under which the program itself settles what it can tell for certain.
+const SELF: &str = "runbook";
 
 impl Driver {
     pub(super) fn new(host: Arc<Host>, prepared: Prepared, state: RunState, approver: Arc<dyn Approver>) -> Self {
         // Unbounded is bounded here: every message answers something that this driver started.
         let (sender, inputs) = mpsc::unbounded_channel();
+        let receipts = Receipts::of(&prepared.run, &host.services.site.state);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
         Driver {
             host,
@@ -58,12 +65,37 @@ impl Driver {
             attempts: HashMap::new(),
             messages,
             queued: Vec::new(),
+            receipts,
         }
     }
 
     /// Inputs to take up right after the first one.
     pub(super) fn queue(&mut self, inputs: Vec<What>) {
         self.queued.extend(inputs);
+    }
+
+    /// In a resumed run: attempts without an end that go on are watched from here on. One that certainly had
+    /// not begun may begin anew.
+    pub(super) fn take_over(&mut self, open: Vec<Command>) -> BTreeSet<(StepKey, Role)> {
+        let mut goes_on = BTreeSet::new();
+        for command in open {
+            let Command::StartAttempt { ref key, role, attempt, .. } = command else { continue };
+            let Some(kind) = self.kind_of(key, role) else { continue };
+            match (kind.left)(&self.receipts.place(key, role, attempt)) {
+                Left::Nothing => {}
+                Left::NotBegun => self.queued.push(What::DoubtResolved {
+                    key: key.clone(),
+                    resolution: Resolution::Retry,
+                    by: SELF.into(),
+                    reason: "it had not begun when the program died".into(),
+                }),
+                Left::Attempt => {
+                    goes_on.insert((key.clone(), role));
+                    self.begin(Way::TakenOver, command);
+                }
+            }
+        }
+        goes_on
     }
 
     pub(super) async fn run(
@@ -107,7 +139,9 @@ impl Driver {
         if records.is_empty() {
             return Ok(());
         }
+        self.make_receipts(&records);
         self.host.journal.append(&self.prepared.run, records.clone()).await?;
+        self.forget_receipts(&records);
         for record in &records {
             if let Some(command) = commands_for(&record.event) {
                 self.carry_out(command);
@@ -116,6 +150,41 @@ impl Driver {
         self.host.show(|reporter| records.iter().for_each(|record| reporter.report(record)));
         records.iter().for_each(|record| self.messages.after(record, &self.prepared, &self.state));
         Ok(())
+    }
+
+    /// Before the intent is journaled, so that an intent without such a folder is known to have left nothing.
+    fn make_receipts(&self, records: &[Record]) {
+        for record in records {
+            if let Event::AttemptStarted { key, role, attempt, request, .. } = &record.event
+                && self.leaves_receipt(key, *role, request)
+            {
+                // Without the folder the attempt says so, and starts nothing.
+                drop(self.receipts.make(key, *role, *attempt));
+            }
+        }
+    }
+
+    /// After the end is durable, since the receipt is what tells it until then.
+    fn forget_receipts(&self, records: &[Record]) {
+        for record in records {
+            match &record.event {
+                Event::AttemptEnded { key, role, attempt, .. } => self.receipts.forget(key, *role, *attempt),
+                Event::RunFinished { outcome, .. } if *outcome != Outcome::Parked => self.receipts.forget_all(),
+                _ => {}
+            }
+        }
+    }
+
+    fn leaves_receipt(&self, key: &StepKey, role: Role, request: &serde_json::Value) -> bool {
+        let Some((_, step)) = self.prepared.graph.step(&key.step) else { return false };
+        let repeat = match role {
+            Role::Main => Some(step.repeat),
+            // A check only looks.
+            Role::Check => Some(Repeat::Safe),
+            Role::Undo => step.undo.as_ref().map(|undo| undo.repeat),
+        };
+        let leaves = |kind: &KindEntry| (kind.leaves_receipt)(request, repeat == Some(Repeat::Safe));
+        self.kind_of(key, role).is_some_and(leaves)
     }
 
     fn is_over(&self) -> bool {
@@ -147,15 +216,14 @@ impl Driver {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::StartAttempt { key, role, attempt, request, time_limit_ms } => {
-                self.start(key, role, attempt, request, Duration::from_millis(time_limit_ms));
-            }
+            Command::StartAttempt { .. } => self.begin(Way::New, command),
             Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => self.attempts.values().for_each(CancellationToken::cancel),
         }
     }
 
-    fn start(&mut self, key: StepKey, role: Role, attempt: u32, request: serde_json::Value, time_limit: Duration) {
+    fn begin(&mut self, way: Way, command: Command) {
+        let Command::StartAttempt { key, role, attempt, request, time_limit_ms } = command else { return };
         let cancel = CancellationToken::new();
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
@@ -166,18 +234,20 @@ impl Driver {
             let _ = sender.send(What::Ended { key, role, attempt, result });
             return;
         };
+        let receipt = self.leaves_receipt(&key, role, &request).then(|| self.receipts.place(&key, role, attempt));
         let context = Context {
             run: self.prepared.run.clone(),
             idempotency_key: idempotency_key(&self.prepared.run, &key),
             step: key.clone(),
             attempt,
-            time_limit,
+            time_limit: Duration::from_millis(time_limit_ms),
             cancel,
             subject: self.subject(&key, role),
+            receipt,
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {
-            let result = attempt::run(kind, request, context).await;
+            let result = attempt::run(kind, way, request, context).await;
             let _ = sender.send(What::Ended { key, role, attempt, result });
         });
     }

@@ -13,6 +13,7 @@ mod calls;
 mod driver;
 mod host;
 mod messages;
+mod receipts;
 mod signals;
 
 pub use answers::{Answer, Approver, Nobody, Question, Yes};

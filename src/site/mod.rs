@@ -39,6 +39,13 @@ pub struct Site {
     pub templates: Option<PathBuf>,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
+    /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
+    /// the system lets this program make one. Turn it off where another program manages the groups.
+    pub cgroups: bool,
+    /// The `runbook` program, for work in a process of its own. Set by the program itself; without one, models
+    /// are checked in this process, and a command that is interrupted stays in doubt.
+    #[serde(skip)]
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Site {
@@ -54,6 +61,8 @@ impl Default for Site {
             templates: None,
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
+            cgroups: true,
+            program: None,
         }
     }
 }
@@ -69,16 +78,12 @@ pub struct Models {
     /// What one check of a model may allocate, such as `4 GiB`; a model that asks for more is ended with an error.
     #[schemars(extend("x-unit" = "bytes"))]
     pub memory: u64,
-    /// The `runbook` program that checks models in a process of its own. Set by the program itself; without
-    /// one, checks run in this process.
-    #[serde(skip)]
-    pub program: Option<PathBuf>,
 }
 
 impl Default for Models {
     fn default() -> Self {
         // Room for a model at the 2 GiB limit of the format, which engines hold twice while they load it.
-        Models { onnxruntime: None, memory: 6 << 30, program: None }
+        Models { onnxruntime: None, memory: 6 << 30 }
     }
 }
 

@@ -61,7 +61,7 @@ impl Desk {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut site = Site { state: state.path().to_owned(), ..Site::default() };
-        site.models.program = Some(env!("CARGO_BIN_EXE_runbook").into());
+        site.program = Some(env!("CARGO_BIN_EXE_runbook").into());
         Desk { state, site }
     }
 

@@ -47,7 +47,7 @@ async fn codes_and_signals_are_told_apart() {
     let ended = finish(shell("echo out; echo err >&2; exit 3")).await;
     assert_eq!((ended.code, ended.signal), (Some(3), None));
     assert_eq!((ended.stdout.text(100), ended.stderr.text(100)), ("out\n".into(), "err\n".into()));
-    assert!(!ended.leaked && !ended.cancelled);
+    assert!(!ended.leaked && ended.stopped.is_none());
     let ended = finish(shell("kill -9 $$")).await;
     assert_eq!((ended.code, ended.signal), (None, Some(9)));
 }
@@ -90,7 +90,7 @@ async fn a_grandchild_that_holds_the_output_does_not_delay_the_step() {
 async fn a_cancelled_program_may_clean_up() {
     let script = "trap 'echo cleaned; exit 5' TERM; echo $$ > $READY; while :; do sleep 0.05; done";
     let (ended, _) = cancel_when_ready(script, Duration::from_secs(5)).await;
-    assert!(ended.cancelled);
+    assert_eq!(ended.stopped, Some(Stopped::Cancelled));
     assert_eq!((ended.code, ended.stdout.text(100).as_str()), (Some(5), "cleaned\n"));
 }
 
