@@ -7,6 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::table;
+
+/// What the names of groups begin with; the number of the process that made it follows.
+const PREFIX: &str = "runbook-";
+
 /// A group without groups below it. Dropping it removes it, once it is empty.
 #[derive(Debug)]
 pub struct Leaf {
@@ -14,9 +19,11 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Makes a group of this name below that of this process; `None` where that is not possible.
-    pub fn make(name: &str) -> Option<Self> {
-        let folder = own_group()?.join(name);
+    /// Makes a group for what this process starts, below its own; `None` where that is not possible.
+    pub fn make() -> Option<Self> {
+        let above = own_group()?;
+        remove_left_over(&above);
+        let folder = above.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&folder).ok()?;
         let leaf = Leaf { folder };
         // Kernels before 5.14 cannot end a group as a whole; then it is of no use here.
@@ -57,6 +64,18 @@ impl Drop for Leaf {
     fn drop(&mut self) {
         // What a successful program left running keeps its group.
         drop(fs::remove_dir(&self.folder));
+    }
+}
+
+/// Removes the groups of makers that have ended, once what their programs left running has ended too: a
+/// group with members cannot be removed.
+fn remove_left_over(above: &Path) {
+    for group in fs::read_dir(above).into_iter().flatten().flatten() {
+        let name = group.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|pid| pid.parse().ok());
+        if maker.is_some_and(|maker| table::Entry::of(maker).is_none()) {
+            drop(fs::remove_dir(group.path()));
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 
+use super::Identity;
 use super::cgroup::Leaf;
 use super::environment::Environment;
 use super::table::{self, Entry};
-use super::Identity;
 
 /// A program and its descendants.
 #[derive(Debug)]

@@ -51,7 +51,8 @@ mod tests {
     async fn a_number_with_another_start_or_boot_is_another_process() {
         let own = Identity::own().unwrap();
         assert!(own.is_alive() && own.hold().unwrap().is_some());
-        for other in [Identity { start: own.start + 1, ..own.clone() }, Identity { boot: "other".into(), ..own.clone() }]
+        for other in
+            [Identity { start: own.start + 1, ..own.clone() }, Identity { boot: "other".into(), ..own.clone() }]
         {
             assert!(!other.is_alive() && other.hold().unwrap().is_none(), "{other:?}");
         }

@@ -166,3 +166,20 @@ async fn a_thousand_runs_have_the_right_status_and_leave_no_zombie() {
         }
     }
 }
+
+#[tokio::test]
+async fn t28_a_wait_that_is_dropped_a_thousand_times_still_gives_the_right_status() {
+    let launch = shell("read line; exit 7").stdin(Some(String::new()));
+    let (mut group, streams) = Group::spawn(&launch, Kin::marked(&launch.environment)).unwrap();
+    let never = CancellationToken::new();
+    for _ in 0..1000 {
+        tokio::select! {
+            biased;
+            stopped = group.end(std::future::pending(), &never) => panic!("it ended by itself: {stopped:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    drop(streams.stdin);
+    assert_eq!(group.end(std::future::pending(), &never).await, None);
+    assert_eq!(group.reap().and_then(|status| status.code()), Some(7));
+}

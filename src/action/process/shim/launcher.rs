@@ -120,8 +120,7 @@ impl Launcher {
         }
         limit(&self.confinement.limits)?;
         if !self.confinement.new_privileges {
-            rustix::thread::set_no_new_privs(true)
-                .map_err(|error| refused("give up new privileges", &error.into()))?;
+            rustix::thread::set_no_new_privs(true).map_err(|error| refused("give up new privileges", &error.into()))?;
         }
         self.confinement.sandbox.as_ref().map(|sandbox| self.enclose(sandbox)).transpose()
     }
@@ -142,10 +141,9 @@ impl Launcher {
         if let Some(path) = named.clone().find(|path| !path.exists()) {
             return Err(LaunchError::NoPath { path: path.clone() });
         }
-        let status = self.restrict(sandbox).map_err(|error| LaunchError::Refused {
-            what: "enforce the sandbox".into(),
-            why: error.to_string(),
-        })?;
+        let status = self
+            .restrict(sandbox)
+            .map_err(|error| LaunchError::Refused { what: "enforce the sandbox".into(), why: error.to_string() })?;
         if sandbox.required && status != Enforcement::Full {
             return Err(LaunchError::Sandbox { status });
         }

@@ -27,8 +27,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
-pub use launcher::{Launcher, SUBCOMMAND as LAUNCH};
 use launcher::LaunchError;
+pub use launcher::{Launcher, SUBCOMMAND as LAUNCH};
 use receipt::{Ended, Progress, Receipt};
 pub use serve::serve;
 
@@ -196,8 +196,10 @@ impl Drop for Adopted {
 fn result(receipt: &Receipt) -> Ended {
     match receipt.look() {
         Ok(Progress::Ended(ended)) => *ended,
-        Ok(_) => Err(StepError::new("the process that watches over the program has died; whether it was done is not known")
-            .help("look whether it was killed, for example for lack of memory, and what the program has done")),
+        Ok(_) => {
+            Err(StepError::new("the process that watches over the program has died; whether it was done is not known")
+                .help("look whether it was killed, for example for lack of memory, and what the program has done"))
+        }
         Err(error) => Err(StepError::because("cannot read how the program ended", &error)),
     }
 }

@@ -13,8 +13,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::action::process::{Finished, Identity};
 use crate::kind::StepError;
@@ -82,8 +82,9 @@ impl Receipt {
             None => Ok(Progress::NotBegun),
             Some(shim) if shim.is_alive() => Ok(Progress::Running(shim)),
             // Perhaps it has ended between the two looks.
-            Some(_) => Ok(read(&self.folder.join("ended"))?
-                .map_or(Progress::Lost, |ended| Progress::Ended(Box::new(ended)))),
+            Some(_) => {
+                Ok(read(&self.folder.join("ended"))?.map_or(Progress::Lost, |ended| Progress::Ended(Box::new(ended))))
+            }
         }
     }
 

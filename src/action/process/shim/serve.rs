@@ -54,7 +54,7 @@ pub fn serve() -> io::Result<()> {
 async fn see_through(request: Request, input: BufReader<Stdin>) -> Ended {
     let receipt = Receipt::new(&request.receipt);
     let orders = Orders::listen(input).map_err(|error| StepError::because("cannot listen to the engine", &error))?;
-    let leaf = request.cgroups.then(|| Leaf::make(&format!("runbook-{}", std::process::id()))).flatten();
+    let leaf = request.cgroups.then(Leaf::make).flatten();
     let Request { mut launch, time_limit, orphan, .. } = request;
     launch.launcher = Some(launcher(&launch, &receipt, leaf.as_ref()));
     let orphaned = orders.orphaned.clone();
