@@ -159,6 +159,11 @@ impl Kind for Step {
         Effect::Once
     }
 
+    fn grace(config: &Value) -> Duration {
+        let given = config["grace"].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        given.unwrap_or(process::DEFAULT_GRACE)
+    }
+
     fn leaves_receipt(config: &Value, repeatable: bool) -> bool {
         !repeatable || ["limits", "sandbox", "orphan"].iter().any(|key| !config[key].is_null())
     }

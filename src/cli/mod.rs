@@ -288,6 +288,8 @@ enum AuditCommand {
 
 /// Parses the arguments and does what they say.
 pub fn main() -> Exit {
+    // What a careless parent left open is not for the programs that steps start.
+    close_fds::set_fds_cloexec(3, &[]);
     output::start_logging();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -168,6 +168,11 @@ pub trait Kind: 'static {
         Duration::from_secs(60)
     }
 
+    /// How long an attempt with this rendered configuration may take to stop when it is told to.
+    fn grace(_config: &Value) -> Duration {
+        Duration::from_secs(10)
+    }
+
     /// Conditions inside the configuration, to be checked before anything runs.
     fn conditions(_config: &Value) -> Vec<Condition> {
         Vec::new()
@@ -209,6 +214,7 @@ pub struct KindEntry {
     pub extra_outputs: fn(&Value) -> Vec<Field>,
     pub conditions: fn(&Value) -> Vec<Condition>,
     pub time_limit: fn(&Value) -> Duration,
+    pub grace: fn(&Value) -> Duration,
     pub leaves_receipt: fn(&Value, bool) -> bool,
     pub left: fn(&Path) -> Left,
     pub run: fn(Value, Context) -> StepFuture,
@@ -250,6 +256,7 @@ pub const fn entry<K: Kind>() -> KindEntry {
         extra_outputs: K::extra_outputs,
         conditions: K::conditions,
         time_limit: K::time_limit,
+        grace: K::grace,
         leaves_receipt: K::leaves_receipt,
         left: K::left,
         run: run_erased::<K>,

@@ -289,8 +289,7 @@ fn t27_a_program_gets_three_files_and_a_short_list_of_variables() {
         "SHLVL",
         "_",
     ];
-    let program =
-        "env > variables\nsleep 5 &\nwhile [ \"$(cat /proc/$!/comm)\" != sleep ]; do :; done\nls /proc/$!/fd > files\ngrep NoNewPrivs /proc/self/status > privileges\nkill $!\n";
+    let program = "env > variables\nsleep 5 &\nwhile [ \"$(cat /proc/$!/comm)\" != sleep ]; do :; done\nls /proc/$!/fd > files\ngrep NoNewPrivs /proc/self/status > privileges\nkill $!\n";
     for (effect, command, privileges) in [
         ("once", "", "1"),
         ("idempotent", "", "1"),
