@@ -36,7 +36,7 @@ impl Identity {
 
     /// A hold on this very process; `None` when it has ended, whoever has its number now.
     pub fn hold(&self) -> io::Result<Option<Handle>> {
-        let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.pid > 1) else { return Ok(None) };
+        let Some(pid) = Some(self.pid).filter(|pid| *pid > 1).and_then(Pid::from_raw) else { return Ok(None) };
         let handle = Handle::open(pid)?;
         // Looked at with the handle in hand, so that both mean the same process.
         Ok(handle.filter(|_| self.is_alive()))
