@@ -54,6 +54,7 @@ fn t19(site: &str, step: &str) -> Runbook {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "what could not be tried here must be seen")]
 fn t19_a_step_that_double_forks_and_ignores_term_is_ended_by_its_control_group() {
     let place = t19("cgroups: true\n", "effect: once");
     if !place.read("group").contains("/runbook-") {
@@ -334,6 +335,7 @@ fn limits_hold_for_the_program() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "what could not be tried here must be seen")]
 fn a_sandbox_says_what_it_enforces() {
     let program = "cat inside/text\ncat outside/text\necho new > inside/new\necho new > written/new\nexit 0\n";
     let command = "sandbox: {read: [program.sh, inside], write: [written]}";
