@@ -245,6 +245,12 @@ fn run_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
     })
 }
 
+/// Does a part of an attempt by the kind `K`. A kind that talks to the network has a model judged in a process of its
+/// own in this way: `K` is one with [`Kind::IN_CHILD`] that the child knows.
+pub async fn part<K: Kind>(config: Value, context: &Context) -> StepResult<Value> {
+    run_erased::<K>(config, context.clone()).await
+}
+
 /// Declares the modules of a room's kinds and lists them, in this order, as `KINDS`.
 /// Each module has a type `Step` that implements [`Kind`].
 #[macro_export]

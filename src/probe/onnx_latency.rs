@@ -7,13 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::latency::{Bars, Latency};
 use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::EngineIdentity;
-use crate::statistics::{Sorted, histogram, mean, standard_deviation};
+use crate::statistics::Sorted;
 
-/// Bars of the picture.
-const BARS: usize = 30;
 /// Runs kept in memory at most.
 const MOST_RUNS: usize = 1_000_000;
 
@@ -130,14 +129,6 @@ pub struct Output {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Bars {
-    /// Where the intervals begin and end, in seconds; one more than there are counts.
-    edges: Vec<f64>,
-    /// Runs in each interval.
-    counts: Vec<u64>,
-}
-
 impl Kind for Step {
     const NAME: &'static str = "onnx_latency";
     const SUMMARY: &'static str = "Measures how long a model takes to load and to answer, with percentiles.";
@@ -213,27 +204,25 @@ fn output(
     timings: &measure::Timings,
     rows: usize,
 ) -> Result<Output, StepError> {
-    let undefined = || StepError::new("bug: no run was measured");
-    let middle = mean(&timings.runs).ok_or_else(undefined)?;
-    let sorted = Sorted::new(timings.runs.clone()).ok_or_else(undefined)?;
-    let picture = histogram(&sorted, BARS);
+    let latency = Latency::of(timings.runs.clone());
+    let latency = latency.ok_or_else(|| StepError::new("bug: no run was measured"))?;
     Ok(Output {
         verdict: String::new(),
         load_seconds: session.load_seconds,
         first_seconds: timings.first,
-        mean: middle,
-        deviation: standard_deviation(&timings.runs),
-        p50: sorted.defensible_quantile(0.5),
-        p90: sorted.defensible_quantile(0.9),
-        p95: sorted.defensible_quantile(0.95),
-        p99: sorted.defensible_quantile(0.99),
-        fastest: sorted.smallest(),
-        slowest: sorted.largest(),
-        runs: timings.runs.len(),
+        mean: latency.mean,
+        deviation: latency.deviation,
+        p50: latency.p50,
+        p90: latency.p90,
+        p95: latency.p95,
+        p99: latency.p99,
+        fastest: latency.fastest,
+        slowest: latency.slowest,
+        runs: latency.samples,
         rows,
-        rows_per_second: rows as f64 / middle,
-        cut_short: timings.runs.len() < config.runs,
-        histogram: Bars { edges: picture.edges, counts: picture.counts },
+        rows_per_second: rows as f64 / latency.mean,
+        cut_short: latency.samples < config.runs,
+        histogram: latency.histogram,
         engine: session.engine.clone(),
         warnings: session.warnings.clone(),
     })
@@ -289,7 +278,7 @@ mod tests {
         assert_eq!((&*output.verdict, output.runs, output.rows, output.cut_short), ("fast", 250, 4, false));
         assert!(output.fastest <= output.p50.unwrap() && output.p50 <= output.p90 && output.p90 <= output.p95);
         assert_eq!(output.p99, None);
-        assert_eq!(output.histogram.counts.iter().sum::<u64>(), 250);
+        assert_eq!(output.histogram.total(), 250);
         assert!(output.load_seconds > 0.0 && output.rows_per_second > 0.0);
     }
 

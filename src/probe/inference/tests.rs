@@ -228,7 +228,8 @@ async fn the_served_model_is_compared_with_the_file() {
         ])
         .await;
         let hash = json!({"get": server.url("/about"), "path": "$.models[0].sha256"});
-        let outcome = run(with(config(&server), json!({"served_hash": hash, "model_file": file}))).await.unwrap();
+        let by_hash = json!({"model": file, "answers": false, "served_hash": hash});
+        let outcome = run(with(config(&server), json!({"parity": by_hash}))).await.unwrap();
         assert_eq!((outcome.output.parity, word(outcome.output.verdict).as_str()), (parity, verdict));
         assert_eq!(outcome.output.file_sha256.as_ref(), Some(&digest));
         assert_eq!(outcome.failure.is_some(), parity == Some(false));
@@ -351,7 +352,10 @@ async fn contradicting_settings_are_refused_before_anything_is_sent() {
         (json!({"absolute": -1}), "tolerance"),
         (json!({"model": ".."}), "not the name"),
         (json!({"model": null, "version": "1"}), "without `model`"),
-        (json!({"model_file": "m.onnx"}), "nothing to be compared with"),
+        (json!({"parity": {"model": "m.onnx", "answers": false}}), "compares nothing"),
+        (json!({"answer_schema": {"type": "nonsense"}}), "not a JSON Schema"),
+        (json!({"url": "grpc://127.0.0.1:1"}), "the protocol is another"),
+        (json!({"text_schema": {}}), "`text_schema` has no meaning"),
         (json!({"expect": {"p": [[1], [2, 3]]}}), "ragged"),
         (json!({"headers": {"a b": "c"}}), "not the name of a header"),
     ] {

@@ -58,6 +58,11 @@ impl Session<'_> {
         self.bench.round(doing, index, count);
     }
 
+    /// Whether nobody waits for the result any more.
+    pub(in crate::probe) fn is_abandoned(&self) -> bool {
+        (self.abandoned)()
+    }
+
     pub(in crate::probe) fn now(&self) -> Duration {
         self.bench.clock.elapsed()
     }
