@@ -1,6 +1,7 @@
 //! The kind against servers that are right, wrong, slow, absent and rude.
 
 mod doubles;
+mod parity;
 mod protocols;
 
 use std::sync::Arc;
@@ -333,6 +334,22 @@ async fn the_form_of_an_answer_can_be_enough() {
         assert_eq!(word(outcome.output.verdict), "wrong_shape");
         assert!(outcome.failure.unwrap().contains(says));
     }
+}
+
+#[tokio::test]
+async fn a_whole_answer_can_be_judged_by_a_json_schema() {
+    let server = Double::answering(v2_answer(json!([1, 2]), json!([0.25, 0.75]))).await;
+    let schema = |required: &str| json!({"answer_schema": {"type": "object", "required": [required]}, "expect": {}});
+    let outcome = run(with(config(&server), schema("outputs"))).await.unwrap();
+    assert_eq!((outcome.failure, outcome.output.correct), (None, true));
+    let outcome = run(with(config(&server), schema("model_version"))).await.unwrap();
+    assert_eq!((word(outcome.output.verdict).as_str(), outcome.output.correct), ("wrong_shape", false));
+    let failure = outcome.failure.unwrap();
+    assert!(failure.contains("does not fit `answer_schema`: \"model_version\" is a required"), "{failure}");
+    // Nothing outside of the playbook is read.
+    let elsewhere = json!({"answer_schema": {"$ref": "http://127.0.0.1:1/schema.json"}});
+    let error = run(with(config(&server), elsewhere)).await.unwrap_err();
+    assert!(error.message.contains("not a JSON Schema"), "{error}");
 }
 
 #[tokio::test]

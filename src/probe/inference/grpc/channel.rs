@@ -17,6 +17,9 @@ use crate::kind::{Context, StepError};
 use crate::probe::inference::config::Config;
 use crate::probe::inference::exchange::{NoAnswer, Refusal};
 
+/// How much longer a server is told to try than anybody waits.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Calls with the credentials and limits of the step.
 pub(in crate::probe::inference) struct GrpcChannel {
     channel: Channel,
@@ -71,8 +74,9 @@ impl GrpcChannel {
         let limit = usize::try_from(self.body_limit).unwrap_or(usize::MAX);
         let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(limit);
         let mut request = Request::from_parts(self.metadata.clone(), Default::default(), message);
-        // Servers that heed it do not go on computing what nobody waits for.
-        request.set_timeout(self.time_limit);
+        // Servers that heed it do not go on computing what nobody waits for. A little more than the limit, so that it
+        // is the limit that ends a call and is told.
+        request.set_timeout(self.time_limit.saturating_add(GRACE));
         client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
         Ok(client.unary(request, path, Opaque).await?.into_inner())
     }

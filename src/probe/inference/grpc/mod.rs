@@ -141,3 +141,6 @@ fn tensor(name: &str, values: &Values, datatype: &str) -> Result<InferTensor, St
     let shape = shape.map_err(|error| StepError::because(format!("the input '{name}' is too large"), &error))?;
     Ok(InferTensor { name: name.to_owned(), datatype: datatype.to_owned(), shape, contents: None })
 }
+
+#[cfg(test)]
+mod tests;
