@@ -6,6 +6,7 @@ mod crash;
 mod docs;
 mod help;
 mod hostile;
+mod inference;
 mod inputs;
 mod lab_faults;
 mod models;
