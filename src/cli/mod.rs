@@ -7,6 +7,7 @@ mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
+mod orders;
 mod output;
 mod plan;
 mod reference;
@@ -65,6 +66,15 @@ enum Command {
     Reject(AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(ResolveArguments),
+    /// Keep every run from changing anything, until it is lifted.
+    Freeze(orders::FreezeArguments),
+    /// Lift a freeze.
+    Unfreeze(orders::UnfreezeArguments),
+    /// Close the breaker of a playbook whose budget was spent.
+    #[command(subcommand)]
+    Breaker(orders::BreakerCommand),
+    /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
+    Holds(orders::HoldsArguments),
     /// Check or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -312,6 +322,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),
+        Command::Freeze(arguments) => orders::freeze(config, &arguments),
+        Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
+        Command::Breaker(command) => orders::breaker(config, &command),
+        Command::Holds(arguments) => orders::holds(config, &arguments),
         Command::Audit(AuditCommand::Verify { file, head, format }) => {
             audit::verify(config, file.as_deref(), &head, format)
         }

@@ -11,7 +11,7 @@ use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments, model};
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
-use crate::journal::{Journal, JournalError, SqliteJournal};
+use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
 use crate::notify::Templates;
 use crate::playbook::inputs::Given;
 use crate::playbook::{self, Playbook};
@@ -51,11 +51,23 @@ pub fn host(
     approver: Arc<dyn Approver>,
     reporter: FanOut,
 ) -> Result<Arc<Host>, Failure> {
-    let templates = Templates::load(site.templates.as_deref()).map_err(|errors| {
+    let templates = templates(&site)?;
+    Ok(Host::new(site, journal, approver, templates, Box::new(reporter)))
+}
+
+/// A host that keeps its events in memory. It knows the runs and orders of before, if there are any.
+pub fn host_without_trace(site: Site, approver: Arc<dyn Approver>, reporter: FanOut) -> Result<Arc<Host>, Failure> {
+    let templates = templates(&site)?;
+    let memory: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let history = if site.journal_file().exists() { journal(&site)? } else { memory.clone() };
+    Ok(Host::with_history(site, memory, history, approver, templates, Box::new(reporter)))
+}
+
+fn templates(site: &Site) -> Result<Templates, Failure> {
+    Templates::load(site.templates.as_deref()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Invalid, all.join("\n"))
-    })?;
-    Ok(Host::new(site, journal, approver, templates, Box::new(reporter)))
+    })
 }
 
 /// Runs a future on this thread. One thread is enough: the work is waiting, and starting more would

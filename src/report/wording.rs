@@ -79,6 +79,10 @@ impl Narrator {
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
             Event::AttemptInterrupted { key, .. } => vec![interrupted(key).into()],
+            Event::PreconditionMet { .. } | Event::StandingOrder(_) => Vec::new(),
+            Event::RemediationWithheld { why } => {
+                vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]
+            }
             Event::RetryScheduled { key, attempt, at, why, .. } => vec![self.retry(key, *attempt, *at, why)],
             Event::HoldScheduled { key, at, .. } => vec![self.hold(key, *at)],
             Event::DetectionSettled { recheck, .. } => self.detection(*recheck),
@@ -168,6 +172,7 @@ impl Narrator {
         let (word, text) = match role {
             Role::Main if changes => ("started", kind),
             Role::Main => ("", kind),
+            Role::Precondition => ("looks whether it may still be done", String::new()),
             Role::Check => ("asks whether it was done", String::new()),
             Role::Undo => ("undo started", String::new()),
         };

@@ -4,6 +4,7 @@ mod approvals;
 mod conformance;
 mod crash;
 mod docs;
+mod guards;
 mod help;
 mod hostile;
 mod inference;
