@@ -68,7 +68,7 @@ impl Exchange {
         Ok(Exchange {
             http: HttpChannel::new(config, server, context)?,
             grpc: speaks_grpc.then(|| GrpcChannel::new(config, server, context)).transpose()?,
-            clock: context.services.clock.clone(),
+            clock: context.services.clock,
         })
     }
 

@@ -129,7 +129,7 @@ impl InferTensor {
 /// Numbers from raw bytes; inside, what it holds instead of numbers. The outer error completes "an output that …".
 fn from_raw(datatype: &str, raw: &[u8]) -> Result<Result<Vec<f64>, String>, String> {
     let Some(width) = width(datatype) else { return Ok(Err(no_numbers(datatype))) };
-    if raw.len() % width != 0 {
+    if !raw.len().is_multiple_of(width) {
         return Err(format!("has {} raw bytes, which are no whole number of {datatype}", raw.len()));
     }
     Ok(Ok(match datatype {
