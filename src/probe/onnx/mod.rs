@@ -22,7 +22,7 @@ pub(super) mod session;
 pub(super) use answers::{Answers, Scores};
 pub(super) use data::Data;
 pub(super) use feed::Feed;
-pub(super) use session::{Bench, Broken, Session, at_bench, with_model};
+pub(super) use session::{Bench, Broken, Session, at_bench, load_error, with_model};
 
 use std::path::{Path, PathBuf};
 

@@ -116,7 +116,7 @@ fn open<'a>(Bench { bench, mut warnings, abandoned }: Bench<'a>, path: &Path) ->
     Ok(Session { model, engine: bench.identity(), warnings, load_seconds, bench, abandoned })
 }
 
-fn load_error(fault: &ModelFault) -> StepError {
+pub(in crate::probe) fn load_error(fault: &ModelFault) -> StepError {
     let kind = fault.kind.name();
     let error = StepError::new(format!("the model does not load ({kind}): {}", fault.detail));
     match fault.is_unjudged() {
