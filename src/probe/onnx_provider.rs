@@ -176,6 +176,7 @@ fn is_sound_elsewhere(
 ) -> Result<(), StepError> {
     let loaded = bench.load_inspected(&config.model, inspection, &LoadOptions::default());
     let model = loaded.map_err(|fault| load_error(&fault))?;
+    bench.phase("running the model");
     model.compute(batch).map_err(|fault| Broken::Fault(fault).into())
 }
 

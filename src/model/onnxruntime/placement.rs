@@ -51,7 +51,7 @@ fn register(provider: Provider, builder: &mut SessionBuilder) -> Result<(), Plac
     let asked = guarded("registering the provider", || {
         ask(provider, builder).map_err(|error| ModelFault::new(FaultKind::EngineCrashed, error.to_string()))
     });
-    asked.map_err(|fault| PlacingError::NotRegistered(first_line(&fault.detail)))
+    asked.map_err(|fault| PlacingError::NotRegistered(reason(&fault.detail)))
 }
 
 fn ask(provider: Provider, builder: &mut SessionBuilder) -> ort::Result<()> {
@@ -74,9 +74,12 @@ fn ask(provider: Provider, builder: &mut SessionBuilder) -> ort::Result<()> {
     }
 }
 
-/// The engine adds lines on where in its sources it noticed.
-fn first_line(text: &str) -> String {
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason is told").to_owned()
+/// What the engine says, without the places in its sources where it noticed, which it puts before and after:
+/// `FILE:LINE FUNCTION [ONNXRuntimeError] : CODE : NAME : reason`.
+fn reason(text: &str) -> String {
+    let told = text.split_once("[ONNXRuntimeError] : ").and_then(|(_, told)| told.splitn(3, " : ").nth(2));
+    let line = told.unwrap_or(text).lines().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or("no reason is told").to_owned()
 }
 
 /// A folder of this process alone, because the engine takes no stream to write its profile to.
@@ -158,6 +161,17 @@ mod tests {
         let told: Vec<_> = nodes.iter().map(|node| (&*node.node, &*node.provider)).collect();
         assert_eq!(told, [("a", "cuda"), ("b", "cpu"), ("b", "NewExecutionProvider")]);
         assert_eq!(nodes[0].operator, "Gemm");
+    }
+
+    #[test]
+    fn a_reason_is_told_without_its_place_in_the_sources() {
+        let text = "/src/bridge.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library a : b\n\nat: x";
+        assert_eq!(reason(text), "Failed to load library a : b");
+        assert_eq!(
+            reason("CUDA execution provider is not enabled in this build. "),
+            "CUDA execution provider is not enabled in this build."
+        );
+        assert_eq!(reason(" \n"), "no reason is told");
     }
 
     #[test]
