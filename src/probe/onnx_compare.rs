@@ -1,4 +1,7 @@
 //! `onnx_compare`: may this model take the place of that one?
+//!
+//! Two models, one in two precisions, or one by two engines: the same rows, compared number by number and class by class.
+//! Agreement is the share of rows with the same largest number; a flip is a row without.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! `onnx_golden`: does this model still give the answers it gave when it was known to be right?
+//!
+//! An answer `a` matches the golden `b` when |a − b| ≤ atol + rtol·|b|, the rule of `numpy.allclose`. A flip is a row whose
+//! largest number (`numpy.argmax`) moved to another place.
 
 use std::cell::Cell;
 use std::path::PathBuf;

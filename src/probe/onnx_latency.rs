@@ -1,4 +1,8 @@
 //! `onnx_latency`: how long does a model take to load and to answer?
+//!
+//! Loading and the first run are told apart from the steady runs, and runs of a warm-up do not count. Percentiles are of type 7 in
+//! Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), the default of numpy, and only told when at least ten
+//! runs lie beyond them: with fewer, a 99th percentile is the luck of one or two runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
