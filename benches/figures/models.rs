@@ -31,7 +31,7 @@ use crate::measure::{Alternative, in_turn};
 const ROWS: usize = 64;
 /// Runs of a latency check; the default of the kind.
 const RUNS: usize = 1000;
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 200;
 /// What the embedded engine's child or ONNX Runtime's may allocate.
 const MEMORY: u64 = 4 << 30;
 

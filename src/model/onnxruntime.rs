@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use ndarray::{ArrayD, ArrayViewD};
 use ort::environment::Environment;
 use ort::session::builder::SessionBuilder;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
 use super::guard::guarded;
@@ -203,7 +203,7 @@ impl LoadedModel {
     fn run_with<T>(
         &self,
         inputs: &[(String, Tensor)],
-        read: impl FnOnce(&mut dyn Iterator<Item = (&str, DynValue)>) -> Result<T, ModelFault>,
+        read: impl FnOnce(SessionOutputs<'_>) -> Result<T, ModelFault>,
     ) -> Result<T, ModelFault> {
         let tensors = binding::in_order(&self.inputs, inputs)?;
         let mut bound: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(tensors.len());
@@ -213,8 +213,7 @@ impl LoadedModel {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         guarded("running the model", || {
             let failed = |error: ort::Error| ModelFault::new(kind_of_run_error(error.message()), error.to_string());
-            let outputs = session.run(bound).map_err(failed)?;
-            read(&mut outputs.into_iter())
+            read(session.run(bound).map_err(failed)?)
         })
     }
 }
@@ -230,7 +229,7 @@ impl Model for LoadedModel {
 
     fn answer(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ModelFault> {
         self.run_with(inputs, |outputs| {
-            outputs.map(|(name, value)| Ok((name.to_owned(), from_engine(name, &value)?))).collect()
+            outputs.into_iter().map(|(name, value)| Ok((name.to_owned(), from_engine(name, &value)?))).collect()
         })
     }
 
