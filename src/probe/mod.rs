@@ -16,7 +16,7 @@ mod text;
 crate::step_kinds! {
     http, promql, metrics, log_scan, file, checksum, disk, memory, cpu, process, onnx_load, onnx_golden, onnx_io,
     onnx_validate, onnx_determinism, onnx_batch, onnx_latency, onnx_memory, onnx_accuracy, onnx_calibration, onnx_drift,
-    onnx_compare, feature_check, similarity_graph, inference, wait_until,
+    onnx_compare, onnx_provider, feature_check, similarity_graph, inference, wait_until,
 }
 
 /// Kinds that no playbook names: parts of others that work in a child process.

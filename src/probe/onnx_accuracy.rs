@@ -1,4 +1,8 @@
 //! `onnx_accuracy`: how often is a classifier right?
+//!
+//! Precision, recall, F1 and their unweighted mean are those of scikit-learn's `precision_recall_fscore_support` with
+//! `zero_division=0`; the interval is Wilson's (1927). The drop is relative to the baseline, as in the check of
+//! train-test degradation of Deepchecks: (baseline − accuracy) / baseline.
 
 use std::path::PathBuf;
 

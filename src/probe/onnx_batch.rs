@@ -1,4 +1,8 @@
 //! `onnx_batch`: does a row get the same answer in company, and how many rows at once are fastest?
+//!
+//! Batch invariance: row i of a batch has the answer of row i alone, within a tolerance. Throughput is completed rows
+//! divided by the time they took, as NVIDIA's `perf_analyzer` counts it; the best size is the one with the most of
+//! it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,8 @@
 //! `onnx_calibration`: is a classifier right as often as it says?
+//!
+//! The expected calibration error is the one of Naeini, Cooper and Hauskrecht (2015) over equally wide intervals as
+//! in Guo and others, "On Calibration of Modern Neural Networks" (2017); the score is the one of Brier (1950) in its
+//! form for several classes.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,8 @@
 //! `onnx_latency`: how long does a model take to load and to answer?
+//!
+//! Loading and the first run are told apart from the steady runs, and runs of a warm-up do not count. Percentiles are of type 7 in
+//! Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), the default of numpy, and only told when at least ten
+//! runs lie beyond them: with fewer, a 99th percentile is the luck of one or two runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::latency::{Bars, Latency};
-use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model};
+use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model_loaded};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
-use crate::model::EngineIdentity;
+use crate::model::{EngineIdentity, LoadOptions};
 use crate::statistics::Sorted;
 
 /// Runs kept in memory at most.
 const MOST_RUNS: usize = 1_000_000;
+/// An engine starts all of them at once; no machine has use for more.
+const MOST_THREADS: usize = 256;
 
 pub struct Step;
 
@@ -36,6 +42,10 @@ pub struct Config {
     /// Runs before, which are not measured: engines allocate and choose kernels in the first ones. 10 by default.
     #[serde(default = "default_warm_up")]
     warm_up: usize,
+    /// Threads that compute one run, 1 by default and at most 256. Latencies of another number of threads cannot be compared,
+    /// and on a machine that is busy otherwise more threads are often slower.
+    #[serde(default = "default_threads")]
+    threads: usize,
     /// When to stop measuring, finished or not, such as `30s`, the default. Percentiles that the runs made by then do not
     /// support are null.
     #[serde(default = "default_within")]
@@ -83,6 +93,10 @@ fn default_warm_up() -> usize {
     10
 }
 
+fn default_threads() -> usize {
+    1
+}
+
 fn default_within() -> f64 {
     30.0
 }
@@ -116,6 +130,8 @@ pub struct Output {
     runs: usize,
     /// Rows in each run.
     rows: usize,
+    /// Threads that computed each run.
+    threads: usize,
     /// Rows divided by the mean.
     rows_per_second: f64,
     /// Whether the time was up before all runs were made.
@@ -144,7 +160,8 @@ impl Kind for Step {
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         check(&config)?;
         let model = config.model.clone();
-        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
+        let (options, require) = (LoadOptions { threads: config.threads }, config.require_engine);
+        with_model_loaded(&model, options, require, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -165,6 +182,11 @@ impl Config {
 fn check(config: &Config) -> Result<(), StepError> {
     check_count("rows", config.rows)?;
     check_count("runs", config.runs)?;
+    check_count("threads", config.threads)?;
+    if config.threads > MOST_THREADS {
+        return Err(StepError::new(format!("{} threads are too many", config.threads))
+            .help(format!("`threads` is at most {MOST_THREADS}; give as many as the service computes with")));
+    }
     check_positive("within", config.within)?;
     for (key, limit) in config.limits() {
         check_positive(key, limit.unwrap_or(0.0))?;
@@ -220,6 +242,7 @@ fn output(
         slowest: latency.slowest,
         runs: latency.samples,
         rows,
+        threads: config.threads,
         rows_per_second: rows as f64 / latency.mean,
         cut_short: latency.samples < config.runs,
         histogram: latency.histogram,
@@ -299,6 +322,15 @@ mod tests {
         assert!(error.message.contains("only 1 runs were made in time"), "{error}");
         let outcome = run(json!({"model": model(), "within": 0})).await.unwrap();
         assert!(outcome.output.cut_short && outcome.output.p50.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_threads_are_those_that_were_asked_for() {
+        let threads = async |threads: usize| run(json!({"model": model(), "runs": 20, "threads": threads})).await;
+        assert_eq!(run(json!({"model": model(), "runs": 20})).await.unwrap().output.threads, 1);
+        assert_eq!(threads(2).await.unwrap().output.threads, 2);
+        assert!(threads(0).await.unwrap_err().message.contains("threads is 0"));
+        assert!(threads(257).await.unwrap_err().help.unwrap().contains("at most 256"));
     }
 
     #[tokio::test]

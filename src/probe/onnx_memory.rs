@@ -1,4 +1,7 @@
 //! `onnx_memory`: does memory grow while a model runs?
+//!
+//! The growth is the slope of the least-squares line through the resident memory over the runs after a warm-up, with the
+//! interval of its estimate (Student's t with n − 2 degrees of freedom). Memory grows only when the whole interval is above 0.
 
 use std::path::PathBuf;
 

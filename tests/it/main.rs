@@ -12,6 +12,7 @@ mod inputs;
 mod lab_faults;
 mod models;
 mod plans;
+mod providers;
 mod runs;
 mod schemas;
 mod steps;

@@ -92,6 +92,13 @@ impl Golden {
         Ok(golden)
     }
 
+    /// Cases that come from elsewhere, with the default tolerance.
+    pub fn of(cases: Vec<Case>) -> Result<Golden, GoldenError> {
+        let golden = Golden { model: String::new(), cases, tolerance: Tolerance::default() };
+        golden.check().map_err(GoldenError::Content)?;
+        Ok(golden)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.cases.is_empty() {
             return Err("the golden file holds no case".into());

@@ -1,4 +1,8 @@
 //! `onnx_drift`: is what comes in still like what the model was made for?
+//!
+//! The population stability index is Σ (c − r) ln(c / r) over intervals at the quantiles of the reference (Siddiqi, "Credit Risk
+//! Scorecards", 2006); what chance adds to it for n and m rows is that of Yurdakul (2018). The test of Kolmogorov and
+//! Smirnov is corrected for the number of columns by Bonferroni, or by Benjamini and Hochberg (1995).
 
 mod columns;
 mod predictions;
