@@ -15,6 +15,8 @@ pub mod json;
 pub mod layout;
 pub mod line;
 pub mod markdown;
+mod markup;
+pub mod picture;
 pub mod plain;
 pub mod progress;
 mod sink;
