@@ -13,6 +13,7 @@ const MOST_POINTS: usize = 400;
 pub struct Series {
     over: &'static str,
     measure: &'static str,
+    unit: Unit,
     places: Scale,
     scale: Scale,
     points: Vec<Point>,
@@ -51,7 +52,7 @@ impl Series {
         if points.last() != Some(&last) {
             points.push(last);
         }
-        Some(Series { over, measure, places, scale, points, trend })
+        Some(Series { over, measure, unit, places, scale, points, trend })
     }
 
     fn ends(&self) -> (Point, Point) {
@@ -67,7 +68,7 @@ impl Series {
     fn change(&self, trend: &Trend) -> String {
         let (first, last) = self.ends();
         let change = trend.slope * (last.0 - first.0);
-        format!("{}{}", if change > 0.0 { "+" } else { "" }, self.scale.show(change))
+        format!("{}{}", if change > 0.0 { "+" } else { "" }, Scale::of(self.unit, change).show(change))
     }
 
     fn line(&self, trend: &Trend) -> Vec<Point> {
