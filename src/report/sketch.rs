@@ -18,7 +18,7 @@ impl Sketches {
         figures
             .map(|figure| Line::Detail {
                 label: figure.title,
-                text: format!("{} {}", figure.spark(self.glyphs), figure.summary()),
+                text: format!("{} {}", figure.spark(self.glyphs), figure.extent()),
             })
             .collect()
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod inputs;
 mod lab_faults;
 mod models;
+mod pictures;
 mod plans;
 mod runs;
 mod schemas;

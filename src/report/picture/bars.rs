@@ -53,7 +53,7 @@ fn named(value: &Value) -> String {
 }
 
 impl Plot for Bars {
-    fn summary(&self) -> String {
+    fn extent(&self) -> String {
         let known = self.bars.iter().filter_map(|(name, length)| Some((name, (*length)?)));
         let longest = known.clone().max_by(|left, right| left.1.total_cmp(&right.1));
         let shortest = known.min_by(|left, right| left.1.total_cmp(&right.1));
@@ -62,7 +62,7 @@ impl Plot for Bars {
             (Some(longest), Some(shortest)) if longest.0 == shortest.0 => vec![told(longest)],
             (longest, shortest) => [longest, shortest].into_iter().flatten().map(told).collect(),
         };
-        let mut summary = format!("{} {}", self.measure, ends.join(" to "));
+        let mut summary = ends.join(" to ");
         if let Some(limit) = self.limit {
             summary.push_str(&format!(", limit {}", self.scale.show(limit)));
         }

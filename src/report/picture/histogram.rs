@@ -57,14 +57,15 @@ impl Histogram {
 }
 
 impl Plot for Histogram {
-    fn summary(&self) -> String {
+    fn extent(&self) -> String {
         let (low, high) = self.ends();
         let total: f64 = self.counts.iter().sum();
-        let mut summary = format!("{} to {}, {total} {}", self.scale.show(low), self.scale.show(high), self.counted);
-        for (name, value) in &self.marks {
-            summary.push_str(&format!(", {name} {}", self.scale.show(*value)));
-        }
-        summary
+        format!("{} to {}, {total} {}", self.scale.show(low), self.scale.show(high), self.counted)
+    }
+
+    fn summary(&self) -> String {
+        let marks = self.marks.iter().map(|(name, value)| format!(", {name} {}", self.scale.show(*value)));
+        self.extent() + &marks.collect::<String>()
     }
 
     fn heights(&self) -> Vec<f64> {

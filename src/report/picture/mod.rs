@@ -86,7 +86,12 @@ impl Figure {
         Some(Figure { title: picture.title, plot })
     }
 
-    /// What there is to see, in a few words: `0.28 ms to 1.9 ms, 1000 runs`. Of data, made harmless for a terminal.
+    /// From where to where, in a few words: `280 µs to 1.9 ms, 1000 runs`. Of data, made harmless for a terminal.
+    pub fn extent(&self) -> String {
+        self.plot.extent()
+    }
+
+    /// The same with everything else that the picture says, for those who do not see it.
     pub fn summary(&self) -> String {
         self.plot.summary()
     }
@@ -105,7 +110,11 @@ impl Figure {
 
 /// Numbers that were read and can be drawn.
 trait Plot {
-    fn summary(&self) -> String;
+    fn extent(&self) -> String;
+
+    fn summary(&self) -> String {
+        self.extent()
+    }
 
     /// What stands beside each other, from left to right, each between 0 and 1.
     fn heights(&self) -> Vec<f64>;

@@ -45,7 +45,7 @@ fn interval(item: &Value) -> Option<Interval> {
 }
 
 impl Plot for Reliability {
-    fn summary(&self) -> String {
+    fn extent(&self) -> String {
         let gap = |interval: &&Interval| (interval.accuracy - interval.confidence).abs();
         let widest = self.intervals.iter().max_by(|left, right| gap(left).total_cmp(&gap(right)));
         let told = widest.map(|widest| {

@@ -6,6 +6,7 @@ use crate::report::values::rounded;
 /// A unit that makes the numbers of a picture short.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale {
+    unit: Unit,
     /// How many of the output's unit are one of these.
     factor: f64,
     /// `ms`, `MiB`, `×10^9`; empty for bare numbers.
@@ -38,11 +39,12 @@ impl Scale {
         if rest > 0.0 && !(SMALLEST_PLAIN..LARGEST_PLAIN).contains(&rest) {
             let power = rest.log10().floor();
             return Scale {
+                unit,
                 factor: factor * 10_f64.powf(power),
                 name: format!("×10^{power} {name}").trim().to_owned(),
             };
         }
-        Scale { factor, name: name.to_owned() }
+        Scale { unit, factor, name: name.to_owned() }
     }
 
     /// The number in this unit.
@@ -50,9 +52,10 @@ impl Scale {
         value / self.factor
     }
 
-    /// The number with its unit: `1.9 ms`.
+    /// The number with the unit that suits it, whatever the others have: `1.9 ms`.
     pub fn show(&self, value: f64) -> String {
-        format!("{} {}", rounded(self.apply(value)), self.name).trim_end().to_owned()
+        let own = Scale::of(self.unit, value);
+        format!("{} {}", rounded(own.apply(value)), own.name).trim_end().to_owned()
     }
 
     /// What an axis is called: `time of a run (ms)`.
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn units_make_numbers_short() {
-        assert_eq!(Scale::of(Unit::Seconds, 0.0019).show(0.000_28), "0.28 ms");
+        assert_eq!(Scale::of(Unit::Seconds, 0.0019).show(0.000_28), "280 µs");
         assert_eq!(Scale::of(Unit::Seconds, 0.000_9).axis("time"), "time (µs)");
         assert_eq!(Scale::of(Unit::Seconds, 90.0).show(90.0), "90 s");
         assert_eq!(Scale::of(Unit::Bytes, 106_000_000.0).show(106_000_000.0), "101.1 MiB");

@@ -13,7 +13,6 @@ const MOST_POINTS: usize = 400;
 pub struct Series {
     over: &'static str,
     measure: &'static str,
-    unit: Unit,
     places: Scale,
     scale: Scale,
     points: Vec<Point>,
@@ -52,7 +51,7 @@ impl Series {
         if points.last() != Some(&last) {
             points.push(last);
         }
-        Some(Series { over, measure, unit, places, scale, points, trend })
+        Some(Series { over, measure, places, scale, points, trend })
     }
 
     fn ends(&self) -> (Point, Point) {
@@ -68,7 +67,7 @@ impl Series {
     fn change(&self, trend: &Trend) -> String {
         let (first, last) = self.ends();
         let change = trend.slope * (last.0 - first.0);
-        format!("{}{}", if change > 0.0 { "+" } else { "" }, Scale::of(self.unit, change).show(change))
+        format!("{}{}", if change > 0.0 { "+" } else { "" }, self.scale.show(change))
     }
 
     fn line(&self, trend: &Trend) -> Vec<Point> {
@@ -85,7 +84,7 @@ fn middle(points: &[Point]) -> Point {
 }
 
 impl Plot for Series {
-    fn summary(&self) -> String {
+    fn extent(&self) -> String {
         let (first, last) = self.ends();
         let ends = format!("{} to {}", self.scale.show(first.1), self.scale.show(last.1));
         let over = format!("over {} to {} {}", self.places.show(first.0), self.places.show(last.0), self.over);
