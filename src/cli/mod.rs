@@ -53,7 +53,7 @@ enum Command {
     History(HistoryArguments),
     /// Show one run.
     Show(ShowArguments),
-    /// Write the incident report of a run, as Markdown or as one page of HTML, with pictures of what was measured.
+    /// Write the incident report of a run as Markdown or HTML, with pictures.
     Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
