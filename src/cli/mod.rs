@@ -11,6 +11,7 @@ mod orders;
 mod output;
 mod plan;
 mod reference;
+mod report;
 mod run;
 mod setup;
 
@@ -53,11 +54,8 @@ enum Command {
     History(HistoryArguments),
     /// Show one run.
     Show(ShowArguments),
-    /// Write the incident report of a run as Markdown.
-    Report {
-        /// The run, or the beginning of its identifier.
-        run: String,
-    },
+    /// Write the incident report of a run as Markdown or HTML, with pictures.
+    Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
     /// Approve what a parked run waits for, and go on with it.
@@ -198,6 +196,25 @@ struct ShowArguments {
     format: Format,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Markdown,
+    Html,
+}
+
+#[derive(Debug, Args)]
+struct ReportArguments {
+    /// The run, or the beginning of its identifier.
+    run: String,
+    /// HTML is one page that needs nothing else and can be read on a telephone.
+    #[arg(long, value_enum, default_value = "markdown")]
+    format: ReportFormat,
+    /// Write the pictures of a Markdown report as SVG files into this folder and link them, for places such as GitHub
+    /// that do not show pictures inside the text.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 struct ResumeArguments {
     /// The run, or the beginning of its identifier. Default: the newest that has not ended.
@@ -317,7 +334,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),
         Command::Show(arguments) => inspect::show(config, &arguments),
-        Command::Report { run } => inspect::report(config, &run),
+        Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),

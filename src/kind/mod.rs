@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::{Field, Route};
+use crate::base::{Field, Picture, Route};
 pub use child::EngineName;
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
 
@@ -139,6 +139,8 @@ pub trait Kind: 'static {
     /// eats memory then ends that process only, and becomes an error that says how and while doing what. The
     /// kind gets its engine by [`Context::workbench`]; what else belongs to the site is not there.
     const IN_CHILD: bool = false;
+    /// Parts of the output that reports draw.
+    const PICTURES: &'static [Picture] = &[];
     type Config: DeserializeOwned + JsonSchema + Send;
     type Output: Serialize + JsonSchema;
 
@@ -174,6 +176,7 @@ pub struct KindEntry {
     pub name: &'static str,
     pub summary: &'static str,
     pub example: &'static str,
+    pub pictures: &'static [Picture],
     pub config_schema: fn() -> Value,
     pub output_schema: fn() -> Value,
     pub effect: fn(&Value) -> Effect,
@@ -212,6 +215,7 @@ pub const fn entry<K: Kind>() -> KindEntry {
         name: K::NAME,
         summary: K::SUMMARY,
         example: K::EXAMPLE,
+        pictures: K::PICTURES,
         config_schema: schema_of::<K::Config>,
         output_schema: schema_of::<K::Output>,
         effect: K::effect,

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::latency::{Bars, Latency};
 use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model_loaded};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::{EngineIdentity, LoadOptions};
 use crate::statistics::Sorted;
@@ -150,6 +151,16 @@ impl Kind for Step {
     const SUMMARY: &'static str = "Measures how long a model takes to load and to answer, with percentiles.";
     const EXAMPLE: &'static str = "onnx_latency: {model: models/column-classifier/model.onnx, max_p95: 50ms}";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "Time of the measured runs",
+        field: "histogram",
+        shape: Shape::Histogram {
+            of: "time of a run",
+            unit: Unit::Seconds,
+            counted: "runs",
+            marks: &["p50", "p95", "p99"],
+        },
+    }];
     type Config = Config;
     type Output = Output;
 

@@ -11,6 +11,7 @@ mod inference;
 mod inputs;
 mod lab_faults;
 mod models;
+mod pictures;
 mod plans;
 mod providers;
 mod runs;
