@@ -7,9 +7,11 @@ mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
+mod orders;
 mod output;
 mod plan;
 mod reference;
+mod report;
 mod run;
 mod setup;
 
@@ -52,11 +54,8 @@ enum Command {
     History(HistoryArguments),
     /// Show one run.
     Show(ShowArguments),
-    /// Write the incident report of a run as Markdown.
-    Report {
-        /// The run, or the beginning of its identifier.
-        run: String,
-    },
+    /// Write the incident report of a run as Markdown or HTML, with pictures.
+    Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
     /// Approve what a parked run waits for, and go on with it.
@@ -65,6 +64,15 @@ enum Command {
     Reject(AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(ResolveArguments),
+    /// Keep every run from changing anything, until it is lifted.
+    Freeze(orders::FreezeArguments),
+    /// Lift a freeze.
+    Unfreeze(orders::UnfreezeArguments),
+    /// Close the breaker of a playbook whose budget was spent.
+    #[command(subcommand)]
+    Breaker(orders::BreakerCommand),
+    /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
+    Holds(orders::HoldsArguments),
     /// Check or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -198,6 +206,25 @@ struct ShowArguments {
     format: Format,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Markdown,
+    Html,
+}
+
+#[derive(Debug, Args)]
+struct ReportArguments {
+    /// The run, or the beginning of its identifier.
+    run: String,
+    /// HTML is one page that needs nothing else and can be read on a telephone.
+    #[arg(long, value_enum, default_value = "markdown")]
+    format: ReportFormat,
+    /// Write the pictures of a Markdown report as SVG files into this folder and link them, for places such as GitHub
+    /// that do not show pictures inside the text.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 struct ResumeArguments {
     /// The run, or the beginning of its identifier. Default: the newest that has not ended.
@@ -321,11 +348,15 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),
         Command::Show(arguments) => inspect::show(config, &arguments),
-        Command::Report { run } => inspect::report(config, &run),
+        Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),
+        Command::Freeze(arguments) => orders::freeze(config, &arguments),
+        Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
+        Command::Breaker(command) => orders::breaker(config, &command),
+        Command::Holds(arguments) => orders::holds(config, &arguments),
         Command::Audit(AuditCommand::Verify { file, head, format }) => {
             audit::verify(config, file.as_deref(), &head, format)
         }

@@ -13,7 +13,17 @@ pub struct Input {
     pub at: Timestamp,
     /// Random bits, for jitter.
     pub entropy: u64,
+    /// Why nothing may be remediated at this moment, if so.
+    pub hold: Option<Hold>,
     pub what: What,
+}
+
+/// What keeps every run from changing anything, whatever its playbook says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    pub why: String,
+    /// Whether even undoing what was done has to wait for a person.
+    pub undo: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -168,6 +168,8 @@ impl Context {
         let (bench, warnings) = self.services.workbench.get_or_init(|| (Workbench::embedded(), Vec::new()));
         match require {
             Some(EngineName::OnnxRuntime) if bench.is_embedded() => Err(not_found(&[])),
+            // Always at hand, also where a check was given another engine.
+            Some(EngineName::Embedded) => Ok((bench.on_embedded(), warnings.clone())),
             _ => Ok((bench.clone(), warnings.clone())),
         }
     }

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::{Field, Route};
+use crate::base::{Field, Picture, Route};
 pub use child::EngineName;
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
 
@@ -151,6 +151,8 @@ pub trait Kind: 'static {
     /// eats memory then ends that process only, and becomes an error that says how and while doing what. The
     /// kind gets its engine by [`Context::workbench`]; what else belongs to the site is not there.
     const IN_CHILD: bool = false;
+    /// Parts of the output that reports draw.
+    const PICTURES: &'static [Picture] = &[];
     type Config: DeserializeOwned + JsonSchema + Send;
     type Output: Serialize + JsonSchema;
 
@@ -208,6 +210,7 @@ pub struct KindEntry {
     pub name: &'static str,
     pub summary: &'static str,
     pub example: &'static str,
+    pub pictures: &'static [Picture],
     pub config_schema: fn() -> Value,
     pub output_schema: fn() -> Value,
     pub effect: fn(&Value) -> Effect,
@@ -250,6 +253,7 @@ pub const fn entry<K: Kind>() -> KindEntry {
         name: K::NAME,
         summary: K::SUMMARY,
         example: K::EXAMPLE,
+        pictures: K::PICTURES,
         config_schema: schema_of::<K::Config>,
         output_schema: schema_of::<K::Output>,
         effect: K::effect,
@@ -295,6 +299,12 @@ fn erased<K: Kind>(outcome: Outcome<K::Output>) -> StepResult<Value> {
         StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
     })?;
     Ok(Outcome { output, failure: outcome.failure })
+}
+
+/// Does a part of an attempt by the kind `K`. A kind that talks to the network has a model judged in a process of its
+/// own in this way: `K` is one with [`Kind::IN_CHILD`] that the child knows.
+pub async fn part<K: Kind>(config: Value, context: &Context) -> StepResult<Value> {
+    run_erased::<K>(config, context.clone()).await
 }
 
 /// Declares the modules of a room's kinds and lists them, in this order, as `KINDS`.

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answer, Approver, Question};
 use super::attempt::{self, Way};
+use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
 use crate::base::{RunId, StepKey, Timestamp, entropy};
-use crate::engine::event::{AttemptResult, Event, Outcome, Resolution, Role};
+use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
 use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::kind::{Context, KindEntry, Left, Subject};
@@ -41,6 +42,7 @@ pub(super) struct Driver {
     inputs: mpsc::UnboundedReceiver<What>,
     attempts: HashMap<(StepKey, Role), CancellationToken>,
     messages: Messages,
+    guards: Guards,
     queued: Vec<What>,
     receipts: Receipts,
 }
@@ -53,6 +55,7 @@ impl Driver {
         // Unbounded is bounded here: every message answers something that this driver started.
         let (sender, inputs) = mpsc::unbounded_channel();
         let receipts = Receipts::of(&prepared.run, &host.services.site.state);
+        let guards = host.guards(&prepared);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
         Driver {
             host,
@@ -64,6 +67,7 @@ impl Driver {
             inputs,
             attempts: HashMap::new(),
             messages,
+            guards,
             queued: Vec::new(),
             receipts,
         }
@@ -134,7 +138,9 @@ impl Driver {
         }
         let at = self.host.clock.now();
         self.decided_at = at;
-        let inputs: Vec<Input> = batch.into_iter().map(|what| Input { at, entropy: entropy::random(), what }).collect();
+        let hold = self.guards.hold(self.state.phase, at).await?;
+        let input = |what| Input { at, entropy: entropy::random(), hold: hold.clone(), what };
+        let inputs: Vec<Input> = batch.into_iter().map(input).collect();
         let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
         if records.is_empty() {
             return Ok(());
@@ -179,8 +185,8 @@ impl Driver {
         let Some((_, step)) = self.prepared.graph.step(&key.step) else { return false };
         let repeat = match role {
             Role::Main => Some(step.repeat),
-            // A check only looks.
-            Role::Check => Some(Repeat::Safe),
+            // These only look.
+            Role::Precondition | Role::Check => Some(Repeat::Safe),
             Role::Undo => step.undo.as_ref().map(|undo| undo.repeat),
         };
         let leaves = |kind: &KindEntry| (kind.leaves_receipt)(request, repeat == Some(Repeat::Safe));
@@ -227,12 +233,14 @@ impl Driver {
         let cancel = CancellationToken::new();
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
-        let Some(kind) = self.kind_of(&key, role) else {
-            let message = "bug: the step's kind is not known".to_owned();
-            let result = AttemptResult::Error { message, help: None, code: None };
-            // The receiver lives as long as this driver.
-            let _ = sender.send(What::Ended { key, role, attempt, result });
-            return;
+        let kind = match self.may_start(&key, role, way) {
+            Ok(kind) => kind,
+            Err((message, help)) => {
+                let result = AttemptResult::Error { message, help, code: None };
+                // The receiver lives as long as this driver.
+                let _ = sender.send(What::Ended { key, role, attempt, result });
+                return;
+            }
         };
         let receipt = self.leaves_receipt(&key, role, &request).then(|| self.receipts.place(&key, role, attempt));
         let context = Context {
@@ -252,10 +260,28 @@ impl Driver {
         });
     }
 
+    /// The last look before anything is changed: writing the intent took a moment in which somebody may
+    /// have frozen everything. Otherwise the kind that does it.
+    fn may_start(&self, key: &StepKey, role: Role, way: Way) -> Result<&'static KindEntry, (String, Option<String>)> {
+        let kind = self.kind_of(key, role).ok_or(("bug: the step's kind is not known".to_owned(), None))?;
+        let remediates = || self.prepared.graph.step(&key.step).is_some_and(|(_, step)| step.phase == Phase::Remediate);
+        let changes = role == Role::Undo || (role == Role::Main && remediates());
+        if changes && way == Way::New {
+            let help = || Some("`runbook unfreeze --reason …` lifts it".to_owned());
+            match self.guards.frozen(self.host.clock.now()) {
+                Ok(None) => {}
+                Ok(Some(why)) => return Err((format!("not started: {why}"), help())),
+                Err(error) => return Err((format!("not started: whether it may is not known: {error}"), None)),
+            }
+        }
+        Ok(kind)
+    }
+
     fn kind_of(&self, key: &StepKey, role: Role) -> Option<&'static KindEntry> {
         let (_, step) = self.prepared.graph.step(&key.step)?;
         let name = match role {
             Role::Main => &step.kind,
+            Role::Precondition => &step.precondition.as_ref()?.kind,
             Role::Check => &step.check.as_ref()?.kind,
             Role::Undo => &step.undo.as_ref()?.kind,
         };
@@ -263,7 +289,7 @@ impl Driver {
     }
 
     fn subject(&self, key: &StepKey, role: Role) -> Option<Subject> {
-        if role == Role::Main {
+        if matches!(role, Role::Main | Role::Precondition) {
             return None;
         }
         let (step, item) = self.state.find(key)?;

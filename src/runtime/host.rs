@@ -8,9 +8,9 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::answers::{Answer, Approver, Question};
-use super::budget;
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
+use super::guards::Guards;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
 use crate::engine::event::Risk;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
@@ -58,6 +58,8 @@ pub struct Prepared {
 pub struct Host {
     pub services: Arc<Services>,
     pub journal: Arc<dyn Journal>,
+    /// Where runs and orders of before are looked up; the journal itself, unless it forgets.
+    history: Arc<dyn Journal>,
     pub library: Library,
     pub templates: Templates,
     pub clock: Clock,
@@ -74,6 +76,18 @@ impl Host {
         templates: Templates,
         reporter: Box<dyn Reporter>,
     ) -> Arc<Self> {
+        Self::with_history(site, journal.clone(), journal, approver, templates, reporter)
+    }
+
+    /// A host whose own runs leave no trace, but that knows those of before.
+    pub fn with_history(
+        site: Site,
+        journal: Arc<dyn Journal>,
+        history: Arc<dyn Journal>,
+        approver: Arc<dyn Approver>,
+        templates: Templates,
+        reporter: Box<dyn Reporter>,
+    ) -> Arc<Self> {
         let clock = Clock::start();
         let library = Library::new(site.playbooks.clone());
         Arc::new_cyclic(|host| {
@@ -82,6 +96,7 @@ impl Host {
             Host {
                 services: Arc::new(services),
                 journal,
+                history,
                 library,
                 templates,
                 clock,
@@ -121,12 +136,13 @@ impl Host {
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
         let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
-        self.ready(run, playbook, graph)
+        Ok(Prepared { run, playbook, graph })
     }
 
-    fn ready(&self, run: RunId, playbook: Playbook, mut graph: Graph) -> Result<Prepared, RuntimeError> {
-        graph.withheld = budget::spent(self.journal.as_ref(), &playbook, graph.inputs(), &run, self.clock.now())?;
-        Ok(Prepared { run, playbook, graph })
+    /// What may keep a run from changing anything.
+    pub fn guards(&self, prepared: &Prepared) -> Guards {
+        let Prepared { run, playbook, graph } = prepared;
+        Guards::of(self.history.clone(), &self.services.site, playbook, graph, run)
     }
 
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
@@ -192,7 +208,7 @@ impl Host {
         }
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();
-        Ok((self.ready(run.clone(), playbook, graph)?, state, open_attempts(&records)))
+        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.

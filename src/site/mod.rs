@@ -3,6 +3,7 @@
 //! check and decode them.
 
 pub mod secret;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use secret::{SecretError, SecretReference};
+pub use window::Window;
 
 /// The default name of the site file, looked for in the working directory.
 pub const FILE_NAME: &str = "runbook.yaml";
@@ -37,6 +39,8 @@ pub struct Site {
     pub models: Models,
     /// A folder with Handlebars files that replace the shipped message templates of the same name.
     pub templates: Option<PathBuf>,
+    /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
+    pub windows: BTreeMap<String, Window>,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
     /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
@@ -59,6 +63,7 @@ impl Default for Site {
             services: BTreeMap::new(),
             models: Models::default(),
             templates: None,
+            windows: BTreeMap::new(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
             cgroups: true,
