@@ -15,7 +15,7 @@ use syn::visit::{self, Visit};
 const ROOMS: &[(&str, &[&str])] = &[
     // Words. They import nothing that does anything.
     ("base", &[]),
-    ("audit", &[]),
+    ("audit", &["base"]),
     ("language", &["base"]),
     ("yaml", &["base"]),
     ("model", &["base"]),

@@ -14,9 +14,14 @@
 //! write the journal can also write a new chain, so only a head kept elsewhere proves the tail.
 
 mod book;
+mod checkpoint;
 mod explain;
 pub mod export;
 mod finding;
+mod key;
+mod note;
+pub mod proof;
+pub mod tree;
 mod verify;
 
 use std::fmt;
@@ -25,7 +30,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use checkpoint::{Checkpoint, InvalidCheckpoint, notes_in, one_line};
 pub use finding::{Finding, LostEvents, Report, Tampering};
+pub use key::{InvalidKey, PublicKey, Purpose, SigningKey, Verdict};
+pub use note::{InvalidNote, Note, SignatureLine};
 pub use verify::Verifier;
 
 /// SHA-256 of an entry.
