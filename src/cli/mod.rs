@@ -65,7 +65,7 @@ enum Command {
     Reject(AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(ResolveArguments),
-    /// Check or export the audit trail.
+    /// Check, prove or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Look at model files.
@@ -260,18 +260,19 @@ enum ModelCommand {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Check that no entry was edited, deleted, inserted or moved.
-    Verify {
-        /// An exported file to check instead of the journal; needs no database.
+    /// Check that no entry was edited, deleted, inserted or moved, and what is proven about the end.
+    Verify(audit::VerifyArguments),
+    /// Write the proof that an entry is in the trail, for somebody without the journal.
+    Prove {
+        /// The number of the entry.
+        #[arg(value_name = "ENTRY")]
+        entry: u64,
+        /// The file to write, such as entry-17.tlog-proof. Default: standard output.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
-        #[arg(long, value_name = "NUMBER:HASH")]
-        head: Vec<String>,
-        /// For people, or as JSON for programs.
-        #[arg(long, value_enum, default_value = "text")]
-        format: Format,
     },
+    /// Print the public key that the trail is signed with; keep it where nobody here can change it.
+    Key,
     /// Write every entry as a line of JSON.
     Export,
 }
@@ -312,9 +313,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),
-        Command::Audit(AuditCommand::Verify { file, head, format }) => {
-            audit::verify(config, file.as_deref(), &head, format)
-        }
+        Command::Audit(AuditCommand::Verify(arguments)) => audit::verify(config, &arguments),
+        Command::Audit(AuditCommand::Prove { entry, file }) => audit::prove(config, entry, file.as_deref()),
+        Command::Audit(AuditCommand::Key) => audit::key(config),
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Model(ModelCommand::Inspect { file, manifest, format }) => {
             model::inspect(config, &file, manifest.as_deref(), format)

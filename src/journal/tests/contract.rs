@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::Trust;
 use crate::audit::{Entry, Head, export::verify_export};
 use crate::base::StepKey;
 use crate::engine::event::StepStatus;
-use crate::journal::{FindRunError, JournalError, MemoryJournal, RunFilter, Visitor, export, find_run, verify};
+use crate::journal::{FindRunError, JournalError, MemoryJournal, RunFilter, Stored, Visitor, export, find_run, verify};
 
 /// Runs the test on an empty journal of each sort.
 fn on_each(test: impl Fn(&dyn Journal)) {
@@ -33,7 +34,7 @@ fn an_empty_journal_is_empty_and_sound() {
         assert_eq!(journal.head().unwrap(), Head::EMPTY);
         assert_eq!(journal.read(&run("none")).unwrap(), []);
         assert_eq!(journal.runs(&RunFilter::default()).unwrap(), []);
-        assert!(verify(journal, &[]).unwrap().is_sound());
+        assert!(verify(journal, &Trust::default()).unwrap().is_sound());
     });
 }
 
@@ -174,7 +175,7 @@ fn an_export_of_the_journal_is_checked_without_it() {
 struct Stop(Vec<u64>);
 
 impl Visitor for Stop {
-    fn begin(&mut self, _head: Head) -> ControlFlow<()> {
+    fn begin(&mut self, _stored: Stored) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
