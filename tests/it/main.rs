@@ -10,6 +10,7 @@ mod inputs;
 mod lab_faults;
 mod models;
 mod plans;
+mod proofs;
 mod runs;
 mod schemas;
 mod steps;
