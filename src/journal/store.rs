@@ -70,11 +70,15 @@ impl Store {
         // write this journal too.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut head = head_to_continue(&transaction, &self.path)?;
+        let before = head;
         let seal = batches.iter().any(|batch| batch.seal);
         let peaks = self.tree.at(&transaction, head).map_err(failed)?;
         let answers = batches.into_iter().map(|batch| append_batch(&transaction, &mut head, peaks, batch));
         let answers = answers.collect::<Result<Answers, rusqlite::Error>>().map_err(failed)?;
-        write_head(&transaction, head).map_err(failed)?;
+        // A transaction that changes nothing costs no sync.
+        if head != before {
+            write_head(&transaction, head).map_err(failed)?;
+        }
         if let Some(key) = self.key.as_ref().filter(|_| seal) {
             tree::seal(&transaction, peaks, key).map_err(failed)?;
         }

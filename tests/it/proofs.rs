@@ -20,7 +20,7 @@ const LOOKS: &str = "
 runbook: 1
 name: look
 title: Looks at a file
-detect: {gone: {file: {path: look.yaml}, holds: '!exists'}}
+detect: {any: {gone: {file: {path: look.yaml}, holds: '!exists'}}}
 remediate: {touch: {command: {argv: [touch, touched]}, risk: safe}}
 ";
 
@@ -110,7 +110,10 @@ fn t58_an_entry_is_proven_by_a_program_that_knows_nothing_of_the_journal() {
         verifier.exists(),
         "built by `cargo test` together with the tests; else: cargo build --example verify_proof"
     );
-    let check = |key: &str| place.shell(&format!("'{}' '{key}' proof", verifier.display()));
+    let check = |key: &str| {
+        place.write("check.sh", format!("'{}' '{key}' proof", verifier.display()));
+        place.shell("check.sh")
+    };
     for entry in 1..=total {
         place.args(["audit", "prove", &entry.to_string(), "--file", "proof"]).done().exits(0);
         check(&key).exits(0).says(&format!("PROVEN: entry {entry} of"));
@@ -427,7 +430,8 @@ fn t06_a_full_disk_lets_nothing_be_remediated_and_recovers() {
     let mut refused = 0;
     for blocks in [0, 1, 4, 16, 32, 48] {
         // Ignored, the signal of the limit becomes an error of the write.
-        place.shell(&format!("trap '' XFSZ; ulimit -f {blocks}; '{program}' run touch.yaml; true"));
+        place.write("limited.sh", format!("trap '' XFSZ; ulimit -f {blocks}; exec '{program}' run touch.yaml"));
+        drop(place.shell("limited.sh"));
         let started = Connection::open(journal(&place)).expect("a database").query_row(
             "SELECT count(*) FROM entries WHERE kind = 'attempt_started' AND body LIKE '%remediate.touch%'",
             [],

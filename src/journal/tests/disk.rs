@@ -150,7 +150,7 @@ fn two_programs_cannot_both_continue_a_run() {
 /// A file of a later version, one that keeps its log in another way.
 fn of_a_later_version(place: &Place) -> Vec<u8> {
     add(&place.open(), &run("one"), 1, [phase()]);
-    place.sql("PRAGMA user_version = 2; PRAGMA journal_mode = DELETE");
+    place.sql("PRAGMA user_version = 3; PRAGMA journal_mode = DELETE");
     fs::read(place.path()).unwrap()
 }
 
@@ -159,7 +159,7 @@ fn a_journal_of_a_later_version_is_refused_and_left_untouched() {
     let place = Place::new();
     let before = of_a_later_version(&place);
     let refused = SqliteJournal::open(place.path()).unwrap_err();
-    assert!(matches!(refused, JournalError::NewerVersion { found: 2, supported: 1, .. }), "{refused}");
+    assert!(matches!(refused, JournalError::NewerVersion { found: 3, supported: 2, .. }), "{refused}");
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
