@@ -136,3 +136,88 @@ async fn text(mut response: Response) -> Result<String, AnchorError> {
     }
     String::from_utf8(bytes).map_err(|_| AnchorError::failed("the answer of the witness is not text"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::http::StatusCode as Code;
+    use axum::routing::post;
+
+    use super::super::doubles::Log;
+    use super::*;
+    use crate::audit::proof::is_consistent;
+    use crate::audit::{Checkpoint, SigningKey, Verdict, notes_in};
+    use crate::http::test_server::TestServer;
+
+    const NAME: &str = "witness.example/w1";
+
+    /// Judges a request as the specification says, and signs with a key of the plain type.
+    fn judge(seen: &mut Option<Checkpoint>, body: &str) -> (Code, String) {
+        let (head, note) = body.split_once("\n\n").unwrap();
+        let note = Note::parse(note).unwrap();
+        if Log::key().public().verify(&note) != Verdict::Signed {
+            return (Code::FORBIDDEN, String::new());
+        }
+        let new = Checkpoint::parse(&note.text).unwrap();
+        let mut lines = head.lines();
+        let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+        let proof: Vec<[u8; 32]> =
+            lines.map(|line| BASE64_STANDARD.decode(line).unwrap().try_into().unwrap()).collect();
+        let known = seen.as_ref().map_or(0, |seen| seen.size);
+        if old != known {
+            return (Code::CONFLICT, format!("{known}\n"));
+        }
+        if let Some(seen) = seen
+            && !is_consistent(old, &seen.root, new.size, &new.root, &proof)
+        {
+            return (Code::UNPROCESSABLE_ENTITY, String::new());
+        }
+        *seen = Some(new);
+        (Code::OK, format!("{}\n", key().sign(&note.text)))
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::new(NAME, &[5; 32]).unwrap()
+    }
+
+    async fn witness() -> TestServer {
+        let seen = Arc::new(Mutex::new(None));
+        let answer = move |body: String| async move { judge(&mut seen.lock().unwrap(), &body) };
+        TestServer::serve(Router::new().route("/add-checkpoint", post(answer))).await
+    }
+
+    fn config(server: &TestServer, file: &std::path::Path) -> Config {
+        Config { url: server.url("/"), key: key().public().to_string(), file: file.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_growing_trail_is_signed_and_kept_and_another_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, lost) = (place.path().join("kept"), place.path().join("lost"));
+        let server = witness().await;
+        for size in [3, 7] {
+            Keeper::keep(config(&server, &file), Log::of(20).offer(size)).await.unwrap();
+        }
+        // Without the file, the answer 409 says what the witness has seen.
+        Keeper::keep(config(&server, &lost), Log::of(20).offer(9)).await.unwrap();
+        let kept = notes_in(&std::fs::read_to_string(&file).unwrap());
+        assert!(kept.len() == 2 && kept.iter().all(|(_, note)| key().public().verify(note) == Verdict::Signed));
+        let shorter = Keeper::keep(config(&server, &lost), Log::of(20).offer(8)).await.unwrap_err();
+        assert!(shorter.contradicts && shorter.message.contains("has seen 9 entries"), "{shorter}");
+        let forked = Keeper::keep(config(&server, &lost), Log::forked(20).offer(15)).await.unwrap_err();
+        assert!(forked.contradicts && forked.message.contains("rewritten"), "{forked}");
+    }
+
+    #[tokio::test]
+    async fn a_signature_of_another_key_is_not_accepted() {
+        let place = tempfile::tempdir().unwrap();
+        let server = witness().await;
+        let stranger = SigningKey::new(NAME, &[6; 32]).unwrap().public().to_string();
+        let config = Config { key: stranger, ..config(&server, &place.path().join("kept")) };
+        let refused = Keeper::keep(config, Log::of(3).offer(3)).await.unwrap_err();
+        assert!(refused.message.contains("no signature of the witness's key"), "{refused}");
+        assert!(!place.path().join("kept").exists());
+    }
+}

@@ -18,6 +18,8 @@ const COMMANDS: [&str; 21] = [
     "audit",
     "audit verify",
     "audit export",
+    "audit key",
+    "audit prove",
     "model",
     "model inspect",
     "doctor",
