@@ -260,7 +260,7 @@ enum ModelCommand {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Check that no entry was edited, deleted, inserted or moved, and what is proven about the end.
+    /// Check that no entry was edited, deleted, inserted or moved.
     Verify(audit::VerifyArguments),
     /// Write the proof that an entry is in the trail, for somebody without the journal.
     Prove {
@@ -271,7 +271,7 @@ enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Print the public key that the trail is signed with; keep it where nobody here can change it.
+    /// Print the public key that the trail is signed with.
     Key,
     /// Write every entry as a line of JSON.
     Export,

@@ -17,5 +17,6 @@ mod steps;
 mod stopping;
 mod support;
 mod taint;
+mod tampering;
 mod trail;
 mod validate;
