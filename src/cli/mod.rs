@@ -73,7 +73,7 @@ enum Command {
     Breaker(orders::BreakerCommand),
     /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
     Holds(orders::HoldsArguments),
-    /// Check or export the audit trail.
+    /// Check, prove or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Look at model files.
@@ -298,17 +298,18 @@ enum ModelCommand {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Check that no entry was edited, deleted, inserted or moved.
-    Verify {
-        /// An exported file to check instead of the journal; needs no database.
+    Verify(audit::VerifyArguments),
+    /// Write the proof that an entry is in the trail, for somebody without the journal.
+    Prove {
+        /// The number of the entry.
+        #[arg(value_name = "ENTRY")]
+        entry: u64,
+        /// The file to write, such as entry-17.tlog-proof. Default: standard output.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
-        #[arg(long, value_name = "NUMBER:HASH")]
-        head: Vec<String>,
-        /// For people, or as JSON for programs.
-        #[arg(long, value_enum, default_value = "text")]
-        format: Format,
     },
+    /// Print the public key that the trail is signed with.
+    Key,
     /// Write every entry as a line of JSON.
     Export,
 }
@@ -357,9 +358,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),
         Command::Holds(arguments) => orders::holds(config, &arguments),
-        Command::Audit(AuditCommand::Verify { file, head, format }) => {
-            audit::verify(config, file.as_deref(), &head, format)
-        }
+        Command::Audit(AuditCommand::Verify(arguments)) => audit::verify(config, &arguments),
+        Command::Audit(AuditCommand::Prove { entry, file }) => audit::prove(config, entry, file.as_deref()),
+        Command::Audit(AuditCommand::Key) => audit::key(config),
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Model(ModelCommand::Inspect { file, manifest, format }) => {
             model::inspect(config, &file, manifest.as_deref(), format)

@@ -9,6 +9,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments, model};
+use crate::audit::KeyFile;
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
@@ -38,7 +39,7 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
 
 pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
     let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
-    Ok(Arc::new(journal))
+    Ok(Arc::new(journal.signing_with(KeyFile(site.audit_key_file()))))
 }
 
 pub fn journal_failure(error: &JournalError) -> Failure {

@@ -107,6 +107,8 @@ impl Driver {
         first: What,
         mut stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        // One for all runs of this process: a child's entries are the parent's trail.
+        let _beside = if self.prepared.run.is_child() { None } else { self.host.anchoring.beside() };
         let mut batch = vec![first];
         batch.append(&mut self.queued);
         // A resumed run asks its open questions again, whatever this first turn adds.
@@ -118,6 +120,7 @@ impl Driver {
             self.turn(batch).await?;
         }
         if !self.prepared.run.is_child() {
+            self.host.anchoring.finish().await?;
             self.host.show(|reporter| reporter.finish());
         }
         Ok(Ended {
@@ -148,9 +151,12 @@ impl Driver {
         self.make_receipts(&records);
         self.host.journal.append(&self.prepared.run, records.clone()).await?;
         self.forget_receipts(&records);
+        let refusal = self.host.anchoring.before_effects(&records).await.err();
         for record in &records {
-            if let Some(command) = commands_for(&record.event) {
-                self.carry_out(command);
+            match (commands_for(&record.event), &refusal) {
+                (Some(command), Some(why)) if record.event.is_remediation_intent() => self.refuse(command, why),
+                (Some(command), _) => self.carry_out(command),
+                (None, _) => {}
             }
         }
         self.host.show(|reporter| records.iter().for_each(|record| reporter.report(record)));
@@ -225,6 +231,17 @@ impl Driver {
             Command::StartAttempt { .. } => self.begin(Way::New, command),
             Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => self.attempts.values().for_each(CancellationToken::cancel),
+        }
+    }
+
+    /// Ends an attempt that must not start, as an error: it could not be done.
+    fn refuse(&self, command: Command, why: &str) {
+        if let Command::StartAttempt { key, role, attempt, .. } = command {
+            let message = format!("not started: {why}");
+            let help = Some("mend the anchor, or make it not `required` in the site file".to_owned());
+            let result = AttemptResult::Error { message, help, code: None };
+            // The receiver lives as long as this driver.
+            let _ = self.sender.send(What::Ended { key, role, attempt, result });
         }
     }
 

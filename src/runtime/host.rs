@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
@@ -63,6 +64,7 @@ pub struct Host {
     pub library: Library,
     pub templates: Templates,
     pub clock: Clock,
+    pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
@@ -93,8 +95,10 @@ impl Host {
         Arc::new_cyclic(|host| {
             let mut services = Services::new(site, clock);
             services.playbooks = Some(Arc::new(Calls::new(host.clone(), approver)));
+            let services = Arc::new(services);
             Host {
-                services: Arc::new(services),
+                anchoring: Anchoring::new(journal.clone(), services.clone()),
+                services,
                 journal,
                 history,
                 library,

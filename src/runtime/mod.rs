@@ -6,6 +6,7 @@
 //!                                                └────► reporters
 //! ```
 
+mod anchoring;
 mod answers;
 mod attempt;
 mod calls;
