@@ -21,6 +21,20 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// A moment as people write it: `2026-12-24 18:00` in local time, or RFC 3339 with an offset.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let local = || {
+            let local = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"].into_iter().find_map(|form| {
+                let broken = jiff::fmt::strtime::parse(form, text).ok()?;
+                broken.to_datetime().or_else(|_| broken.to_date().map(|date| date.at(0, 0, 0, 0))).ok()
+            })?;
+            local.to_zoned(jiff::tz::TimeZone::system()).ok().map(|zoned| zoned.timestamp())
+        };
+        let moment = text.parse::<jiff::Timestamp>().ok().or_else(local)?;
+        Some(Timestamp(moment.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC, to the millisecond.
     pub fn to_rfc3339(self) -> String {
         match jiff::Timestamp::from_millisecond(self.0) {

@@ -68,11 +68,15 @@ fn split_number(text: &str) -> Option<(f64, &str)> {
 /// A duration for people: `250 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`.
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
+    let pair = |large: u128, name: &str, small: u128, rest: &str| match small {
+        0 => format!("{large} {name}"),
+        _ => format!("{large} {name} {small} {rest}"),
+    };
     match milliseconds {
         0..=999 => format!("{milliseconds} ms"),
         1_000..=59_999 => format!("{:.1} s", duration.as_secs_f64()),
-        60_000..=3_599_999 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1000 % 60),
-        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
+        60_000..=3_599_999 => pair(milliseconds / 60_000, "min", milliseconds / 1000 % 60, "s"),
+        _ => pair(milliseconds / 3_600_000, "h", milliseconds / 60_000 % 60, "min"),
     }
 }
 

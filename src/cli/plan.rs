@@ -11,7 +11,6 @@ use super::{Exit, Format, PlanArguments};
 use crate::base::environment;
 use crate::engine::RunState;
 use crate::engine::preview::{Planned, PlannedStep, preview};
-use crate::journal::MemoryJournal;
 use crate::report::escape_control;
 use crate::runtime::{Ended, Nobody, stop_requests};
 
@@ -21,16 +20,19 @@ pub fn plan(config: Option<&Path>, arguments: &PlanArguments) -> Result<Exit, Fa
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     // A plan leaves no trace: it keeps its events in memory.
-    let host = setup::host(site, Arc::new(MemoryJournal::new()), Arc::new(Nobody), setup::reporter(arguments.format))?;
+    let host = setup::host_without_trace(site, Arc::new(Nobody), setup::reporter(arguments.format))?;
     let mut prepared =
         host.prepare(playbook, &given, &environment::user(), "plan").map_err(|error| runtime_failure(&error))?;
     prepared.graph.look_only = true;
+    let guards = host.guards(&prepared);
     let ended = setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
         host.run(prepared, Arc::new(Nobody), Some(stops)).await.map_err(|error| runtime_failure(&error))
     })?;
-    let planned =
-        preview(&ended.graph, &ended.state, host.clock.now()).map_err(|error| Failure::because(Exit::Error, &error))?;
+    let now = host.clock.now();
+    let hold = guards.foresee(now).map_err(|error| setup::journal_failure(&error))?;
+    let planned = preview(&ended.graph, &ended.state, now, hold.as_ref())
+        .map_err(|error| Failure::because(Exit::Error, &error))?;
     match arguments.format {
         Format::Json => output::line(&as_json(&ended, &planned).to_string()),
         Format::Text => show(&ended, &planned),

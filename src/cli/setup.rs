@@ -9,13 +9,14 @@ use indicatif::ProgressDrawTarget;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments, model};
+use crate::audit::KeyFile;
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
-use crate::journal::{Journal, JournalError, SqliteJournal};
+use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
 use crate::notify::Templates;
 use crate::playbook::inputs::Given;
 use crate::playbook::{self, Playbook};
-use crate::report::{FanOut, Json, Look, Plain, Progress, Reporter, TimeZoneChoice};
+use crate::report::{FanOut, Gallery, Glyphs, Json, Look, Plain, Progress, Reporter, Sketches, TimeZoneChoice};
 use crate::runtime::{Approver, Host, RuntimeError};
 use crate::site::{FILE_NAME, Site};
 use crate::yaml;
@@ -32,13 +33,13 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
             site
         }
     };
-    site.models.program = Some(model::this_program());
+    site.program = Some(model::this_program());
     Ok(site)
 }
 
 pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
     let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
-    Ok(Arc::new(journal))
+    Ok(Arc::new(journal.signing_with(KeyFile(site.audit_key_file()))))
 }
 
 pub fn journal_failure(error: &JournalError) -> Failure {
@@ -51,11 +52,23 @@ pub fn host(
     approver: Arc<dyn Approver>,
     reporter: FanOut,
 ) -> Result<Arc<Host>, Failure> {
-    let templates = Templates::load(site.templates.as_deref()).map_err(|errors| {
+    let templates = templates(&site)?;
+    Ok(Host::new(site, journal, approver, templates, Box::new(reporter)))
+}
+
+/// A host that keeps its events in memory. It knows the runs and orders of before, if there are any.
+pub fn host_without_trace(site: Site, approver: Arc<dyn Approver>, reporter: FanOut) -> Result<Arc<Host>, Failure> {
+    let templates = templates(&site)?;
+    let memory: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let history = if site.journal_file().exists() { journal(&site)? } else { memory.clone() };
+    Ok(Host::with_history(site, memory, history, approver, templates, Box::new(reporter)))
+}
+
+fn templates(site: &Site) -> Result<Templates, Failure> {
+    Templates::load(site.templates.as_deref()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Invalid, all.join("\n"))
-    })?;
-    Ok(Host::new(site, journal, approver, templates, Box::new(reporter)))
+    })
 }
 
 /// Runs a future on this thread. One thread is enough: the work is waiting, and starting more would
@@ -114,7 +127,7 @@ pub fn reporter(format: Format) -> FanOut {
     let main: Box<dyn Reporter> = match format {
         Format::Json => return FanOut::new(vec![Box::new(Json::new(Box::new(stdout)))]),
         Format::Text if stdout.is_terminal() => Box::new(Progress::new(ProgressDrawTarget::stdout(), look())),
-        Format::Text => Box::new(Plain::new(Box::new(stdout), TimeZoneChoice::Local)),
+        Format::Text => Box::new(Plain::new(Box::new(stdout), TimeZoneChoice::Local).sketching(sketches())),
     };
     FanOut::new(vec![main, Box::new(Console)])
 }
@@ -122,11 +135,21 @@ pub fn reporter(format: Format) -> FanOut {
 /// How text looks on standard output.
 pub fn look() -> Look {
     let colour = output::colour(&io::stdout());
-    if io::stdout().is_terminal() {
+    let look = if io::stdout().is_terminal() {
         Look::of_terminal(&console::Term::stdout(), colour)
     } else {
         Look { colour, ..Look::default() }
-    }
+    };
+    Look { sketches: sketches(), ..look }
+}
+
+/// The pictures that kinds declare.
+pub fn gallery() -> Gallery {
+    Gallery::new(|kind| playbook::registry::find(kind).map_or(&[], |kind| kind.pictures))
+}
+
+fn sketches() -> Sketches {
+    Sketches { gallery: gallery(), glyphs: Glyphs::of_terminal() }
 }
 
 /// Shows the messages of the `console` channel, whose receipt is their text.

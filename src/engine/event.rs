@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
 /// The version of the event format, kept in `RunStarted`. A journal of a newer version is refused.
@@ -73,6 +74,14 @@ pub enum Event {
         key: StepKey,
         role: Role,
         attempt: u32,
+    },
+    /// What has to be true right before the attempt is true.
+    PreconditionMet {
+        key: StepKey,
+    },
+    /// Something that no playbook can overrule keeps the run from remediating.
+    RemediationWithheld {
+        why: String,
     },
     RetryScheduled {
         key: StepKey,
@@ -152,6 +161,8 @@ pub enum Event {
         by: String,
         reason: String,
     },
+    /// A fact that outlives every run; it stands in a stream of its own.
+    StandingOrder(Order),
     RunFinished {
         outcome: Outcome,
         severity: Severity,
@@ -203,6 +214,8 @@ pub enum Phase {
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Main,
+    /// Looks, right before the step, whether it may still be done.
+    Precondition,
     /// Asks whether an interrupted step was done.
     Check,
     Undo,
@@ -300,6 +313,24 @@ pub enum Outcome {
     Cancelled,
     Parked,
     Error,
+}
+
+impl Event {
+    /// Whether this is the intent to change something: a remediation, or the undo of one. Its effect
+    /// starts after this event is durable.
+    pub fn is_remediation_intent(&self) -> bool {
+        match self {
+            Event::AttemptStarted { role: Role::Undo, .. } => true,
+            Event::AttemptStarted { role: Role::Main, key, .. } => key.step.starts_with("remediate."),
+            _ => false,
+        }
+    }
+
+    /// Whether the audit trail is signed together with this event: before anything is changed, and when
+    /// a run ends.
+    pub fn calls_for_checkpoint(&self) -> bool {
+        self.is_remediation_intent() || matches!(self, Event::RunFinished { .. })
+    }
 }
 
 macro_rules! labelled {

@@ -28,8 +28,6 @@ pub struct Graph {
     pub parallel: usize,
     /// Approvals are asked for steps of this risk and above.
     pub ask_from: Risk,
-    /// Why this run must not remediate, although it may look.
-    pub withheld: Option<String>,
     /// Only look: nothing is remediated and nothing cleaned up.
     pub look_only: bool,
     pub index: HashMap<String, StepIndex>,
@@ -63,6 +61,8 @@ pub struct Step {
     pub tolerated: bool,
     /// Names of causes; empty means the step is no fix of its own.
     pub fixes: Vec<String>,
+    /// What must be true right before each attempt.
+    pub precondition: Option<SideAction>,
     pub check: Option<SideAction>,
     pub undo: Option<SideAction>,
     pub severity: Option<Severity>,
@@ -70,7 +70,7 @@ pub struct Step {
     pub probe: bool,
 }
 
-/// A second action of a step: its check or its undo.
+/// A second action of a step: its precondition, its check or its undo.
 #[derive(Debug, Clone)]
 pub struct SideAction {
     pub kind: String,
@@ -92,7 +92,18 @@ pub enum Repeat {
 pub struct ForEach {
     pub list: Expression,
     pub name: String,
+    /// The most items in progress at the same time.
     pub limit: u32,
+    /// The same as a share of all items, from 0 to 1; the smaller of both counts.
+    pub share: f64,
+    /// More items than this are an error, and none is begun.
+    pub most: Option<u32>,
+    /// After so many items that did not succeed no further one is begun.
+    pub max_errors: Option<u32>,
+    /// All there are, of which the items are the ailing ones.
+    pub of: Option<Expression>,
+    /// Above this share of `of`, from 0 to 1, none is begun.
+    pub stop_above: f64,
 }
 
 #[derive(Debug, Clone)]

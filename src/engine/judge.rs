@@ -30,8 +30,11 @@ pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> V
         return Vec::new();
     }
     let mut events = vec![ended];
-    if role == Role::Check {
-        events.extend(Judge::new(graph, state, input, key, index, item).check(result));
+    let judge = Judge::new(graph, state, input, key, index, item);
+    match role {
+        Role::Check => events.extend(judge.check(result)),
+        Role::Precondition => events.extend(judge.precondition(result)),
+        Role::Main | Role::Undo => {}
     }
     events
 }
@@ -167,15 +170,41 @@ impl<'a> Judge<'a> {
         self.input.at.plus(pause).min(since.plus(hold).max(self.input.at.plus(Duration::from_millis(1))))
     }
 
+    /// Why what a side action found is not as it should be; `None` when it is, an error when it cannot be told.
+    fn objection(&self, side: &SideAction, output: &Value, failure: Option<&String>) -> Result<Option<String>, String> {
+        match (failure, &side.expect) {
+            (Some(why), _) => Ok(Some(why.clone())),
+            (None, None) => Ok(None),
+            (None, Some(expect)) => self.expectation(expect, output),
+        }
+    }
+
+    /// What held when the plan was made need not hold any more: nothing is done then.
+    fn precondition(&self, result: &AttemptResult) -> Vec<Event> {
+        let Some(precondition) = &self.step.precondition else { return Vec::new() };
+        let unknown = |why: &str| format!("its precondition could not be checked: {why}");
+        match result {
+            AttemptResult::Cancelled => self.finish(StepStatus::Cancelled, Value::Null, Some("cancelled".into()), None),
+            AttemptResult::Error { message, help, .. } => {
+                self.finish(StepStatus::Error, Value::Null, Some(unknown(message)), help.clone())
+            }
+            AttemptResult::Measured { output, failure } => {
+                match self.objection(precondition, output, failure.as_ref()) {
+                    Ok(None) => vec![Event::PreconditionMet { key: self.key.clone() }],
+                    Ok(Some(why)) => {
+                        let why = format!("not done: its precondition does not hold: {why}");
+                        self.finish(StepStatus::Failed, Value::Null, Some(why), None)
+                    }
+                    Err(why) => self.finish(StepStatus::Error, Value::Null, Some(unknown(&why)), None),
+                }
+            }
+        }
+    }
+
     fn check(&self, result: &AttemptResult) -> Vec<Event> {
         let AttemptResult::Measured { output, failure } = result else { return Vec::new() };
-        let Some(SideAction { expect, .. }) = &self.step.check else { return Vec::new() };
-        let done = match (failure, expect) {
-            (Some(_), _) => Ok(false),
-            (None, None) => Ok(true),
-            (None, Some(expect)) => self.expectation(expect, output).map(|failure| failure.is_none()),
-        };
-        match done {
+        let Some(check) = &self.step.check else { return Vec::new() };
+        match self.objection(check, output, failure.as_ref()).map(|objection| objection.is_none()) {
             Ok(true) => self.finish(
                 StepStatus::Passed,
                 output.clone(),

@@ -8,7 +8,9 @@
 //! | asked | `ApprovalSettled` approved / parked | approved / asked (parked) |
 //! | asked | `ApprovalSettled` rejected, timed out | refused |
 //! | refused | `StepSkipped` | done |
-//! | –, approved, retrying, holding | `AttemptStarted` | running |
+//! | –, approved, retrying, holding | `AttemptStarted` of its precondition, if it has one | running |
+//! | running | `PreconditionMet` | cleared |
+//! | –, approved, cleared, retrying, holding | `AttemptStarted` | running |
 //! | running | `AttemptEnded` | judged by the next event |
 //! | judged | `RetryScheduled` | retrying until its time |
 //! | judged | `HoldScheduled` (a probe that must go on holding) | holding until its time |
@@ -21,6 +23,7 @@
 mod decide;
 pub mod event;
 mod fan;
+mod gate;
 pub mod graph;
 mod input;
 mod judge;
@@ -29,13 +32,15 @@ mod phases;
 pub mod preview;
 mod rollback;
 pub mod scope;
+pub mod standing;
 pub mod state;
 mod steps;
+mod targets;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{advance, advance_all, decide};
 pub use event::{Event, Record};
 pub use graph::Graph;
-pub use input::{Command, Input, What, commands_for};
+pub use input::{Command, Hold, Input, What, commands_for};
 pub use state::{IllegalTransition, RECHECK, RunState};

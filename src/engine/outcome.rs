@@ -72,9 +72,16 @@ fn without_detection(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.rejected {
         return (Outcome::Rejected, why.clone());
     }
+    if let Some(why) = &state.withheld {
+        return (Outcome::Unresolved, withheld(state, why));
+    }
+    // A precondition that did not hold keeps a step from acting, and it has failed all the same.
+    if let Some(step) = failed_step(graph, state, Phase::Remediate) {
+        return (Outcome::Unresolved, format!("{step} did not succeed"));
+    }
     let found = found_causes(state);
     if acted(state) {
-        return match failed_step(graph, state, Phase::Remediate).or_else(|| failed_step(graph, state, Phase::Verify)) {
+        return match failed_step(graph, state, Phase::Verify) {
             Some(step) => (Outcome::Unresolved, format!("{step} did not succeed")),
             None => (Outcome::Resolved, "every step that was called for succeeded".into()),
         };
@@ -92,6 +99,11 @@ fn without_detection(graph: &Graph, state: &RunState) -> (Outcome, String) {
     }
 }
 
+fn withheld(state: &RunState, why: &str) -> String {
+    let what = if acted(state) { "remediation was cut short" } else { "nothing was remediated" };
+    format!("{what}: {why}")
+}
+
 fn found_causes(state: &RunState) -> Vec<String> {
     let held = state.causes.iter().flatten().filter(|cause| cause.finding.holds == Some(true));
     held.map(|cause| cause.title.clone()).collect()
@@ -101,8 +113,8 @@ fn nothing_done(graph: &Graph, state: &RunState) -> (Outcome, String) {
     if let Some(why) = &state.rejected {
         return (Outcome::Rejected, why.clone());
     }
-    if let Some(why) = &graph.withheld {
-        return (Outcome::Unresolved, why.clone());
+    if let Some(why) = &state.withheld {
+        return (Outcome::Unresolved, withheld(state, why));
     }
     let found = found_causes(state);
     if let Some(step) = failed_step(graph, state, Phase::Remediate) {

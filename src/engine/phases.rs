@@ -47,7 +47,7 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
         Phase::Diagnose => after_diagnosis(graph, state),
         Phase::Remediate => after_remediation(graph, state),
         Phase::Verify => verification(graph, state, input),
-        Phase::Undo => rollback::undo(graph, state),
+        Phase::Undo => rollback::undo(graph, state, input),
         Phase::Finally => after_all(graph, state, input),
     };
     if events.is_empty() { park(state, input) } else { events }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::advance;
 use super::event::{ApprovalVerdict, AttemptResult, Event, Phase, Risk, Role};
 use super::graph::Graph;
-use super::input::{Input, What};
+use super::input::{Hold, Input, What};
 use super::state::{IllegalTransition, RunState};
 use crate::base::{StepKey, Timestamp};
 
@@ -35,7 +35,12 @@ pub enum Planned {
 }
 
 /// The remediations in the order in which they would be decided about.
-pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<PlannedStep>, IllegalTransition> {
+pub fn preview(
+    graph: &Graph,
+    looked: &RunState,
+    at: Timestamp,
+    hold: Option<&Hold>,
+) -> Result<Vec<PlannedStep>, IllegalTransition> {
     let graph = hopeful(graph);
     let mut state = looked.clone();
     let Some(run) = state.run.clone() else { return Ok(Vec::new()) };
@@ -43,7 +48,7 @@ pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<Pl
     let mut asked = HashSet::new();
     let mut next = vec![What::Proceed];
     while let Some(what) = next.pop() {
-        let records = advance(&graph, &mut state, &run, &Input { at, entropy: 0, what })?;
+        let records = advance(&graph, &mut state, &run, &Input { at, entropy: 0, hold: hold.cloned(), what })?;
         for record in records {
             match &record.event {
                 Event::PhaseStarted { phase } if *phase > Phase::Remediate => return Ok(planned),
@@ -51,7 +56,7 @@ pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<Pl
                     asked.insert(key.clone());
                     next.push(answer(key));
                 }
-                Event::AttemptStarted { key, attempt, .. } => next.push(success(key, *attempt)),
+                Event::AttemptStarted { key, role, attempt, .. } => next.push(success(key, *role, *attempt)),
                 _ => {}
             }
             planned.extend(planned_step(&graph, &record.event, &asked));
@@ -65,7 +70,7 @@ pub fn preview(graph: &Graph, looked: &RunState, at: Timestamp) -> Result<Vec<Pl
 fn hopeful(graph: &Graph) -> Graph {
     let mut graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
     for step in graph.steps.iter_mut().filter(|step| step.phase == Phase::Remediate) {
-        (step.expect, step.stop_on_error, step.tolerated) = (None, false, true);
+        (step.expect, step.stop_on_error, step.tolerated, step.precondition) = (None, false, true, None);
     }
     graph
 }
@@ -74,9 +79,9 @@ fn answer(key: &StepKey) -> What {
     What::Answered { key: key.clone(), verdict: ApprovalVerdict::Approved, by: "plan".into(), reason: String::new() }
 }
 
-fn success(key: &StepKey, attempt: u32) -> What {
+fn success(key: &StepKey, role: Role, attempt: u32) -> What {
     let result = AttemptResult::Measured { output: Value::Object(serde_json::Map::new()), failure: None };
-    What::Ended { key: key.clone(), role: Role::Main, attempt, result }
+    What::Ended { key: key.clone(), role, attempt, result }
 }
 
 fn planned_step(graph: &Graph, event: &Event, asked: &HashSet<StepKey>) -> Option<PlannedStep> {

@@ -3,6 +3,7 @@
 
 use super::event::{Event, Phase, Role};
 use super::graph::{Graph, Repeat};
+use super::input::Input;
 use super::scope::RunScope;
 use super::state::RunState;
 use crate::base::StepKey;
@@ -19,21 +20,17 @@ pub(super) fn undoable(graph: &Graph, state: &RunState) -> Vec<StepKey> {
 }
 
 /// The next undo, or the end of undoing.
-pub(super) fn undo(graph: &Graph, state: &RunState) -> Vec<Event> {
+pub(super) fn undo(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     let Some(undo) = &state.undo else { return begin(graph, state) };
     if let Some(key) = &undo.running {
         let safe = graph
             .step(&key.step)
             .and_then(|(_, step)| step.undo.as_ref())
             .is_some_and(|action| action.repeat == Repeat::Safe);
-        return if undo.doubtful && safe && state.running == 0 {
-            start(graph, state, key, undo.attempts + 1)
-        } else {
-            Vec::new()
-        };
+        return if undo.doubtful && safe && state.running == 0 { start(graph, state, input, key) } else { Vec::new() };
     }
     match undo.left.last() {
-        Some(key) if state.running == 0 => start(graph, state, key, undo.attempts + 1),
+        Some(key) if state.running == 0 => start(graph, state, input, key),
         Some(_) => Vec::new(),
         None => vec![Event::PhaseStarted { phase: Phase::Finally }],
     }
@@ -47,8 +44,11 @@ fn begin(graph: &Graph, state: &RunState) -> Vec<Event> {
     vec![Event::UndoStarted { steps }]
 }
 
-fn start(graph: &Graph, state: &RunState, key: &StepKey, attempt: u32) -> Vec<Event> {
+fn start(graph: &Graph, state: &RunState, input: &Input, key: &StepKey) -> Vec<Event> {
     let failed = |why: String| vec![Event::UndoFinished { key: key.clone(), error: Some(why) }];
+    if let Some(hold) = input.hold.as_ref().filter(|hold| hold.undo) {
+        return failed(hold.why.clone());
+    }
     let Some((step, item)) = state.find(key) else { return failed("the step is not part of the plan".into()) };
     let planned = &graph.steps[step];
     let Some(action) = &planned.undo else { return failed("it declares no undo".into()) };
@@ -56,6 +56,7 @@ fn start(graph: &Graph, state: &RunState, key: &StepKey, attempt: u32) -> Vec<Ev
     let scope = RunScope::of_step(graph, state, planned, value);
     match action.request.render(&scope) {
         Ok(request) => {
+            let attempt = state.undo.as_ref().map_or(1, |undo| undo.attempts + 1);
             let time_limit_ms = u64::try_from(planned.time_limit.as_millis()).unwrap_or(u64::MAX);
             vec![Event::AttemptStarted { key: key.clone(), role: Role::Undo, attempt, request, time_limit_ms }]
         }

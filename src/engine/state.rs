@@ -4,6 +4,7 @@
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
 mod fold;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -35,6 +36,8 @@ pub enum ItemState {
         parked: bool,
     },
     Approved,
+    /// Its precondition holds.
+    Cleared,
     /// Somebody said no, or nobody answered in time.
     Refused {
         why: String,
@@ -151,6 +154,8 @@ pub struct RunState {
     /// Why no further step of the phase starts.
     pub stopped: Option<String>,
     pub rejected: Option<String>,
+    /// What kept the run from remediating, or from going on with it.
+    pub withheld: Option<String>,
     /// Whether a soft (`false`) or hard (`true`) cancellation was asked.
     pub cancelled: Option<bool>,
     /// Completed remediations in the order of their completion.

@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::event::{ApprovalVerdict, Event, NOT_CALLED_FOR, Phase, Role, StepStatus};
-use super::fan;
+use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::gate::Gate;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
-use super::judge::evidence;
 use super::phases::is_recheck;
 use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState};
+use super::{fan, targets};
 use crate::base::StepKey;
-use crate::language::Truth;
 
 /// One move of the phase's steps; empty when nothing can move.
 pub(super) fn progress(graph: &Graph, state: &RunState, input: &Input, phase: Phase) -> Vec<Event> {
@@ -40,13 +39,6 @@ pub(super) fn drop_waiting(state: &RunState, phase: Phase, why: &str) -> Vec<Eve
         .collect()
 }
 
-/// What a step's needs say about it.
-enum Gate {
-    Open,
-    Skip(String),
-    Error(String),
-}
-
 /// An attempt that may come next.
 struct Candidate<'a> {
     step: &'a Step,
@@ -55,11 +47,21 @@ struct Candidate<'a> {
     attempt: u32,
 }
 
-struct Turn<'a> {
-    graph: &'a Graph,
-    state: &'a RunState,
-    input: &'a Input,
-    phase: Phase,
+/// What an attempt has already been given of what it needs before it starts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Given {
+    Nothing,
+    /// A person agreed, or nobody had to.
+    Approval,
+    /// Its precondition holds as well.
+    Clearance,
+}
+
+pub(super) struct Turn<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) state: &'a RunState,
+    pub(super) input: &'a Input,
+    pub(super) phase: Phase,
 }
 
 impl Turn<'_> {
@@ -105,103 +107,14 @@ impl Turn<'_> {
             Gate::Open if step.for_each.is_some() => vec![self.fan_out(step)],
             Gate::Open => {
                 let first = Candidate { step, key: &key, item: None, attempt: 1 };
-                self.ask_or_start(&first, false, may_start)
+                self.ask_or_start(&first, Given::Nothing, may_start)
             }
         }
-    }
-
-    fn gate(&self, step: &Step) -> Gate {
-        if let Some(withheld) = &self.graph.withheld
-            && self.phase == Phase::Remediate
-        {
-            return Gate::Skip(withheld.clone());
-        }
-        if let Some(why) = self.stop(step) {
-            return Gate::Skip(why);
-        }
-        match self.needs(step) {
-            Gate::Open => {}
-            closed => return closed,
-        }
-        if let Some(reason) = self.no_cause(step) {
-            return Gate::Skip(reason);
-        }
-        let scope = self.scope(step, None);
-        match step.when.as_ref().map(|when| (when, when.truth(&scope))) {
-            None | Some((_, Truth::True)) => Gate::Open,
-            Some((when, Truth::False)) => Gate::Skip(format!("only when {}; {}", when.text(), evidence(when, &scope))),
-            Some((when, Truth::Unknown(why))) => Gate::Error(format!("cannot tell whether {}: {why}", when.text())),
-        }
-    }
-
-    /// Why nothing more starts in this phase: somebody said no, or a step ended badly that stops all others.
-    fn stop(&self, step: &Step) -> Option<String> {
-        if let Some(stopped) = &self.state.stopped
-            && self.phase == Phase::Remediate
-        {
-            return Some(format!("not started: {stopped}"));
-        }
-        let stops = |index: &&StepIndex| {
-            let other = &self.graph.steps[**index];
-            other.phase == self.phase && other.stop_on_error && other.id != step.id
-        };
-        let stopper = self.state.bad.iter().find(stops)?;
-        Some(format!("not started: {} did not succeed", self.graph.steps[*stopper].id))
-    }
-
-    fn needs(&self, step: &Step) -> Gate {
-        let mut skipped_needs = 0;
-        for need in &step.needs {
-            let other = &self.graph.steps[*need];
-            let status = self.state.steps[*need].status;
-            if is_bad(status) && !other.tolerated {
-                let reason = format!("it needs {}, which {}", other.id, ended_as(status));
-                // A probe that was never measured must not look like one that does not apply.
-                return if step.probe { Gate::Error(reason) } else { Gate::Skip(reason) };
-            }
-            skipped_needs += usize::from(status == Some(StepStatus::Skipped));
-        }
-        let all_skipped = skipped_needs > 0 && skipped_needs == step.needs.len();
-        match self.phase {
-            Phase::Remediate if all_skipped && step.fixes.is_empty() => {
-                Gate::Skip(format!("{NOT_CALLED_FOR}none of the steps it needs ran"))
-            }
-            Phase::Remediate => Gate::Open,
-            _ if skipped_needs > 0 => Gate::Skip("a step it needs was skipped".into()),
-            _ => Gate::Open,
-        }
-    }
-
-    /// Why a remediation is not called for by the diagnosis.
-    fn no_cause(&self, step: &Step) -> Option<String> {
-        if self.phase != Phase::Remediate || self.graph.causes.is_empty() {
-            return None;
-        }
-        let found = |name: Option<&String>| {
-            let holds = |cause: &&super::event::Cause| {
-                cause.finding.holds == Some(true) && name.is_none_or(|name| *name == cause.finding.name)
-            };
-            self.state.causes.iter().flatten().find(holds).is_some()
-        };
-        if !step.fixes.is_empty() {
-            let wanted = step.fixes.iter().any(|name| found(Some(name)));
-            return (!wanted).then(|| format!("{NOT_CALLED_FOR}it fixes {}", step.fixes.join(" or ")));
-        }
-        (!found(None)).then(|| format!("{NOT_CALLED_FOR}no cause was found"))
     }
 
     fn fan_out(&self, step: &Step) -> Event {
         let key = StepKey::plain(step.id.clone());
-        let Some(for_each) = &step.for_each else { return error(&key, "bug: nothing to fan out over".into()) };
-        match for_each.list.value(&self.scope(step, None)) {
-            // An empty set of targets must never read as "nothing was wrong with any of them".
-            Ok(Value::Array(items)) if items.is_empty() && (step.probe || self.phase == Phase::Remediate) => {
-                error(&key, format!("the list {} is empty, so there is nothing to do it for", for_each.list.text()))
-            }
-            Ok(Value::Array(items)) => Event::FannedOut { step: step.id.clone(), items },
-            Ok(_) => error(&key, format!("{} is not a list", for_each.list.text())),
-            Err(why) => error(&key, format!("cannot tell what to run it for: {why}")),
-        }
+        targets::resolve(step, &self.scope(step, None)).unwrap_or_else(|why| error(&key, why))
     }
 
     fn active_items(&self) -> Vec<Event> {
@@ -232,17 +145,29 @@ impl Turn<'_> {
             return Vec::new();
         }
         let next = Candidate { step, key: &key, item: item.value.as_ref(), attempt: item.attempts + 1 };
-        let not_begun = matches!(item.state, ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved)
-            && item.attempts == 0;
+        let not_begun = matches!(
+            item.state,
+            ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved | ItemState::Cleared
+        ) && item.attempts == 0;
         if not_begun && let Some(why) = self.stop(step) {
             return vec![skipped(&key, why)];
         }
+        if item.state == ItemState::Waiting
+            && let Some(for_each) = &step.for_each
+        {
+            if let Some(why) = targets::given_up(for_each, &self.state.steps[index]) {
+                return vec![skipped(&key, why)];
+            }
+            if targets::is_full(for_each, &self.state.steps[index]) {
+                return Vec::new();
+            }
+        }
         match item.state {
-            ItemState::Waiting if self.fan_is_full(index) => Vec::new(),
-            ItemState::Waiting => self.ask_or_start(&next, false, may_start),
-            ItemState::Approved => self.ask_or_start(&next, true, may_start),
+            ItemState::Waiting => self.ask_or_start(&next, Given::Nothing, may_start),
+            ItemState::Approved => self.ask_or_start(&next, Given::Approval, may_start),
+            ItemState::Cleared => self.ask_or_start(&next, Given::Clearance, may_start),
             ItemState::Retrying { at } | ItemState::Holding { at } if at <= self.input.at => {
-                self.ask_or_start(&next, true, may_start)
+                self.ask_or_start(&next, Given::Approval, may_start)
             }
             ItemState::Asked { expires_at: Some(at), .. } if at <= self.input.at => vec![Event::ApprovalSettled {
                 key: key.clone(),
@@ -254,13 +179,6 @@ impl Turn<'_> {
             ItemState::Doubtful { asked } => self.doubtful(step, &key, item, may_start && !asked),
             _ => Vec::new(),
         }
-    }
-
-    fn fan_is_full(&self, index: StepIndex) -> bool {
-        let Some(for_each) = &self.graph.steps[index].for_each else { return false };
-        let busy = |state: &ItemState| !matches!(state, ItemState::Waiting | ItemState::Done);
-        let in_progress = self.state.steps[index].items.iter().filter(|item| busy(&item.state)).count();
-        in_progress >= for_each.limit as usize
     }
 
     /// The rule for interrupted attempts: repeat what is safe to repeat, ask the check, else wait for a person.
@@ -282,13 +200,13 @@ impl Turn<'_> {
         }
     }
 
-    fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Value>) -> RunScope<'b> {
+    pub(super) fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Value>) -> RunScope<'b> {
         RunScope::of_step(self.graph, self.state, step, item)
     }
 
-    fn ask_or_start(&self, candidate: &Candidate<'_>, approved: bool, may_start: bool) -> Vec<Event> {
+    fn ask_or_start(&self, candidate: &Candidate<'_>, given: Given, may_start: bool) -> Vec<Event> {
         let Candidate { step, key, item, attempt } = candidate;
-        let asks = !approved && self.must_ask(step);
+        let asks = given == Given::Nothing && self.must_ask(step);
         // Hundreds of steps may wait for a free place at every turn, so what they would do is worked
         // out when they get one.
         if !asks && !may_start {
@@ -298,10 +216,36 @@ impl Turn<'_> {
             Ok(request) => request,
             Err(problem) => return vec![error(key, problem.message)],
         };
+        // Nobody is asked for what must not be done anyway.
+        if let Some(held) = self.held(key) {
+            return vec![held];
+        }
         if asks {
             return vec![self.ask(step, key, request)];
         }
-        vec![self.attempt(step, key, Role::Main, *attempt, request)]
+        match &step.precondition {
+            Some(precondition) if given < Given::Clearance => {
+                match precondition.request.render(&self.scope(step, *item)) {
+                    Ok(request) => vec![self.attempt(step, key, Role::Precondition, *attempt, request)],
+                    Err(problem) => vec![error(key, problem.message)],
+                }
+            }
+            _ => vec![self.attempt(step, key, Role::Main, *attempt, request)],
+        }
+    }
+
+    /// What follows when nothing may be remediated now: the run is told once, and a step that was to be
+    /// tried again ends.
+    fn held(&self, key: &StepKey) -> Option<Event> {
+        if self.phase != Phase::Remediate {
+            return None;
+        }
+        // Once withheld, a run stays so: what it knows of the fault is old when the hold is lifted.
+        if let Some(why) = &self.state.withheld {
+            return Some(error(key, format!("not tried again: {why}")));
+        }
+        let hold = self.input.hold.as_ref()?;
+        Some(Event::RemediationWithheld { why: hold.why.clone() })
     }
 
     fn must_ask(&self, step: &Step) -> bool {
@@ -345,7 +289,7 @@ impl Turn<'_> {
 /// After such events the other steps must be looked at anew: perhaps none of them may start any more.
 fn may_stop_others(events: &[Event]) -> bool {
     events.iter().any(|event| match event {
-        Event::ApprovalSettled { .. } => true,
+        Event::ApprovalSettled { .. } | Event::RemediationWithheld { .. } => true,
         Event::StepFinished { status, .. } => is_bad(Some(*status)),
         _ => false,
     })
@@ -377,12 +321,4 @@ fn error(key: &StepKey, reason: String) -> Event {
 
 pub(super) fn is_bad(status: Option<StepStatus>) -> bool {
     matches!(status, Some(StepStatus::Failed | StepStatus::Error | StepStatus::Cancelled))
-}
-
-fn ended_as(status: Option<StepStatus>) -> &'static str {
-    match status {
-        Some(StepStatus::Failed) => "failed",
-        Some(StepStatus::Cancelled) => "was cancelled",
-        _ => "could not be done",
-    }
 }

@@ -6,7 +6,7 @@ use crate::base::source::Part;
 use crate::base::{Diagnostic, Field, Route, Type, suggestion};
 use crate::engine::event::Phase;
 use crate::language::{Expression, LanguageError, Names, Request, Template};
-use crate::playbook::{Action, Playbook, Step};
+use crate::playbook::{Action, Look, Playbook, Step};
 use crate::schema::language_problem;
 
 pub(super) fn all(playbook: &Playbook) -> Vec<Diagnostic> {
@@ -32,7 +32,7 @@ impl<'a> Checker<'a> {
             catalogue: self.catalogue,
             phase: step.phase,
             own: Fields::default(),
-            item: step.for_each.as_ref().map(|(_, for_each)| for_each.name.as_str()),
+            item: step.for_each.as_ref().map(|fan| fan.keys.name.as_str()),
             not_yet: Some(step),
             causes: step.phase >= Phase::Remediate,
             only_own: false,
@@ -46,14 +46,10 @@ impl<'a> Checker<'a> {
         if let Some(when) = &step.when {
             self.condition(when, &place, &step_route(step, "when"));
         }
-        if let Some((list, _)) = &step.for_each {
-            self.expression(
-                list,
-                &place,
-                &step_route(step, "for_each").key("in"),
-                |kind| matches!(kind, Type::List(_) | Type::Any),
-                "a list",
-            );
+        if let Some(fan) = &step.for_each {
+            let route = step_route(step, "for_each");
+            self.list(&fan.list, &place, &route.key("in"));
+            fan.of.iter().for_each(|of| self.list(of, &place, &route.key("of")));
         }
         if let Some(expect) = &step.expect {
             let judged_by = if step.phase == Phase::Detect { "holds" } else { "expect" };
@@ -65,19 +61,25 @@ impl<'a> Checker<'a> {
     }
 
     fn second_actions(&mut self, step: &'a Step) {
-        if let Some((check, expect)) = &step.check {
-            self.request(check, &self.place(step));
-            if let Some(expect) = expect {
-                let own = self.catalogue.outputs_of(check);
-                self.condition(expect, &Place { own, ..self.place(step) }, &step_route(step, "check").key("expect"));
-            }
-            if check.effect() != crate::kind::Effect::Read {
-                self.problem("changes-while-observing", "a check must only read".into(), &check.route, None);
+        for (name, look) in [("precondition", &step.precondition), ("check", &step.check)] {
+            if let Some(look) = look {
+                self.look(step, name, look);
             }
         }
         if let Some(undo) = &step.undo {
             let place = Place { not_yet: None, ..self.place(step) };
             self.request(undo, &place);
+        }
+    }
+
+    fn look(&mut self, step: &'a Step, name: &str, (action, expect): &Look) {
+        self.request(action, &self.place(step));
+        if let Some(expect) = expect {
+            let own = self.catalogue.outputs_of(action);
+            self.condition(expect, &Place { own, ..self.place(step) }, &step_route(step, name).key("expect"));
+        }
+        if action.effect() != crate::kind::Effect::Read {
+            self.problem("changes-while-observing", format!("a {name} must only read"), &action.route, None);
         }
     }
 
@@ -148,6 +150,10 @@ impl<'a> Checker<'a> {
             causes: false,
             only_own: false,
         }
+    }
+
+    fn list(&mut self, expression: &Expression, place: &Place<'_>, route: &Route) {
+        self.expression(expression, place, route, |kind| matches!(kind, Type::List(_) | Type::Any), "a list");
     }
 
     fn condition(&mut self, expression: &Expression, place: &Place<'_>, route: &Route) {

@@ -41,9 +41,18 @@ fn needs(step: &Step, position: StepIndex, index: &Index<'_>) -> Vec<StepIndex> 
 
 /// Every dotted name that must have a value when the step starts or is judged.
 fn references(step: &Step) -> impl Iterator<Item = &str> {
-    let conditions = [step.when.as_ref(), step.expect.as_ref(), step.for_each.as_ref().map(|(list, _)| list)];
+    let fan = step.for_each.as_ref();
+    let looked_for = step.precondition.as_ref().and_then(|(_, expect)| expect.as_ref());
+    let conditions = [
+        step.when.as_ref(),
+        step.expect.as_ref(),
+        fan.map(|fan| &fan.list),
+        fan.and_then(|fan| fan.of.as_ref()),
+        looked_for,
+    ];
     let in_conditions = conditions.into_iter().flatten().flat_map(|condition| condition.references());
-    in_conditions.chain(step.action.request.references()).map(String::as_str)
+    let before = step.precondition.iter().flat_map(|(action, _)| action.request.references());
+    in_conditions.chain(before).chain(step.action.request.references()).map(String::as_str)
 }
 
 /// Unknown needs, needs of oneself, cycles.

@@ -22,7 +22,7 @@ use crate::engine::graph::{
     Approval, CauseRule, Detection, Escalation, ForEach, Graph, Recovery, Repeat, Retry, SideAction, Step, StepIndex,
 };
 use crate::kind::Effect;
-use crate::playbook::{self, Action, OnError, Playbook, RetryOn, RetryStatus};
+use crate::playbook::{self, Action, FanOut, Look, OnError, Playbook, RetryOn, RetryStatus};
 
 /// Every mistake of a playbook that parsed: names, types, cycles. Needs no inputs.
 pub fn check(playbook: &Playbook) -> Vec<Diagnostic> {
@@ -76,7 +76,6 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
         parallel: playbook.header.parallel.unwrap_or(settings.parallel).max(1),
         ask_from: settings.ask_from,
         look_only: false,
-        withheld: None,
         steps,
     }
 }
@@ -96,11 +95,7 @@ fn compile_step(step: &playbook::Step) -> Step {
         when: step.when.clone(),
         expect: step.expect.clone(),
         hold: keys.hold.map(Duration::from_secs_f64),
-        for_each: step.for_each.as_ref().map(|(list, for_each)| ForEach {
-            list: list.clone(),
-            name: for_each.name.clone(),
-            limit: for_each.limit,
-        }),
+        for_each: step.for_each.as_ref().map(|fan| compile_fan_out(fan, keys.on_error, remediates)),
         time_limit: keys.timeout.map_or_else(|| step.action.time_limit(), Duration::from_secs_f64),
         retry: keys.retry.as_ref().map(compile_retry),
         repeat: repeat(step.effect()),
@@ -112,11 +107,33 @@ fn compile_step(step: &playbook::Step) -> Step {
         stop_on_error: keys.on_error.map_or(remediates, |on_error| on_error == OnError::Stop),
         tolerated: keys.on_error == Some(OnError::Continue),
         fixes: keys.fixes.clone(),
-        check: step.check.as_ref().map(|(action, expect)| SideAction { expect: expect.clone(), ..side_action(action) }),
+        precondition: step.precondition.as_ref().map(compile_look),
+        check: step.check.as_ref().map(compile_look),
         undo: step.undo.as_ref().map(side_action),
         severity: keys.severity,
         probe: step.phase == Phase::Detect,
     }
+}
+
+/// Unless its author says otherwise, a remediation acts on few targets and stops at the first that it
+/// could not help.
+fn compile_fan_out(fan: &FanOut, on_error: Option<OnError>, remediates: bool) -> ForEach {
+    const MOST_TARGETS: u32 = 10;
+    let FanOut { list, of, keys } = fan;
+    ForEach {
+        list: list.clone(),
+        name: keys.name.clone(),
+        limit: keys.limit,
+        share: keys.share,
+        most: keys.most.or(remediates.then_some(MOST_TARGETS)),
+        max_errors: keys.max_errors.or((remediates && on_error != Some(OnError::Continue)).then_some(1)),
+        of: of.clone(),
+        stop_above: keys.stop_above,
+    }
+}
+
+fn compile_look((action, expect): &Look) -> SideAction {
+    SideAction { expect: expect.clone(), ..side_action(action) }
 }
 
 fn side_action(action: &Action) -> SideAction {

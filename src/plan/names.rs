@@ -46,8 +46,8 @@ struct Outputs(HashMap<&'static str, Fields>);
 
 impl Outputs {
     fn add(&mut self, step: &Step) {
-        let check = step.check.as_ref().map(|(action, _)| action);
-        for action in check.into_iter().chain([&step.action]) {
+        let looks = [&step.precondition, &step.check].into_iter().flatten().map(|(action, _)| action);
+        for action in looks.chain([&step.action]) {
             self.0.entry(action.kind.name).or_insert_with(|| action.kind.own_outputs().into());
         }
     }

@@ -15,7 +15,8 @@ use crate::kind::schema_of;
 /// Keys of a step that only make sense in a detection.
 const DETECTION_KEYS: [&str; 2] = ["holds", "for"];
 /// Keys of a step that make no sense in a detection.
-const NOT_IN_DETECTION: [&str; 8] = ["expect", "fixes", "undo", "check", "approve", "risk", "on_error", "severity"];
+const NOT_IN_DETECTION: [&str; 9] =
+    ["expect", "fixes", "undo", "precondition", "check", "approve", "risk", "on_error", "severity"];
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 

@@ -78,6 +78,9 @@ pub struct Header {
     /// How often it may remediate before a person has to look.
     #[serde(default)]
     pub budget: Option<Budget>,
+    /// Windows of the site file outside of which it changes nothing; it looks at any time.
+    #[serde(default)]
+    pub within: Vec<String>,
     /// Who takes over when it does not help.
     #[serde(default)]
     pub escalate: Option<Escalate>,

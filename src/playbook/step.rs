@@ -21,8 +21,10 @@ pub struct Step {
     pub when: Option<Expression>,
     /// `expect`, or `holds` of a detection probe.
     pub expect: Option<Expression>,
-    pub for_each: Option<(Expression, ForEach)>,
-    pub check: Option<(Action, Option<Expression>)>,
+    pub for_each: Option<FanOut>,
+    /// What is looked at right before it, and what must be found.
+    pub precondition: Option<Look>,
+    pub check: Option<Look>,
     pub undo: Option<Action>,
     pub route: Route,
 }
@@ -37,6 +39,18 @@ impl Step {
     pub fn effect(&self) -> Effect {
         self.keys.effect.unwrap_or_else(|| self.action.effect())
     }
+}
+
+/// An action that only looks, and what its output must be like.
+pub type Look = (Action, Option<Expression>);
+
+/// The items that a step runs for.
+#[derive(Debug, Clone)]
+pub struct FanOut {
+    pub list: Expression,
+    /// All targets there are.
+    pub of: Option<Expression>,
+    pub keys: ForEach,
 }
 
 /// A kind and its configuration.
@@ -89,6 +103,10 @@ pub struct StepKeys {
     pub risk: Option<Risk>,
     /// What repeating it does. Default: what its kind says.
     pub effect: Option<Effect>,
+    /// What must still be true right before each attempt of a remediation, approvals included; else nothing is done and
+    /// the step has failed.
+    #[schemars(extend("x-definition" = "check"))]
+    pub precondition: Option<Value>,
     /// Asks, after a crash, whether the step was done.
     #[schemars(extend("x-definition" = "check"))]
     pub check: Option<Value>,
@@ -121,6 +139,38 @@ pub struct ForEach {
     #[serde(default = "default_limit")]
     #[schemars(range(min = 1, max = 1000))]
     pub limit: u32,
+    /// The most items in progress as a share of all of them, such as 0.1; at least one. The smaller of `limit` and
+    /// `share` counts. Default: 1.
+    #[serde(default = "default_share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// More items than this are an error, and none is begun. Default in remediate: 10.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub most: Option<u32>,
+    /// After so many items that failed or could not be done no further one is begun. Default in remediate: 1, unless the
+    /// step says `on_error: continue`.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub max_errors: Option<u32>,
+    /// An expression whose value is the list of all targets there are, when the items are those that ail.
+    #[serde(default)]
+    #[schemars(extend("x-expression" = true))]
+    pub of: Option<String>,
+    /// With `of`: when more than this share of all targets ail, a common cause is likelier than single faults, and none
+    /// is begun. Default: 0.4.
+    #[serde(default = "default_stop_above")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub stop_above: f64,
+}
+
+fn default_share() -> f64 {
+    1.0
+}
+
+/// As Cluster API's health checks propose for groups of machines.
+fn default_stop_above() -> f64 {
+    0.4
 }
 
 fn default_item() -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::step::{Action, Step, StepKeys};
+use super::step::{Action, FanOut, Look, Step, StepKeys};
 use super::{document, registry};
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
@@ -54,10 +54,8 @@ impl<'a> StepDecoder<'a> {
     pub(super) fn step(&mut self, entry: &Entry, value: Value, phase: Phase, route: Route) -> Option<Step> {
         let action = self.action(&entry.value, entry, &route)?;
         let keys = self.keys(entry, value, action.kind)?;
-        let check = match entry.value.get("check") {
-            Some(node) => Some((self.action(node, entry, &route.key("check"))?, self.expression(node, "expect"))),
-            None => None,
-        };
+        let precondition = self.look("precondition", entry, &route)?;
+        let check = self.look("check", entry, &route)?;
         let undo = match entry.value.get("undo") {
             Some(node) => Some(self.action(node, entry, &route.key("undo"))?),
             None => None,
@@ -71,12 +69,24 @@ impl<'a> StepDecoder<'a> {
             for_each: self.for_each(&entry.value, &keys),
             action,
             keys,
+            precondition,
             check,
             undo,
             route,
         };
         self.meaning(entry, &step);
         Some(step)
+    }
+
+    /// A second action that only looks, if the step has one; the outer `None` when its form is wrong.
+    fn look(&mut self, key: &str, entry: &Entry, route: &Route) -> Option<Option<Look>> {
+        match entry.value.get(key) {
+            Some(node) => {
+                let action = self.action(node, entry, &route.key(key))?;
+                Some(Some((action, self.expression(node, "expect"))))
+            }
+            None => Some(None),
+        }
     }
 
     fn action(&mut self, node: &Node, entry: &Entry, route: &Route) -> Option<Action> {
@@ -132,9 +142,9 @@ impl<'a> StepDecoder<'a> {
         self.decoded.expression(node.get(key)?)
     }
 
-    fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<(Expression, super::ForEach)> {
-        let declared = keys.for_each.clone()?;
-        Some((self.expression(node.get("for_each")?, "in")?, declared))
+    fn for_each(&mut self, node: &Node, keys: &StepKeys) -> Option<FanOut> {
+        let (keys, node) = (keys.for_each.clone()?, node.get("for_each")?);
+        Some(FanOut { list: self.expression(node, "in")?, of: self.expression(node, "of"), keys })
     }
 
     /// Mistakes of a single step that a schema cannot express.
@@ -166,6 +176,14 @@ impl<'a> StepDecoder<'a> {
                 format!("an item of '{}' cannot be called '{}'", entry.key, for_each.name),
                 entry,
                 Some("it would hide the values of that name; choose another one under `as:`".to_owned()),
+            );
+        }
+        if step.phase != Phase::Remediate && step.precondition.is_some() {
+            self.problem(
+                "precondition-outside-remediate",
+                format!("'{}' changes nothing that a precondition could keep it from", entry.key),
+                entry,
+                Some("use `when:` here, or move the step to remediate".to_owned()),
             );
         }
         if step.phase != Phase::Remediate && !step.keys.fixes.is_empty() {

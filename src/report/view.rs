@@ -46,6 +46,8 @@ pub struct RunView {
     /// Who asked for the run to be cancelled.
     pub cancelled_by: Option<String>,
     pub severity: Option<Severity>,
+    /// What kept the run from remediating.
+    pub withheld: Option<String>,
     pub outcome: Option<Outcome>,
     /// Why the run ended as it did.
     pub why: String,

@@ -10,6 +10,7 @@ use crate::engine::Record;
 use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolution, Role, StepStatus};
 
 use super::line::{Entry, Line, Mark};
+use super::sketch::Sketches;
 use super::time::TimeZoneChoice;
 use super::view::{RunView, StepState};
 
@@ -23,6 +24,7 @@ const REASON_LINES: usize = 8;
 pub struct Narrator {
     view: RunView,
     times: TimeZoneChoice,
+    sketches: Sketches,
     heading: Option<String>,
     /// Remediations that the diagnosis did not ask for, told as a number.
     not_called_for: usize,
@@ -33,6 +35,13 @@ pub struct Narrator {
 impl Narrator {
     pub fn new(times: TimeZoneChoice) -> Self {
         Narrator { times, ..Narrator::default() }
+    }
+
+    /// Tells steps with sparklines of their outputs.
+    #[must_use]
+    pub fn sketching(mut self, sketches: Sketches) -> Self {
+        self.sketches = sketches;
+        self
     }
 
     /// The run as far as it was told.
@@ -79,6 +88,10 @@ impl Narrator {
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
             Event::AttemptInterrupted { key, .. } => vec![interrupted(key).into()],
+            Event::PreconditionMet { .. } | Event::StandingOrder(_) => Vec::new(),
+            Event::RemediationWithheld { why } => {
+                vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]
+            }
             Event::RetryScheduled { key, attempt, at, why, .. } => vec![self.retry(key, *attempt, *at, why)],
             Event::HoldScheduled { key, at, .. } => vec![self.hold(key, *at)],
             Event::DetectionSettled { recheck, .. } => self.detection(*recheck),
@@ -134,7 +147,9 @@ impl Narrator {
         if key.item.is_some() && (!acts || (passed && self.siblings(key) > ITEMS_TOLD)) {
             return vec![Line::Gone { subject: key.to_string() }];
         }
-        account::step(&self.view, step, REASON_LINES)
+        let mut lines = account::step(&self.view, step, REASON_LINES);
+        lines.extend(self.sketches.lines(step));
+        lines
     }
 
     fn siblings(&self, key: &StepKey) -> usize {
@@ -168,6 +183,7 @@ impl Narrator {
         let (word, text) = match role {
             Role::Main if changes => ("started", kind),
             Role::Main => ("", kind),
+            Role::Precondition => ("looks whether it may still be done", String::new()),
             Role::Check => ("asks whether it was done", String::new()),
             Role::Undo => ("undo started", String::new()),
         };

@@ -6,16 +6,20 @@
 //!                                                └────► reporters
 //! ```
 
+mod anchoring;
 mod answers;
 mod attempt;
-mod budget;
 mod calls;
 mod driver;
+mod guards;
 mod host;
 mod messages;
+pub mod orders;
+mod receipts;
 mod signals;
 
 pub use answers::{Answer, Approver, Nobody, Question, Yes};
 pub use driver::Ended;
+pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};
 pub use signals::stop_requests;

@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 28] = [
     "",
     "run",
     "plan",
@@ -15,9 +15,16 @@ const COMMANDS: [&str; 21] = [
     "approve",
     "reject",
     "resolve",
+    "freeze",
+    "unfreeze",
+    "breaker",
+    "breaker close",
+    "holds",
     "audit",
     "audit verify",
     "audit export",
+    "audit key",
+    "audit prove",
     "model",
     "model inspect",
     "doctor",
@@ -39,7 +46,7 @@ fn every_command_explains_itself() {
 #[test]
 fn the_list_of_commands_is_complete() {
     let runbook = Runbook::new();
-    for group in ["", "audit", "model"] {
+    for group in ["", "audit", "breaker", "model"] {
         let help = runbook.args(group.split_whitespace().chain(["--help"])).done().exits(0).stdout();
         let named = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
         let missing: Vec<String> = named

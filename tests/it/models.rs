@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::support::Runbook;
 
 /// Longer than any sound check here takes on a busy machine, short enough to wait for the endless one.
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 /// For the model that never ends.
 const SHORT: Duration = Duration::from_secs(3);
 
@@ -37,11 +37,11 @@ struct Fixture {
     why: String,
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn fixture_path(name: &str) -> PathBuf {
+pub fn fixture_path(name: &str) -> PathBuf {
     root().join("tests/fixtures/onnx").join(name)
 }
 
@@ -52,20 +52,20 @@ fn fixtures() -> Vec<Fixture> {
 }
 
 /// A place where steps judge models through the real program.
-struct Desk {
+pub struct Desk {
     state: tempfile::TempDir,
-    site: Site,
+    pub site: Site,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut site = Site { state: state.path().to_owned(), ..Site::default() };
-        site.models.program = Some(env!("CARGO_BIN_EXE_runbook").into());
+        site.program = Some(env!("CARGO_BIN_EXE_runbook").into());
         Desk { state, site }
     }
 
-    async fn run(&self, kind: &str, config: Value, limit: Duration) -> Result<Outcome<Value>, StepError> {
+    pub async fn run(&self, kind: &str, config: Value, limit: Duration) -> Result<Outcome<Value>, StepError> {
         let services = Arc::new(Services::new(self.site.clone(), Clock::start()));
         let context = Context { services, time_limit: limit, ..Context::for_tests() };
         let kind = probe::KINDS.iter().find(|entry| entry.name == kind).unwrap();
@@ -95,7 +95,7 @@ impl Desk {
     }
 
     /// The same place with ONNX Runtime, or `None`, said where the captured output of tests does not hide it.
-    async fn with_onnxruntime() -> Option<Self> {
+    pub async fn with_onnxruntime() -> Option<Self> {
         let mut desk = Desk::new();
         desk.site.models.onnxruntime = desk.library().await;
         if desk.site.models.onnxruntime.is_none() {

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::event::{
-    ApprovalVerdict, AttemptResult, Event, FORMAT, Phase, Record, Resolution, Role, RunStarted, StepStatus,
-};
+use super::super::event::{ApprovalVerdict, AttemptResult, Event, FORMAT, Phase, Record, Role, RunStarted, StepStatus};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -41,6 +39,12 @@ impl RunState {
             }
             Event::AttemptEnded { key, role, result, .. } => self.end_attempt(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupt(key, *role),
+            Event::PreconditionMet { key } => self.set(key, ItemState::Cleared),
+            Event::RemediationWithheld { why } => {
+                self.stopped.get_or_insert(why.clone());
+                self.withheld = Some(why.clone());
+                Ok(())
+            }
             Event::RetryScheduled { key, at, .. } => self.set(key, ItemState::Retrying { at: *at }),
             Event::HoldScheduled { key, at, since } => {
                 let item = self.item(key)?;
@@ -84,6 +88,7 @@ impl RunState {
                 Ok(())
             }
             Event::NotificationSent { .. } => Ok(()),
+            Event::StandingOrder(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())
@@ -156,7 +161,7 @@ impl RunState {
         Ok(place)
     }
 
-    fn set(&mut self, key: &StepKey, state: ItemState) -> Result<(), String> {
+    pub(super) fn set(&mut self, key: &StepKey, state: ItemState) -> Result<(), String> {
         let waits = matches!(state, ItemState::Ended { .. });
         let item = self.item(key)?;
         if item.status.is_some() {
@@ -265,6 +270,8 @@ impl RunState {
         self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
         match role {
             Role::Main => self.set(key, ItemState::Ended { result: result.clone() }),
+            // Unless the next event says otherwise it is asked again.
+            Role::Precondition => self.set(key, ItemState::Approved),
             // Unless the next event says otherwise the check could not tell.
             Role::Check => self.set(key, ItemState::Doubtful { asked: true }),
             Role::Undo => {
@@ -280,7 +287,9 @@ impl RunState {
             self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
             return Ok(());
         }
-        self.set(key, ItemState::Doubtful { asked: false })
+        // A precondition only looks: nothing is in doubt, and it is asked again.
+        let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
+        self.set(key, next)
     }
 
     fn finish(
@@ -355,35 +364,5 @@ impl RunState {
             }
         }
         Ok(())
-    }
-
-    fn finish_undo(&mut self, key: &StepKey, error: Option<&String>) -> Result<(), String> {
-        let undo = self.undo.as_mut().ok_or("nothing is being undone")?;
-        undo.left.retain(|left| left != key);
-        undo.running = None;
-        undo.attempts = 0;
-        undo.ended = None;
-        undo.doubtful = false;
-        if let Some(error) = error {
-            undo.error = Some(error.clone());
-            undo.left.clear();
-        }
-        Ok(())
-    }
-
-    fn resolve_doubt(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {
-        if let Some(undo) = self.undo.as_mut().filter(|undo| undo.doubtful && undo.running.as_ref() == Some(key)) {
-            // Otherwise the event that ends the undo follows.
-            if resolution == Resolution::Retry {
-                undo.doubtful = false;
-                undo.running = None;
-            }
-            return Ok(());
-        }
-        match resolution {
-            // The event that ends the step follows.
-            Resolution::Done | Resolution::Abort => Ok(()),
-            Resolution::Retry => self.set(key, ItemState::Approved),
-        }
     }
 }

@@ -102,14 +102,6 @@ fn a_follow_up_is_skipped_when_all_it_needs_were() {
     assert_eq!(world.running_names(), ["remediate.after_both"]);
 }
 
-#[test]
-fn a_spent_budget_withholds_every_remediation() {
-    let mut world = World::start(Plan::detecting().withheld("the budget is spent").step("remediate.fix"));
-    world.pass("detect.fault", json!({"broken": true}));
-    assert_eq!(world.reason("remediate.fix"), "the budget is spent");
-    assert_eq!((world.outcome(), world.why()), (Some(Outcome::Unresolved), "the budget is spent"));
-}
-
 fn severity(world: &World) -> Option<Severity> {
     world.state.severity
 }

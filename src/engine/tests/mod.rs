@@ -6,6 +6,7 @@ mod causes;
 mod crash;
 mod detection;
 mod doubt;
+mod guards;
 mod plan;
 mod preview;
 mod steps;

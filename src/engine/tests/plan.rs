@@ -80,7 +80,6 @@ impl Plan {
             escalation: None,
             parallel: 8,
             ask_from: Risk::Destructive,
-            withheld: None,
             look_only: false,
             index: HashMap::new(),
         };
@@ -137,11 +136,6 @@ impl Plan {
         self
     }
 
-    pub(super) fn withheld(mut self, why: &str) -> Self {
-        self.graph.withheld = Some(why.into());
-        self
-    }
-
     pub(super) fn step(mut self, id: &str) -> Self {
         let phase = phase(id);
         self.needs.push(Vec::new());
@@ -165,6 +159,7 @@ impl Plan {
             stop_on_error: phase == Phase::Remediate,
             tolerated: false,
             fixes: Vec::new(),
+            precondition: None,
             check: None,
             undo: None,
             severity: None,
@@ -208,7 +203,16 @@ impl Plan {
     }
 
     pub(super) fn for_each(self, list: &str, limit: u32) -> Self {
-        let for_each = ForEach { list: expression(list), name: "item".into(), limit };
+        let for_each = ForEach {
+            list: expression(list),
+            name: "item".into(),
+            limit,
+            share: 1.0,
+            most: None,
+            max_errors: None,
+            of: None,
+            stop_above: 0.4,
+        };
         self.last(|step| step.for_each = Some(for_each))
     }
 
@@ -246,6 +250,32 @@ impl Plan {
     pub(super) fn check(self, expect: Option<&str>) -> Self {
         let check = SideAction { expect: expect.map(expression), ..side(Repeat::Safe) };
         self.last(|step| step.check = Some(check))
+    }
+
+    pub(super) fn precondition(self, expect: Option<&str>) -> Self {
+        let precondition = SideAction { expect: expect.map(expression), ..side(Repeat::Safe) };
+        self.last(|step| step.precondition = Some(precondition))
+    }
+
+    pub(super) fn most(self, most: u32) -> Self {
+        self.fan(|for_each| for_each.most = Some(most))
+    }
+
+    pub(super) fn max_errors(self, errors: u32) -> Self {
+        self.fan(|for_each| for_each.max_errors = Some(errors))
+    }
+
+    pub(super) fn share(self, share: f64) -> Self {
+        self.fan(|for_each| for_each.share = share)
+    }
+
+    /// The list of all targets.
+    pub(super) fn of(self, list: &str) -> Self {
+        self.fan(|for_each| for_each.of = Some(expression(list)))
+    }
+
+    fn fan(self, change: impl FnOnce(&mut ForEach)) -> Self {
+        self.last(|step| change(step.for_each.as_mut().expect("it fans out")))
     }
 
     pub(super) fn undo(self, repeat: Repeat) -> Self {

@@ -15,7 +15,7 @@ fn looked(plan: Plan, diagnosis: &[(&str, Value)]) -> (World, Vec<PlannedStep>) 
         world.pass(step, output.clone());
     }
     assert_eq!(world.running(), []);
-    let planned = preview(&world.graph, &world.state, world.now).expect("a preview");
+    let planned = preview(&world.graph, &world.state, world.now, None).expect("a preview");
     (world, planned)
 }
 
@@ -125,6 +125,6 @@ fn nothing_is_planned_without_a_fault_or_a_cause() {
     let plan = Plan::new().step("diagnose.look").cause("odd", "diagnose.look.odd").step("remediate.fix");
     let mut world = World::start(plan.look_only());
     world.end("diagnose.look", problem("refused"));
-    let planned = preview(&world.graph, &world.state, world.now).expect("a preview");
+    let planned = preview(&world.graph, &world.state, world.now, None).expect("a preview");
     assert_eq!(shown(&planned), [("remediate.fix".into(), "skip: not called for: no cause was found".into())]);
 }

@@ -8,7 +8,7 @@ use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{
     ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
-use crate::engine::{Graph, Input, RunState, What, advance_all};
+use crate::engine::{Graph, Hold, Input, RunState, What, advance_all};
 
 use super::plan::Plan;
 
@@ -21,6 +21,8 @@ pub(super) struct World {
     pub records: Vec<Record>,
     pub now: Timestamp,
     pub entropy: u64,
+    /// What keeps the run from changing anything, from now on.
+    pub hold: Option<Hold>,
     run: RunId,
 }
 
@@ -54,12 +56,12 @@ impl World {
 
     pub(super) fn new(graph: Graph) -> Self {
         let run = RunId::from("test".to_owned());
-        World { graph, state: RunState::default(), records: Vec::new(), now: START, entropy: 0, run }
+        World { graph, state: RunState::default(), records: Vec::new(), now: START, entropy: 0, hold: None, run }
     }
 
     /// Tells the engine what happened, all at the same moment, and returns what followed.
     pub(super) fn feed(&mut self, whats: impl IntoIterator<Item = What>) -> Vec<Event> {
-        let input = |what| Input { at: self.now, entropy: self.entropy, what };
+        let input = |what| Input { at: self.now, entropy: self.entropy, hold: self.hold.clone(), what };
         let inputs: Vec<Input> = whats.into_iter().map(input).collect();
         let records = advance_all(&self.graph, &mut self.state, &self.run, &inputs).expect("a legal event");
         self.records.extend(records.iter().cloned());
@@ -103,7 +105,7 @@ impl World {
     /// The same, with something that happens before the run goes on.
     pub(super) fn crash_and(&mut self, more: impl IntoIterator<Item = What>) -> Vec<Event> {
         self.state = RunState::replay(&self.records).expect("a journal that makes sense");
-        let resumed = What::Resumed { by: "ada".into() };
+        let resumed = What::Resumed { by: "ada".into(), goes_on: std::collections::BTreeSet::default() };
         self.feed(std::iter::once(resumed).chain(more))
     }
 

@@ -45,7 +45,10 @@ impl RunView {
             | Event::PhaseStarted { .. }
             | Event::RecheckScheduled { .. }
             | Event::RetryScheduled { .. }
-            | Event::HoldScheduled { .. } => {}
+            | Event::HoldScheduled { .. }
+            | Event::PreconditionMet { .. }
+            | Event::StandingOrder(_) => {}
+            Event::RemediationWithheld { why } => self.withheld = Some(why.clone()),
             Event::FannedOut { step, items } => {
                 self.step_mut(&StepKey::plain(step.clone())).items.clone_from(items);
             }

@@ -125,6 +125,9 @@ fn conditions(mut plan: Plan, dice: &mut Dice) -> Plan {
     if dice.chance(25) {
         let list = ["inputs.many", "inputs.many", "inputs.one", "inputs.none"][dice.below(4) as usize];
         plan = plan.for_each(list, 1 + dice.below(3) as u32);
+        if dice.chance(30) {
+            plan = plan.max_errors(1 + dice.below(2) as u32);
+        }
     }
     if dice.chance(20) {
         plan = plan.severity(Severity::Critical);
@@ -139,6 +142,9 @@ fn conditions(mut plan: Plan, dice: &mut Dice) -> Plan {
 fn remediation(mut plan: Plan, dice: &mut Dice) -> Plan {
     if dice.chance(40) {
         plan = plan.repeat(Repeat::Safe);
+    }
+    if dice.chance(25) {
+        plan = plan.precondition(dice.chance(70).then_some("ok"));
     }
     if dice.chance(40) {
         plan = plan.check(dice.chance(50).then_some("ok"));

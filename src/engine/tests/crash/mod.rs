@@ -23,7 +23,8 @@ struct Figures {
 fn temper(seed: u64) -> Temper {
     let mut dice = Dice(mix(seed ^ 0x7e3e));
     let stop = dice.chance(25).then(|| (1 + dice.below(25) as usize, dice.chance(40)));
-    Temper { seed, stop }
+    let held = if dice.chance(20) { 30 } else { 0 };
+    Temper { seed, stop, held }
 }
 
 /// The run of a seed, whole and cut after every event.
@@ -46,7 +47,7 @@ fn crash_everywhere(seed: u64, figures: &mut Figures) -> Result<(), String> {
 
 fn crash_at(graph: &Graph, seed: u64, before: &[Record], state: RunState, figures: &mut Figures) -> Result<(), String> {
     let point = mix(seed ^ mix(before.len() as u64));
-    let temper = Temper { seed: point, stop: temper(point).stop };
+    let temper = Temper { seed: point, ..temper(point) };
     let records = Simulation::resumed(graph, temper, before, state)?;
     oracle::judge(graph, &records).map_err(|why| format!("{why}\n{}", told(&records)))?;
     figures.crash_points += 1;
@@ -56,7 +57,8 @@ fn crash_at(graph: &Graph, seed: u64, before: &[Record], state: RunState, figure
     let second = before.len() + mix(point) as usize % rest as usize;
     if records[second].event != records[records.len() - 1].event && mix(point).is_multiple_of(4) {
         let state = RunState::replay(&records[..=second]).map_err(|problem| problem.to_string())?;
-        let again = Simulation::resumed(graph, Temper { seed: !point, stop: None }, &records[..=second], state)?;
+        let again =
+            Simulation::resumed(graph, Temper { seed: !point, stop: None, held: 0 }, &records[..=second], state)?;
         oracle::judge(graph, &again)
             .map_err(|why| format!("cut again after event {}: {why}\n{}", second + 1, told(&again)))?;
         figures.second_crashes += 1;

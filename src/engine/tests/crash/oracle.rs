@@ -1,6 +1,8 @@
 //! What must be true of every journal, told from its records and the plan alone: nothing here asks
 //! the engine.
 
+mod undoing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::StepKey;
@@ -45,6 +47,9 @@ struct Oracle<'g> {
     recheck_holds: bool,
     cancelled: Option<bool>,
     refused: bool,
+    withheld: bool,
+    /// Steps whose precondition was met since their last start.
+    cleared: BTreeSet<StepKey>,
     finished: Option<Outcome>,
     phases: BTreeSet<Phase>,
 }
@@ -79,6 +84,8 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         recheck_holds: false,
         cancelled: None,
         refused: false,
+        withheld: false,
+        cleared: BTreeSet::new(),
         finished: None,
         phases: BTreeSet::new(),
     };
@@ -105,6 +112,7 @@ impl<'g> Oracle<'g> {
         match event {
             Event::PhaseStarted { phase } => self.phase_started(*phase),
             Event::AttemptStarted { key, role: Role::Main, attempt, .. } => self.started(key, *attempt),
+            Event::AttemptStarted { key, role: Role::Precondition, .. } => self.run(key, Role::Precondition),
             Event::AttemptStarted { key, role: Role::Check, .. } => self.check_started(key),
             Event::AttemptStarted { key, role: Role::Undo, .. } => self.undo_started(key),
             Event::AttemptEnded { key, role, result, .. } => self.attempt_ended(key, *role, result),
@@ -139,6 +147,8 @@ impl<'g> Oracle<'g> {
                 self.undo = Some(Undo { planned: steps.clone(), ..Undo::default() });
             }
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
+            Event::RemediationWithheld { .. } => self.withheld = true,
+            Event::PreconditionMet { key } => drop(self.cleared.insert(key.clone())),
             Event::ApprovalAsked { key, .. } => drop(self.open_questions.insert(key.clone())),
             Event::Resumed { .. } => {
                 self.finished = None;
@@ -186,9 +196,16 @@ impl<'g> Oracle<'g> {
         ensure(!self.doubts.contains(key), || format!("{key} starts again although it is in doubt"))?;
         let before = self.attempts.insert(key.clone(), attempt).unwrap_or(0);
         ensure(attempt == before + 1, || format!("attempt {attempt} of {key} follows attempt {before}"))?;
+        self.may_still(step, key)?;
         self.needs(step)?;
         self.called_for(step, key)?;
         self.within_limit(step)
+    }
+
+    fn may_still(&mut self, step: &Step, key: &StepKey) -> Result<(), String> {
+        let cleared = self.cleared.remove(key) || step.precondition.is_none();
+        ensure(cleared, || format!("{key} starts although nobody looked whether it still may"))?;
+        ensure(!self.withheld || step.phase != Phase::Remediate, || format!("{key} starts although it is withheld"))
     }
 
     fn needs(&self, step: &Step) -> Result<(), String> {
@@ -234,24 +251,6 @@ impl<'g> Oracle<'g> {
         self.run(key, Role::Check)?;
         let unclear = self.licences.get(key) == Some(&Licence::None);
         ensure(unclear, || format!("{key} is checked although it is not in doubt"))
-    }
-
-    fn undo_started(&mut self, key: &StepKey) -> Result<(), String> {
-        self.run(key, Role::Undo)?;
-        ensure(self.completed.contains(key), || format!("{key} is undone although it was not completed"))?;
-        let undo = self.undo.as_ref().ok_or("an undo runs before undoing began")?;
-        ensure(undo.planned.get(undo.done) == Some(key), || format!("it is not the turn of {key} to be undone"))?;
-        ensure(!undo.failed, || format!("{key} is undone after an undo failed"))?;
-        ensure(!undo.doubtful, || format!("the undo of {key} is repeated although it is in doubt"))
-    }
-
-    fn undo_finished(&mut self, key: &StepKey, failed: bool) -> Result<(), String> {
-        ensure(failed || self.told.contains(key), || format!("the undo of {key} counts as done, and nothing said so"))?;
-        let undo = self.undo.as_mut().ok_or("an undo ends before undoing began")?;
-        undo.done += 1;
-        undo.failed |= failed;
-        undo.doubtful = false;
-        Ok(())
     }
 
     fn attempt_ended(&mut self, key: &StepKey, role: Role, result: &AttemptResult) -> Result<(), String> {
@@ -365,27 +364,5 @@ impl<'g> Oracle<'g> {
         let open = |step: &&Step| self.phases.contains(&step.phase) && !self.ended_steps.contains_key(&step.id);
         let open = self.graph.steps.iter().find(open);
         ensure(open.is_none(), || format!("{} was left open", open.map_or("", |step| step.id.as_str())))
-    }
-
-    /// What was completed and can be undone is undone, last first, if the fault is still there.
-    fn undone(&self) -> Result<(), String> {
-        let verified_by_steps = self.graph.detection.is_none()
-            && self.ended_steps.iter().any(|(id, status)| {
-                let step = &self.graph.steps[self.graph.index[id]];
-                step.phase == Phase::Verify && matches!(status, StepStatus::Failed | StepStatus::Error)
-            });
-        let declares = |key: &&StepKey| self.step(key).undo.is_some() && !self.unchanged.contains(*key);
-        let undoable: Vec<&StepKey> = self.completed.iter().rev().filter(declares).collect();
-        let wanted = (self.recheck_holds || verified_by_steps) && !undoable.is_empty();
-        let Some(undo) = &self.undo else {
-            return ensure(!wanted, || format!("{undoable:?} should have been undone"));
-        };
-        ensure(wanted, || "a fix that helped was undone".into())?;
-        ensure(undo.planned.iter().eq(undoable.iter().copied()), || {
-            format!("{:?} are undone in this order, but were completed in {undoable:?}", undo.planned)
-        })?;
-        ensure(undo.failed || undo.done == undo.planned.len(), || {
-            format!("only {} of {:?} were undone", undo.done, undo.planned)
-        })
     }
 }

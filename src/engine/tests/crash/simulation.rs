@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Outcome, Record, Resolution, Role};
 use crate::engine::state::ItemState;
-use crate::engine::{Command, Graph, IllegalTransition, Input, RunState, What, advance_all, commands_for};
+use crate::engine::{Command, Graph, Hold, IllegalTransition, Input, RunState, What, advance_all, commands_for};
 
 use super::generator::{Dice, mix};
 
@@ -21,6 +21,8 @@ pub(super) struct Temper {
     pub seed: u64,
     /// After how many moves somebody asks to stop, and whether at once.
     pub stop: Option<(usize, bool)>,
+    /// In how many of a hundred moves something keeps the run from changing anything.
+    pub held: u64,
 }
 
 pub(super) struct Simulation<'g> {
@@ -131,7 +133,7 @@ impl<'g> Simulation<'g> {
         self.delivered.clear();
         self.now = self.now.plus(Duration::from_secs(self.dice.below(4)));
         let parked = self.state.finished == Some(Outcome::Parked);
-        let mut whats = vec![What::Resumed { by: "ada".into() }];
+        let mut whats = vec![What::Resumed { by: "ada".into(), goes_on: std::collections::BTreeSet::default() }];
         if self.dice.chance(if parked { 70 } else { 10 }) {
             whats.extend(self.human());
         }
@@ -183,7 +185,10 @@ impl<'g> Simulation<'g> {
 
     fn feed(&mut self, whats: Vec<What>) -> Result<(), String> {
         let entropy = self.dice.roll();
-        let inputs: Vec<Input> = whats.into_iter().map(|what| Input { at: self.now, entropy, what }).collect();
+        let hold =
+            (entropy % 100 < self.temper.held).then(|| Hold { why: "random".into(), undo: entropy.is_multiple_of(2) });
+        let input = |what| Input { at: self.now, entropy, hold: hold.clone(), what };
+        let inputs: Vec<Input> = whats.into_iter().map(input).collect();
         let records = advance_all(self.graph, &mut self.state, &self.run, &inputs)
             .map_err(|IllegalTransition { seq, event, why }| format!("illegal event {seq} ({event}): {why}"))?;
         let commands: Vec<Command> = records.iter().filter_map(|record| commands_for(&record.event)).collect();
