@@ -25,7 +25,8 @@ pub fn this_program() -> PathBuf {
 
 /// Does what the request on standard input asks.
 pub fn child() -> Result<Exit, Failure> {
-    let work = |work: &RawValue, bench| answer(probe::KINDS, work, bench);
+    let kinds = [probe::KINDS, probe::PARTS].concat();
+    let work = |work: &RawValue, bench| answer(&kinds, work, bench);
     model::child::serve(work).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
 }
 

@@ -42,7 +42,7 @@ impl Desk {
     pub fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut site = Site { state: state.path().to_owned(), ..Site::default() };
-        site.models.program = Some(env!("CARGO_BIN_EXE_runbook").into());
+        site.program = Some(env!("CARGO_BIN_EXE_runbook").into());
         Desk { state, site }
     }
 
@@ -174,7 +174,7 @@ async fn a_model_that_crashes_is_an_error_that_says_how() {
         let script = format!("#!/bin/sh\necho gone wrong >&2\nkill -{signal} $$\n");
         std::fs::write(&checker, script).unwrap();
         std::fs::set_permissions(&checker, PermissionsExt::from_mode(0o755)).unwrap();
-        desk.site.models.program = Some(checker.clone());
+        desk.site.program = Some(checker.clone());
         let error = desk.golden("mlp376_ext.onnx", "embedded", LIMIT).await.unwrap_err();
         assert!(error.message.contains(&format!("killed by {meaning} while starting; it said: gone wrong")), "{error}");
     }

@@ -74,13 +74,16 @@ fn interrupted_twice_it_ends_at_once_and_says_what_it_left() {
     insta::assert_snapshot!(done.shown());
 }
 
-/// Ends the program while the slow step runs, ends that step too, and lets the next one through.
+/// Ends the program and the shim of its step, as a power failure does, while the slow step runs; ends an
+/// orphan without a shim too, and lets the next attempt through.
 fn crashed(effect: &str) -> (Runbook, String) {
     let place = place(effect);
     let mut running = place.args(["run", "slow.yaml", "--yes"]).start();
     running.until("the slow step", || place.exists("waiting"));
     running.kill();
     drop(running);
+    place.fail_shim_of("waiting");
+    // Who waits is a child of the step, which outlives even that.
     std::fs::write(place.path("pipe"), "done\n").expect("the orphan still waits");
     place.write("go", "");
     let run = place.newest_run();

@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::environment;
 
 /// What programs need to find their tools, their files and the language of their messages. Everything
@@ -54,7 +56,7 @@ const CODE: &[&str] = &[
 ];
 
 /// Variables for a program; nothing else is passed on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
@@ -84,6 +86,11 @@ impl Environment {
 
     pub fn variables(&self) -> &[(OsString, OsString)] {
         &self.0
+    }
+
+    /// The variable as `NAME=value`.
+    pub fn line(&self, name: &str) -> Option<String> {
+        Some(format!("{name}={}", self.get(name)?.to_str()?))
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {

@@ -135,6 +135,11 @@ impl Feed {
         }
     }
 
+    /// The inputs of a single run: all rows, or as many as the model takes at once.
+    pub(in crate::probe) fn first_batch(&self) -> Result<Vec<(String, Tensor)>, StepError> {
+        self.slice(0..self.fixed_batch.unwrap_or(self.rows))
+    }
+
     /// The rows in runs of `size`; of the model's own size if it fixes it.
     pub(in crate::probe) fn batches(&self, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (rows, size) = (self.rows, self.fixed_batch.unwrap_or(size).max(1));

@@ -13,15 +13,17 @@
 
 pub(super) mod answers;
 mod axis;
+mod cases;
 pub(super) mod data;
 pub(super) mod feed;
 pub(super) mod measure;
 pub(super) mod session;
 
 pub(super) use answers::{Answers, Scores};
+pub(super) use cases::read_cases;
 pub(super) use data::Data;
 pub(super) use feed::Feed;
-pub(super) use session::{Bench, Broken, Session, at_bench, with_model};
+pub(super) use session::{Bench, Broken, Session, at_bench, load_error, with_model, with_model_loaded};
 
 use std::path::{Path, PathBuf};
 
