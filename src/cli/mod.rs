@@ -287,7 +287,8 @@ enum ModelCommand {
     Inspect {
         /// The model file.
         file: PathBuf,
-        /// A list of digests, as sha256sum writes it, in which the file is named.
+        /// A list of digests in which the file is named, as sha256sum writes it, or in JSON with its length as well:
+        /// {"files": [{"file": "model.onnx", "bytes": 51876, "sha256": "…"}]}.
         #[arg(long, value_name = "FILE")]
         manifest: Option<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]

@@ -112,7 +112,7 @@ fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, G
             continue;
         }
         let missing: Vec<&str> = names.iter().copied().filter(|name| root.get(name).is_none()).collect();
-        if let Some(near) = suggestion::nearest(&entry.key, missing).first() {
+        if let Some(near) = missing.into_iter().find(|name| suggestion::is_slip(&entry.key, name)) {
             let message = format!("{} has no input '{}' (in {})", playbook.header.name, entry.key, file.display());
             return Err(Failure::new(Exit::Invalid, message).help(format!("did you mean '{near}'?")));
         }

@@ -12,11 +12,10 @@
 //! was measured) and a finding in a kind that asks just that. `onnx_load` tells why a model does not load.
 
 pub(super) mod answers;
+mod axis;
 mod cases;
 pub(super) mod data;
 pub(super) mod feed;
-#[cfg(test)]
-mod fixtures;
 pub(super) mod measure;
 pub(super) mod session;
 
