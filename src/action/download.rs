@@ -36,8 +36,10 @@ pub struct Config {
     #[schemars(extend("x-encode" = "url"))]
     url: Option<String>,
     /// A file of this machine to copy from, such as one of a backup.
+    #[schemars(extend("x-encode" = "path"))]
     from: Option<PathBuf>,
     /// The file to write. Its folder must exist; a symbolic link is followed.
+    #[schemars(extend("x-encode" = "path"))]
     to: PathBuf,
     /// The digest the file must have: 64 hexadecimal digits, or `from_manifest`.
     sha256: String,
@@ -46,6 +48,7 @@ pub struct Config {
     #[schemars(extend("x-encode" = "url"))]
     manifest: Option<String>,
     /// With `from_manifest`: a manifest on this machine, in place of `manifest`.
+    #[schemars(extend("x-encode" = "path"))]
     manifest_file: Option<PathBuf>,
     /// The most bytes that are fetched. Default 2 GiB.
     #[serde(default = "default_size_limit")]
