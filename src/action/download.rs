@@ -32,7 +32,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["url"]}, {"required": ["from"]}]))]
 pub struct Config {
-    /// The address to fetch from. Redirects are followed, but never from https to http.
+    /// The address to fetch from.
     #[schemars(extend("x-encode" = "url"))]
     url: Option<String>,
     /// A file of this machine to copy from, such as one of a backup.
@@ -62,6 +62,11 @@ pub struct Config {
     mode: Option<String>,
     /// A token for `Authorization: Bearer`, by reference: `{env: NAME}` or `{file: path}`.
     bearer: Option<SecretReference>,
+    /// How many redirects are followed, never from https to http and to another host only if `egress` of the site
+    /// file lists it. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    redirects: u8,
     /// How the mirror's certificate is checked.
     tls: Option<Tls>,
 }
@@ -146,7 +151,8 @@ impl std::fmt::Display for Source {
 async fn install(config: Config, context: &Context) -> StepResult<Output> {
     let source = Source::of(&config)?;
     let mode = config.mode.as_deref().map(parse_mode).transpose()?;
-    let settings = ClientSettings { follow_redirects: true, tls: config.tls.as_ref(), ..ClientSettings::default() };
+    let settings =
+        ClientSettings { redirects: config.redirects, tls: config.tls.as_ref(), ..ClientSettings::default() };
     let client = fetch::Fetcher::new(settings.client(&context.services)?, config.bearer.as_ref(), &source, context)?;
     let expected = manifest::expected_digest(&config, &source, &client).await?;
     let replacement = Replacement::new(&config.to, context)?.mode(mode).keep(config.keep);

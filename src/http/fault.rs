@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::{authority, shown};
 use crate::base::units::show_duration;
 use crate::kind::{Context, StepError};
+use crate::site::egress::Refused;
 
 /// A header or a body that cannot be sent.
 pub(super) fn invalid_request(error: &reqwest::Error) -> StepError {
@@ -19,6 +20,9 @@ pub(super) fn invalid_request(error: &reqwest::Error) -> StepError {
 pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> StepError {
     let error = error.without_url();
     let peer = authority(url);
+    if let Some(why) = cause::<Refused>(&error) {
+        return refused(why);
+    }
     if error.is_redirect() {
         return StepError::because(format!("the redirects of {} cannot be followed", shown(url)), &error);
     }
@@ -42,6 +46,11 @@ pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> 
     }
     StepError::because(format!("no answer from {peer}"), &error)
         .help("the service closed the connection or does not speak HTTP there; look into its log")
+}
+
+/// The request would go where none may.
+pub(super) fn refused(why: &Refused) -> StepError {
+    StepError::new(format!("the request was not sent: {why}")).help(why.help())
 }
 
 /// Why there is no connection, if the cause is one that has words of its own.

@@ -77,6 +77,8 @@ pub async fn send(request: RequestBuilder, context: &Context) -> Result<Response
     let (client, request) = request.timeout(context.time_limit).build_split();
     let request = request.map_err(|error| fault::invalid_request(&error.without_url()))?;
     let url = request.url().clone();
+    // A literal address never reaches the resolver, so it is looked at here.
+    context.services.site.egress.check_host(url.host_str().unwrap_or_default()).map_err(|why| fault::refused(&why))?;
     client.execute(request).await.map_err(|error| fault::no_answer(&url, error, context))
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::StepError;
+use super::egress::Resolver;
 use crate::base::{Clock, RunId, StepKey};
 use crate::model::Workbench;
 use crate::model::selection::Selection;
@@ -103,15 +104,18 @@ impl Services {
     /// first use because loading the trust store costs milliseconds a local run need not pay.
     pub fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(|| {
-            // Two crates bring TLS; installing twice is harmless, so the result does not matter.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Self::CONNECT_TIMEOUT)
-                .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .expect("the TLS provider is compiled in")
+            self.http_builder().connect_timeout(Self::CONNECT_TIMEOUT).build().expect("the TLS provider is compiled in")
         })
+    }
+
+    /// What every HTTP client of this process begins with: the filter of addresses, no redirects.
+    pub fn http_builder(&self) -> reqwest::ClientBuilder {
+        // Two crates bring TLS; installing twice is harmless, so the result does not matter.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(Resolver(self.site.egress.clone())))
+            .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
     }
 }
 

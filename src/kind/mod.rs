@@ -13,6 +13,7 @@
 
 pub mod child;
 mod context;
+mod egress;
 
 use std::future::Future;
 use std::path::Path;

@@ -274,7 +274,7 @@ impl Config {
 
     pub(super) fn client_settings(&self) -> Result<ClientSettings<'_>, StepError> {
         let connect_timeout = length_of_time("connect_timeout", self.connect_timeout)?;
-        Ok(ClientSettings { connect_timeout, follow_redirects: false, tls: self.tls.as_ref() })
+        Ok(ClientSettings { connect_timeout, redirects: 0, tls: self.tls.as_ref() })
     }
 
     pub(super) fn request_time_limit(&self) -> Result<Duration, StepError> {

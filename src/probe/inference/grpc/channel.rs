@@ -33,6 +33,10 @@ impl GrpcChannel {
     /// Connects when the first call is made.
     pub fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
         let settings = config.client_settings()?;
+        let egress = &context.services.site.egress;
+        egress
+            .check_host(server.host_str().unwrap_or_default())
+            .map_err(|why| StepError::new(format!("the call was not made: {why}")).help(why.help()))?;
         let mut endpoint = Endpoint::from_shared(server.origin().ascii_serialization())
             .and_then(|endpoint| endpoint.user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION"))))
             .map_err(|error| StepError::because("the address cannot be called", &error))?
