@@ -152,7 +152,7 @@ diagnose:
     file: {path: 'below/{{text}}'}
   log:
     for_each: {in: inputs.payloads, as: text, limit: 8}
-    log_scan: {file: app.log, patterns: {hostile: 'x{{text}}y'}}
+    log_scan: {file: app.log, pattern: 'x{{text}}y'}
   url:
     for_each: {in: inputs.payloads, as: text, limit: 8}
     http: {get: '{{inputs.api}}/a/{{text}}?q={{text}}', extract: {found: '$[\"{{text}}\"]'}}
