@@ -38,7 +38,7 @@ impl Encoding {
             Encoding::Url if first => value.trim_end_matches('/').to_owned(),
             Encoding::Url => percent(value),
             Encoding::Promql => escape(value, '"'),
-            Encoding::JsonPath => escape(value, '\''),
+            Encoding::JsonPath => escape(value, '\'').replace("\\'", "\\u0027"),
             Encoding::Regex => regex::escape(value),
         })
     }
@@ -115,6 +115,8 @@ fn escape(value: &str, quote: char) -> String {
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             letter if letter == quote => text.extend(['\\', letter]),
+            // The author may have chosen the other quotes; this form is valid in both.
+            '"' | '\'' => text.push_str(&format!("\\u{:04x}", letter as u32)),
             letter if letter.is_control() => text.push_str(&format!("\\u{:04x}", letter as u32)),
             letter => text.push(letter),
         }
@@ -147,7 +149,9 @@ mod tests {
             Encoding::JsonPath.prepare("$.providers.{{inputs.provider}}.status"),
             "$.providers['{{inputs.provider}}'].status"
         );
-        assert_eq!(Encoding::JsonPath.encode_text("a'b", false).unwrap(), "a\\'b");
+        assert_eq!(Encoding::JsonPath.encode_text("a'b", false).unwrap(), "a\\u0027b");
+        assert_eq!(Encoding::JsonPath.encode_text("a\"b", false).unwrap(), "a\\u0022b");
+        assert_eq!(Encoding::Promql.encode_text("a'b", false).unwrap(), "a\\u0027b");
         assert_eq!(Encoding::Regex.encode_text("a.*", false).unwrap(), "a\\.\\*");
     }
 
