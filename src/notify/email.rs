@@ -102,7 +102,7 @@ impl Channel for Sender {
 
     async fn send(config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
         let mail = compose(&config, &message).map_err(DeliveryError::lasting)?.formatted();
-        let transport = connect(&config)?;
+        let transport = connect(&config).await?;
         let from = mailbox(&config.from).map_err(DeliveryError::lasting)?.email;
         let results = join_all(config.to.iter().map(|to| send_to(&transport, &config, &from, to, &mail))).await;
         summarise(&config.to, results)
@@ -157,14 +157,14 @@ fn summarise(to: &[String], results: Vec<Result<String, DeliveryError>>) -> Resu
     }
 }
 
-fn connect(config: &Config) -> Result<Transport, DeliveryError> {
+async fn connect(config: &Config) -> Result<Transport, DeliveryError> {
     let builder = Transport::builder_dangerous(config.host.as_str())
         .port(config.port.unwrap_or_else(|| config.tls.port()))
         .tls(encryption(config)?)
         .timeout(Some(TIME_LIMIT));
     Ok(match (&config.username, &config.password) {
         (Some(username), Some(password)) => {
-            let password = post::fetch(password)?.reveal().clone();
+            let password = post::fetch(password).await?.reveal().clone();
             builder.credentials(Credentials::new(username.clone(), password)).build()
         }
         _ => builder.build(),
@@ -344,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn the_account_logs_in() {
         let double = SmtpDouble::start(&[]).await;
-        let password = keep("hush");
+        let password = keep("hush-hush-hush");
         let mut config = settings(double.port, &["a@example.com"]);
         config["username"] = json!("me");
         config["password"] = password.config.clone();

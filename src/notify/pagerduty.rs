@@ -52,7 +52,7 @@ impl Channel for Sender {
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
-        let key = post::fetch(&config.routing_key)?;
+        let key = post::fetch(&config.routing_key).await?;
         let event = event(key.reveal(), &config.source, &message);
         let said = Post::json(&config.url, event.to_string())?.hiding(&key).send(&http).await?;
         let answer: Value = serde_json::from_str(&said).unwrap_or_default();

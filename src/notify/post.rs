@@ -12,7 +12,7 @@ use super::text::{one_line, shorten};
 use super::{DeliveryError, Receipt};
 use crate::base::{Clock, Secret, Timestamp};
 use crate::kind::StepError;
-use crate::site::SecretReference;
+use crate::site::{SecretReference, Secrets};
 
 /// Long enough for a slow gateway, short enough that four attempts fit into one delivery.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -146,8 +146,10 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 /// Fetches a secret; a file that is not there yet or a variable that is not set does not appear by waiting.
-pub fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryError> {
-    secret.resolve().map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
+pub async fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryError> {
+    // Names were replaced by what they stand for when the channel was found.
+    let fetched = secret.resolve(&Secrets::default()).await;
+    fetched.map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
 }
 
 /// The receipt for a peer that says nothing of use beside "accepted".

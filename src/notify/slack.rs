@@ -63,9 +63,9 @@ impl Channel for Sender {
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let body = payload(&message);
         match (config.webhook, config.token) {
-            (Some(webhook), _) => by_webhook(&post::fetch(&webhook)?, body, &http).await,
+            (Some(webhook), _) => by_webhook(&post::fetch(&webhook).await?, body, &http).await,
             (None, Some(token)) => {
-                let token = post::fetch(&token)?;
+                let token = post::fetch(&token).await?;
                 as_bot(&config.api, &token, config.channel.unwrap_or_default(), body, &http).await
             }
             (None, None) => Err(DeliveryError::lasting("neither a webhook nor a token is set")),

@@ -40,7 +40,7 @@ impl Channel for Sender {
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
-        let secret = post::fetch(&config.secret)?;
+        let secret = post::fetch(&config.secret).await?;
         let key = key(secret.reveal())?;
         let body = serde_json::to_string(&message)
             .map_err(|error| DeliveryError::lasting(format!("bug: the message cannot be written as JSON: {error}")))?;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::http::{ClientSettings, Tls};
 use crate::kind::{Services, StepError};
 use crate::probe::json_path::JsonPathText;
-use crate::site::SecretReference;
+use crate::site::{SecretReference, TextOrSecret};
 
 /// A load test belongs to a tool made for it; more in flight would mostly measure this program.
 const MOST_PARALLEL: usize = 64;
@@ -119,9 +119,9 @@ pub struct Config {
     pub(super) served_hash: Option<ServedHash>,
     /// The model file that should be served; its SHA-256 is compared with `served_hash`.
     pub(super) model_file: Option<PathBuf>,
-    /// Headers of every request to this server. Secrets belong under `bearer`.
+    /// Headers of every request to this server: text, or a secret by reference such as `{X-Api-Key: {secret: triton}}`.
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, TextOrSecret>,
     /// A token for `Authorization: Bearer`, by reference: `{env: NAME}` or `{file: path}`. It is sent to the server of
     /// `url` only, not to another one that `ready_url` or `served_hash` names.
     pub(super) bearer: Option<SecretReference>,

@@ -157,7 +157,7 @@ async fn ask(config: &Config, context: &Context) -> StepResult<Output> {
     let protocol = protocol::choose(config)?;
     let protocol = &*protocol;
     let cases = Cases::of(config, context).await?;
-    let exchange = Exchange::new(config, protocol.address(), context)?;
+    let exchange = Exchange::new(config, protocol.address(), context).await?;
     let readiness = readiness::ask(config, &exchange, protocol).await?;
     let parity = parity::compare(config, &exchange, context).await?;
     let datatypes = load::datatypes(config, &exchange, protocol, &cases).await?;
