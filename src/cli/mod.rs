@@ -10,6 +10,7 @@ mod model;
 mod orders;
 mod output;
 mod plan;
+mod protection;
 mod reference;
 mod run;
 mod setup;
@@ -289,6 +290,7 @@ enum AuditCommand {
 /// Parses the arguments and does what they say.
 pub fn main() -> Exit {
     output::start_logging();
+    protection::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

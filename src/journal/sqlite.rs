@@ -12,7 +12,7 @@ use super::summary::summarise;
 use super::writer::{Entrance, Failure, Writer};
 use super::{Journal, JournalError, Pending, RunFilter, RunSummary, Visitor, encoding, schema};
 use crate::audit::Head;
-use crate::base::RunId;
+use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
 /// A journal in a file. Dropping it writes what is queued and closes the file.
@@ -87,7 +87,7 @@ fn write_to(path: PathBuf) -> impl FnMut(Vec<Batch>) -> Result<store::Answers, F
 }
 
 impl Journal for SqliteJournal {
-    fn append(&self, run: &RunId, records: Vec<Record>) -> Pending {
+    fn append(&self, run: &RunId, records: Redacted<Vec<Record>>) -> Pending {
         if records.is_empty() {
             return Pending::known(Ok(()));
         }

@@ -263,7 +263,7 @@ mod tests {
     }
 
     async fn deliver_with(config: Value, message: Message) -> Delivery {
-        deliver(entry(), config, message, doubles::http(), doubles::impatient(), 1).await
+        deliver(entry(), config, doubles::masked(message), doubles::http(), doubles::impatient(), 1).await
     }
 
     #[tokio::test]

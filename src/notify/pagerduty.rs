@@ -126,7 +126,7 @@ mod tests {
     async fn deliver_to(double: &HttpDouble, message: Message) -> Delivery {
         let key = keep("r0u71n6k3y\n");
         let config = json!({"routing_key": key.config, "url": double.url});
-        deliver(entry(), config, message, doubles::http(), doubles::impatient(), 1).await
+        deliver(entry(), config, doubles::masked(message), doubles::http(), doubles::impatient(), 1).await
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use super::text::{one_line, shorten};
 use super::{DeliveryError, Receipt};
+use crate::base::redaction::{self, MARK};
 use crate::base::{Clock, Secret, Timestamp};
 use crate::kind::StepError;
 use crate::site::{SecretReference, Secrets};
@@ -80,7 +81,9 @@ impl Post {
     }
 
     fn without_secrets(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal().as_str(), "[secret]"))
+        let hidden =
+            self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal().as_str(), MARK));
+        redaction::text(&hidden).into_owned()
     }
 
     /// Host and port: enough to find the culprit, and never secret.

@@ -13,9 +13,10 @@ use super::attempt;
 use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
-use crate::base::{RunId, StepKey, Timestamp, entropy};
+use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
 use crate::engine::event::{AttemptResult, Outcome, Phase, Role};
 use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
+use crate::journal::JournalError;
 use crate::kind::{Context, KindEntry, Subject};
 use crate::playbook::registry;
 
@@ -113,8 +114,9 @@ impl Driver {
         if records.is_empty() {
             return Ok(());
         }
+        let records = Redacted::of(records).map_err(JournalError::from)?;
         self.host.journal.append(&self.prepared.run, records.clone()).await?;
-        for record in &records {
+        for record in records.iter() {
             if let Some(command) = commands_for(&record.event) {
                 self.carry_out(command);
             }

@@ -11,7 +11,7 @@ use super::answers::{Answer, Approver, Question};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
-use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
+use crate::base::{Clock, Diagnostic, RunId, Source, entropy, redaction};
 use crate::engine::event::Risk;
 use crate::engine::{Event, Graph, IllegalTransition, RunState, What};
 use crate::journal::{Journal, JournalError};
@@ -40,6 +40,8 @@ pub enum RuntimeError {
     PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
     #[error("the kept playbook of run {run} is not the one it was started with ({path})")]
     PlaybookChanged { run: String, path: PathBuf },
+    #[error("{what} has a secret of the site file in it")]
+    SecretInClear { what: String },
     #[error("cannot keep a copy of the playbook at {path}")]
     CannotKeep { path: PathBuf, source: std::io::Error },
     #[error("bug: the engine produced an event it does not accept")]
@@ -161,6 +163,8 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        self.services.site.meet_secrets().await;
+        refuse_secrets(&prepared)?;
         if !prepared.graph.look_only {
             self.keep_playbook(&prepared.playbook)?;
         }
@@ -175,6 +179,7 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        self.services.site.meet_secrets().await;
         let (prepared, state) = self.restore(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
@@ -228,6 +233,21 @@ impl Host {
     fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
+}
+
+/// The text of a playbook is kept as it is and inputs are data that goes anywhere, so neither may hold a secret.
+fn refuse_secrets(prepared: &Prepared) -> Result<(), RuntimeError> {
+    let known = redaction::known();
+    let source = &prepared.playbook.source;
+    if known.finds(&source.text) {
+        return Err(RuntimeError::SecretInClear { what: format!("the playbook {}", source.path.display()) });
+    }
+    for (name, value) in prepared.graph.inputs().as_object().into_iter().flatten() {
+        if known.finds(&value.to_string()) {
+            return Err(RuntimeError::SecretInClear { what: format!("the input '{name}'") });
+        }
+    }
+    Ok(())
 }
 
 impl Prepared {

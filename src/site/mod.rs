@@ -128,6 +128,14 @@ impl Site {
         }
     }
 
+    /// Fetches the secrets that can be had without starting a program, wherever the site file refers to them, so
+    /// that they are masked even where a playbook meets one by chance: in a log, in the answer of a service.
+    pub async fn meet_secrets(&self) {
+        let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
+        let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
+        self.secrets.meet(channels.chain(token)).await;
+    }
+
     pub fn journal_file(&self) -> PathBuf {
         self.state.join("journal.sqlite")
     }

@@ -110,6 +110,8 @@ pub async fn run(launch: Launch, cancel: &CancellationToken) -> Result<Finished,
         let leaked = !drained.is_terminated() && tokio::time::timeout(PIPE_WAIT, drained).await.is_err();
         (cancelled, leaked)
     };
+    outputs.stdout.1.finish();
+    outputs.stderr.1.finish();
     let status = group.reap();
     Ok(Finished {
         code: status.and_then(|status| status.code()),

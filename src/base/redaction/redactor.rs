@@ -46,7 +46,7 @@ impl Redactor {
     }
 
     /// The length in bytes of the longest form; a shorter piece of a stream may be the beginning of a secret.
-    pub(super) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         self.longest
     }
 

@@ -99,18 +99,12 @@ impl std::fmt::Display for SecretReference {
 pub struct Secrets(BTreeMap<String, SecretReference>);
 
 impl Secrets {
-    /// The names that stand for another name; a secret is kept in one place.
-    pub fn aliases(&self) -> impl Iterator<Item = &str> {
-        let aliases = self.0.iter().filter(|(_, kept)| matches!(kept, SecretReference::Secret(_)));
-        aliases.map(|(name, _)| name.as_str())
-    }
-
-    /// Fetches what can be had without starting a program, so that it is masked even where a playbook
-    /// meets it by chance: in a log, in the answer of a service. What cannot be had is said when it is needed.
-    pub async fn meet(&self) {
-        for (name, kept) in self.0.iter().filter(|(_, kept)| kept.at_hand()) {
+    /// Fetches these and the others, as far as no program has to be started for it. What cannot be had is said
+    /// when it is needed.
+    pub(super) async fn meet(&self, others: impl Iterator<Item = SecretReference>) {
+        for kept in others.chain(self.0.values().cloned()).filter(SecretReference::at_hand) {
             if let Err(error) = kept.resolve(self).await {
-                tracing::debug!("the secret '{name}' is not masked: {error}");
+                tracing::debug!("{kept} is not masked: {error}");
             }
         }
     }
@@ -147,6 +141,16 @@ impl Secrets {
     #[must_use]
     pub fn based_at(self, folder: &Path) -> Self {
         Secrets(self.0.into_iter().map(|(name, kept)| (name, kept.based_at(folder))).collect())
+    }
+}
+
+/// Every reference in the settings of a channel.
+pub(super) fn references_in(settings: &Value) -> Vec<SecretReference> {
+    match (SecretReference::deserialize(settings), settings) {
+        (Ok(reference), Value::Object(_)) => vec![reference],
+        (_, Value::Object(fields)) => fields.values().flat_map(references_in).collect(),
+        (_, Value::Array(items)) => items.iter().flat_map(references_in).collect(),
+        _ => Vec::new(),
     }
 }
 
