@@ -318,7 +318,7 @@ impl<'a> Checker<'a> {
     }
 
     fn wrong_shape(&mut self, node: &Node, wanted: Vec<&str>, form: &Form<'_>, trail: &Trail<'_>) -> Value {
-        if is_secret(node) && self.templates.is_some() {
+        if is_secret(node) {
             let message = format!("a secret cannot stand in '{}', where everybody could read it", trail.last_name());
             let help = "give it to a program under `env` or `stdin`, to a service under `bearer`, `basic` or `headers`";
             self.problem("secret-exposed", message, node.span, Some(help.to_owned()));

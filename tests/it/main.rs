@@ -13,6 +13,7 @@ mod models;
 mod plans;
 mod runs;
 mod schemas;
+mod secrets;
 mod steps;
 mod stopping;
 mod support;

@@ -124,7 +124,7 @@ mod tests {
     async fn failing_hanging_and_flooding_programs_are_errors_that_show_nothing() {
         for (text, limit, part) in [
             ("echo hush-hush; echo hush-hush >&2; exit 3", 5.0, "exit status: 3"),
-            ("echo hush-hush; exec sleep 60", 0.2, "within 200ms"),
+            ("echo hush-hush; exec sleep 60", 0.2, "within 200 ms"),
             ("yes hush-hush", 5.0, "64 KiB"),
         ] {
             let error = fetch(&shell(text, Duration::from_secs_f64(limit))).await.unwrap_err();
