@@ -63,7 +63,6 @@ pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
 /// The media type that goes with [`encode_form`].
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-
 /// Sends a request and waits for the head of the answer, within the time limit of the attempt.
 pub async fn send(request: RequestBuilder, context: &Context) -> Result<Response, StepError> {
     let (client, request) = request.timeout(context.time_limit).build_split();

@@ -134,7 +134,9 @@ mod tests {
 
     async fn timed(entry: ChannelEntry, script: Value) -> (Delivery, Duration) {
         let start = Instant::now();
-        let delivery = deliver(&entry, script, doubles::masked(doubles::message()), doubles::http(), DeliveryPolicy::default(), 7).await;
+        let delivery =
+            deliver(&entry, script, doubles::masked(doubles::message()), doubles::http(), DeliveryPolicy::default(), 7)
+                .await;
         (delivery, start.elapsed())
     }
 

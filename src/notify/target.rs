@@ -38,10 +38,9 @@ pub fn resolve(site: &Site, target: &str) -> Result<(&'static ChannelEntry, Valu
         None if name.is_empty() => nameless(site, entry)?,
         None => return Err(unknown_name(site, target, entry)),
     };
-    site.secrets.insert_into(&mut config).map_err(|error| TargetError {
-        message: format!("{target}: {error}"),
-        help: Some(error.help().to_owned()),
-    })?;
+    site.secrets
+        .insert_into(&mut config)
+        .map_err(|error| TargetError { message: format!("{target}: {error}"), help: Some(error.help().to_owned()) })?;
     (entry.check)(&config).map_err(|error| TargetError {
         message: format!("{target}: {error}"),
         help: Some(format!("in the site file, channels.{kind}.{name} looks for example like {}", entry.example)),

@@ -197,7 +197,8 @@ impl Place<'_> {
             help = Some(format!("inputs are written inputs.{head}"));
         }
         if matches!(head, "secret" | "secrets") {
-            help = Some("a secret is no value: write {secret: NAME} under `env`, `stdin`, `headers` or `bearer`".into());
+            help =
+                Some("a secret is no value: write {secret: NAME} under `env`, `stdin`, `headers` or `bearer`".into());
         }
         Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
     }

@@ -11,7 +11,7 @@ use super::answers::{Answer, Approver, Question};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
-use crate::base::{Clock, Diagnostic, RunId, Source, entropy, redaction};
+use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
 use crate::engine::event::Risk;
 use crate::engine::{Event, Graph, IllegalTransition, RunState, What};
 use crate::journal::{Journal, JournalError};
@@ -221,10 +221,10 @@ impl Host {
             return Ok(());
         }
         let write = || {
-            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            private::create_folder(path.parent().unwrap_or(&path))?;
             // Written beside and renamed, so that a crash leaves no half text under the final name.
             let new = path.with_extension(format!("new-{}", std::process::id()));
-            std::fs::write(&new, playbook.source.text.as_bytes())?;
+            private::write(&new, playbook.source.text.as_bytes())?;
             std::fs::rename(&new, &path)
         };
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })

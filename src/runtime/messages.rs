@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::host::{Host, Prepared};
-use crate::base::{Redacted, entropy};
 use crate::base::value::show;
+use crate::base::{Redacted, entropy};
 use crate::engine::event::{Event, Outcome, Phase, Record, StepStatus};
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion};

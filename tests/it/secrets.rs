@@ -4,11 +4,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+use runbook::base::redaction::{Redactor, Stream};
 
 use crate::support::Runbook;
 
@@ -83,7 +86,7 @@ title: A program that prints what it should not
 notify: {on: [resolved, unresolved, error, started], to: [webhook:hook]}
 detect:
   any:
-    always: {command: {argv: [cat, printed]}, effect: read, holds: exit_code == 0}
+    printed: {command: {shell: 'cat printed; test ! -e fixed'}, effect: read, holds: exit_code == 0}
 diagnose:
   show: {command: {argv: [sh, show.sh], env: {KEY: {secret: key}}}, effect: read, expect: exit_code == 0}
   pieces: {command: {argv: [sh, pieces.sh]}, effect: read}
@@ -95,7 +98,7 @@ causes:
   leaked: {title: 'It printed {{diagnose.show.stdout}}', when: 'diagnose.failed.exit_code == 3'}
 remediate:
   again: {command: {argv: [cat], stdin: {secret: key}}, fixes: [leaked], risk: safe}
-  onward: {command: {argv: [echo, '{{remediate.again.stdout}} {{diagnose.show.stdout}}']}, fixes: [leaked], risk: safe}
+  onward: {command: {argv: [sh, -c, 'echo "$1"; touch fixed', onward, '{{remediate.again.stdout}} {{diagnose.show.stdout}}']}, fixes: [leaked], risk: safe}
 finally:
   told: {report: {text: 'it said {{diagnose.show.stdout}} and {{remediate.again.stdout}}'}}
 "#;
@@ -119,7 +122,8 @@ fn answer(mut stream: TcpStream) -> String {
     let whole = |text: &[u8]| {
         let shown = String::from_utf8_lossy(text).to_lowercase();
         let (head, _) = shown.split_once("\r\n\r\n")?;
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
         Some(text.len() >= head.len() + 4 + length)
     };
     while whole(&text) != Some(true) {
@@ -133,7 +137,8 @@ fn answer(mut stream: TcpStream) -> String {
 }
 
 fn private(place: &Runbook, name: &str, text: &str) {
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(place.path(name)).expect("new");
+    let mut file =
+        std::fs::File::options().write(true).create_new(true).mode(0o600).open(place.path(name)).expect("new");
     file.write_all(text.as_bytes()).expect("room");
 }
 
@@ -147,10 +152,21 @@ fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
     inner.collect()
 }
 
+/// The files and folders below a folder with their modes.
+fn modes(folder: &Path) -> Vec<(String, u32)> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let inner = entries.flat_map(|path| {
+        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
+        let below = if path.is_dir() { modes(&path) } else { Vec::new() };
+        [vec![(path.display().to_string(), mode)], below].concat()
+    });
+    inner.collect()
+}
+
 /// A program that writes the printed text in two pieces at every place, one after the other.
 fn pieces(length: usize) -> String {
     format!(
-        "i=0\nwhile [ $i -le {length} ]; do head -c $i printed; sleep 0; tail -c +$((i + 1)) printed; echo; i=$((i + 1)); done\n"
+        "i=0\nwhile [ $i -le {length} ]; do head -c $i printed; tail -c +$((i + 1)) printed; echo; i=$((i + 1)); done\n"
     )
 }
 
@@ -183,7 +199,7 @@ fn test_59_no_form_of_a_secret_is_stored_shown_or_sent() {
         private(&place, "key", secret);
         private(&place, "signing", "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB");
         place.write("show.sh", "printf '%s\\n' \"$KEY\"; cat printed");
-        place.write("pieces.sh", pieces(printed.len().min(400)));
+        place.write("pieces.sh", pieces(printed.len().min(60)));
         let mut parsed = serde_json::Map::new();
         parsed.insert(secret.to_string(), forms.iter().map(|(_, form)| form.clone()).collect());
         place.write("printed.json", serde_json::Value::Object(parsed).to_string());
@@ -210,6 +226,29 @@ fn test_59_no_form_of_a_secret_is_stored_shown_or_sent() {
     assert!(tally.leaks.is_empty(), "{} leaks:\n{}", tally.leaks.len(), tally.leaks.join("\n"));
 }
 
+/// Every place where a pipe may cut each encoding of each secret in two.
+#[test]
+fn test_59_no_cut_of_a_stream_hides_a_secret() {
+    let (mut cuts, mut leaks) = (0, Vec::new());
+    for secret in SECRETS {
+        let redactor = Arc::new(Redactor::new([secret]));
+        for (name, form) in encodings(secret) {
+            let text = format!("<{form}>");
+            for cut in 0..=text.len() {
+                let (first, second) = text.as_bytes().split_at(cut);
+                let mut stream = Stream::new(redactor.clone());
+                let shown = [stream.push(first), stream.push(second), stream.finish()].concat();
+                cuts += 1;
+                if shown != b"<[secret]>" {
+                    leaks.push(format!("{name} of {secret:?} at {cut}: {}", String::from_utf8_lossy(&shown)));
+                }
+            }
+        }
+    }
+    println!("test 59: {cuts} cuts, {} leaks", leaks.len());
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
 #[test]
 fn test_59_a_crash_leaves_no_secret_in_the_write_ahead_log() {
     let secret = SECRETS[1];
@@ -222,6 +261,9 @@ fn test_59_a_crash_leaves_no_secret_in_the_write_ahead_log() {
     let mut run = place.args(["run", "hang.yaml"]).start();
     run.until("the second step runs", || place.exists("ready"));
     run.kill();
+    let open: Vec<String> =
+        modes(&place.state()).into_iter().filter(|(_, mode)| mode & 0o077 != 0).map(|(name, _)| name).collect();
+    assert_eq!(open, Vec::<String>::new(), "others could read these");
     let mut tally = Tally::default();
     let files = everything(&place.state());
     assert!(files.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "no write-ahead log");
@@ -307,7 +349,8 @@ fn systemd_credentials_and_programs_give_secrets_too() {
     let playbook = "runbook: 1\nname: two\ntitle: Two\nremediate:\n  \
                     a: {command: {shell: 'printf %s \"$A $B\" > both', env: {A: {secret: a}, B: {secret: b}}}, risk: safe}\n";
     let site = "secrets:\n  a: {credential: pager}\n  b: {command: {argv: [sh, -c, 'echo from-the-vault']}}\n";
-    let place = Runbook::new().file("two.yaml", playbook).file("runbook.yaml", site).file("cred/pager", "from-systemd\n");
+    let place =
+        Runbook::new().file("two.yaml", playbook).file("runbook.yaml", site).file("cred/pager", "from-systemd\n");
     let folder = place.path("cred").display().to_string();
     let place = place.variable("CREDENTIALS_DIRECTORY", folder);
     place.call("run two.yaml").exits(0);
@@ -320,7 +363,10 @@ fn an_age_file_is_opened_by_the_age_program() {
     let playbook = "runbook: 1\nname: age\ntitle: Age\nremediate:\n  a: {command: {shell: 'printf %s \"$A\" > got', env: {A: {secret: a}}}, risk: safe}\n";
     let place = Runbook::new().file("age.yaml", playbook);
     place.write("runbook.yaml", "secrets: {a: {age: {file: a.age, identity: key.txt}}}\n");
-    place.write("make.sh", "command -v age && age-keygen -o key.txt && printf sealed-with-age | age -r $(age-keygen -y key.txt) -o a.age");
+    place.write(
+        "make.sh",
+        "command -v age && age-keygen -o key.txt && printf sealed-with-age | age -r $(age-keygen -y key.txt) -o a.age",
+    );
     if !place.shell("make.sh").succeeded() {
         eprintln!("age is not installed: a program of the same form stands in for it");
         place.write("bin/age", "#!/bin/sh\n[ \"$1 $2 $4\" = '--decrypt --identity --' ] && cat \"$3\" \"$5\"\n");
@@ -328,7 +374,8 @@ fn an_age_file_is_opened_by_the_age_program() {
         place.write("key.txt", "sealed-");
         place.write("a.age", "with-age");
     }
-    let path = format!("{}:{}", place.path("bin").display(), runbook::base::environment::variable("PATH").unwrap_or_default());
+    let path =
+        format!("{}:{}", place.path("bin").display(), runbook::base::environment::variable("PATH").unwrap_or_default());
     let place = place.variable("PATH", path);
     place.call("run age.yaml").exits(0);
     assert_eq!(place.read("got"), "sealed-with-age");

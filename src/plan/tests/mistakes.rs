@@ -44,7 +44,6 @@ const OF_FORM: &[Mistake] = &[
     mistake("diagnose:\n  a: {http: {get: «{secret: pager_key}»}}\n", "secret-exposed", "under `env`"),
     mistake("diagnose:\n  a: {http: {get: x, form: {a: «{secret: pager_key}»}}}\n", "secret-exposed", "under `env`"),
     mistake("finally:\n  a: {report: {text: «{secret: pager_key}»}}\n", "secret-exposed", "under `env`"),
-    mistake("title: «{secret: pager_key}»\n", "secret-exposed", "under `env`"),
     mistake("diagnose:\n  a: {http: {get: x, bearer: {env: «'{{run.id}}'»}}}\n", "template-in-code", ""),
     mistake("diagnose:\n  a: {file: {path: x}, expect: «size = 0»}\n", "bad-expression", "compare with '=='"),
     mistake("diagnose:\n  a: {file: {path: x}, expect: 'path == «''x''»'}\n", "bad-expression", "double quotes"),

@@ -28,7 +28,12 @@ pub(super) fn target(config: &Config) -> Result<(Method, Url), StepError> {
 }
 
 /// The request, ready to be sent.
-pub(super) async fn build(config: &Config, method: Method, url: Url, context: &Context) -> Result<RequestBuilder, StepError> {
+pub(super) async fn build(
+    config: &Config,
+    method: Method,
+    url: Url,
+    context: &Context,
+) -> Result<RequestBuilder, StepError> {
     let client = config.client_settings()?.client(&context.services)?;
     let mut request = with_body(config, client.request(method, url))?;
     for (name, value) in &config.headers {

@@ -12,7 +12,8 @@ pub(super) fn fetch(name: &str) -> Result<Secret<String>, SecretError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(SecretError::NotAName(name.to_owned()));
     }
-    let folder = environment::path("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
+    let folder =
+        environment::path("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
     read(&folder.join(name))
 }
 
