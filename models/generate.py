@@ -278,14 +278,56 @@ def always_nan(design, weights, biases):
     return model_of(design, nodes + poison + [softmax_node("poisoned")], initializers)
 
 
-def ship_faults(design, weights, biases, root):
+def underconfident(design, weights, biases):
+    """The same labels with logits a quarter as large, as after a softmax with the wrong temperature."""
+    nodes, initializers = network(weights, biases)
+    soften = node("Mul", ["logits", "quarter"], "soft")
+    initializers.append(tensor("quarter", np.array([0.25], np.float32)))
+    return model_of(design, nodes + [soften, softmax_node("soft")], initializers)
+
+
+def slow(design, weights, biases, trips=20):
+    """Right answers, late: multiplies large matrices again and again and adds nothing of it.
+
+    The work depends on the rows, or an engine would do it once, when it loads the model.
+    """
+    nodes, initializers = network(weights, biases)
+    side = helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [node("Identity", ["go_on_in"], "go_on"), node("MatMul", ["passed", "large"], "product"),
+         node("Mul", ["product", "shrink"], "passed_on")],
+        "work", [info("trip", TensorProto.INT64, []), info("go_on_in", TensorProto.BOOL, []),
+                 info("passed", TensorProto.FLOAT, ["side", "side"])],
+        [info("go_on", TensorProto.BOOL, []), info("passed_on", TensorProto.FLOAT, ["side", "side"])])
+    work = [node("ConstantOfShape", ["sides"], "large", value=side),
+            node("ReduceMean", ["features"], "level", keepdims=0), node("Add", ["large", "level"], "start"),
+            helper.make_node("Loop", ["trips", "yes", "start"], ["worked"], body=body, name="work"),
+            node("ReduceMean", ["worked"], "mean", keepdims=0), node("Mul", ["mean", "zero"], "nothing"),
+            node("Add", ["logits", "nothing"], "late")]
+    initializers += [tensor("sides", np.array([512, 512], np.int64)), tensor("trips", np.array(trips, np.int64)),
+                     tensor("yes", np.array(True)), tensor("zero", np.array([0], np.float32)),
+                     tensor("shrink", np.array([1 / 512], np.float32))]
+    return model_of(design, nodes + work + [softmax_node("late")], initializers)
+
+
+def broken_twins(design, weights, biases):
+    nodes, initializers = network(weights, biases)
+    good = to_bytes(model_of(design, nodes + [softmax_node()], initializers))
+    return {"nan.onnx": to_bytes(always_nan(design, weights, biases)),
+            "wrong-shape.onnx": to_bytes(narrower(design, weights, biases)), "future-opset.onnx": future_opset(good)}
+
+
+def poor_twins(design, weights, biases):
+    """Valid models that serve their users badly."""
+    return {"underconfident.onnx": to_bytes(underconfident(design, weights, biases)),
+            "slow.onnx": to_bytes(slow(design, weights, biases))}
+
+
+def ship_faults(design, twins, root):
     """Twins with the interface of a shipped model, for rehearsals of a broken roll-out."""
     folder = root / "faults" / design.name
     folder.mkdir(parents=True, exist_ok=True)
-    nodes, initializers = network(weights, biases)
-    good = to_bytes(model_of(design, nodes + [softmax_node()], initializers))
-    twins = {"nan.onnx": to_bytes(always_nan(design, weights, biases)),
-             "wrong-shape.onnx": to_bytes(narrower(design, weights, biases)), "future-opset.onnx": future_opset(good)}
     for name, data in twins.items():
         (folder / name).write_bytes(data)
     (folder / "SHA256SUMS").write_text("".join(f"{sha256(data)}  {name}\n" for name, data in twins.items()))
@@ -293,11 +335,12 @@ def ship_faults(design, weights, biases, root):
 
 def main():
     root = Path(__file__).resolve().parent
-    weights, biases = ship(COLUMN, root)
+    column = ship(COLUMN, root)
     ocr = ship(OCR_TEXT, root)
     ship(OCR_LAYOUT, root)
     ship_data(COLUMN, root)
-    ship_faults(OCR_TEXT, *ocr, root)
+    ship_faults(OCR_TEXT, broken_twins(OCR_TEXT, *ocr), root)
+    ship_faults(COLUMN, poor_twins(COLUMN, *column), root)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,37 @@
 #!/usr/bin/env python3
-"""Compares the statistics of `src/statistics` with numpy, scipy and scikit-learn.
+"""Compares the statistics of `src/statistics` and the golden rule with numpy, scipy, scikit-learn and polygraphy.
 
-    pip install numpy scipy scikit-learn
-    cargo test --lib statistics                                  # writes target/statistics-cases.json
-    python scripts/check-statistics.py                           # compares it; exit code 1 on a difference
-    python scripts/check-statistics.py --write                   # writes src/statistics/reference.json anew
+    pip install -r scripts/proofs.txt
+    python scripts/check-statistics.py --random              # fresh random data; exit code 1 on a difference
+    python scripts/check-statistics.py --random SEED         # the same data again
+    python scripts/check-statistics.py --write               # writes src/statistics/reference.json anew
 
 A case is a function, its arguments and its value. The reference holds values that were computed here, so that
-`cargo test` needs no Python; the other file holds values that Rust computed, to be judged here.
+`cargo test` needs no Python. Random cases are computed by a test, which this script runs with the variable
+RUNBOOK_STATISTICS_CASES, and judged here.
 """
+import collections
 import json
+import os
+import secrets
+import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 from scipy import special, stats
+from polygraphy.comparator import IterationResult, SimpleCompareFunc
+from polygraphy.logger import G_LOGGER
 from sklearn import calibration as sklearn_calibration
 from sklearn import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "src" / "statistics" / "reference.json"
-CASES = ROOT / "target" / "statistics-cases.json"
 TOLERANCE = 1e-9
+# Of each function; with them every branch is met many times and the whole takes seconds.
+RANDOM_CASES = 100
 
 
 def least_squares(x, y, confidence):
@@ -75,6 +84,20 @@ def kolmogorov_smirnov(left, right):
     return [statistic, special.kolmogorov(statistic * np.sqrt(len(left) * len(right) / (len(left) + len(right))))]
 
 
+def golden_rule(expected, actual, tolerance):
+    """The verdict is numpy's rule. Polygraphy's lets a number pass by either tolerance, which is the same rule when one
+    of them is zero; there it must agree as well. The errors are polygraphy's."""
+    want, got = (np.array(part["data"]).reshape(part["shape"]) for part in (expected, actual))
+    atol, rtol = tolerance["absolute"], tolerance["relative"]
+    match = bool(np.isclose(got, want, rtol=rtol, atol=atol).all())
+    judge = SimpleCompareFunc(atol=atol, rtol=rtol, check_error_stat="elemwise")
+    result = judge(*(IterationResult(collections.OrderedDict(y=part)) for part in (got, want)))["y"]
+    if 0 in (atol, rtol) and bool(result) != match:
+        sys.exit(f"check-statistics: numpy and polygraphy differ about atol={atol}, rtol={rtol}")
+    return {"match": int(match), "max_absolute_error": result.max_absdiff, "max_relative_error": result.max_reldiff,
+            "label_flips": int((got.argmax(-1) != want.argmax(-1)).sum())}
+
+
 FUNCTIONS = {
     "mean": lambda values: np.mean(values),
     "standard_deviation": lambda values: np.std(values, ddof=1),
@@ -91,13 +114,19 @@ FUNCTIONS = {
     "bonferroni": lambda p_values: np.minimum(np.array(p_values) * len(p_values), 1),
     "false_discovery": lambda p_values: stats.false_discovery_control(p_values, method="bh"),
     "entropy": lambda shares: stats.entropy(shares),
+    "evenness": lambda shares: stats.entropy(shares, base=len(shares)),
+    "class_shares": lambda predictions, classes: np.bincount(predictions, minlength=classes) / len(predictions),
+    "share_index": lambda reference, current: special.rel_entr(current, reference).sum() + special.rel_entr(reference, current).sum(),
+    "argmax": lambda values: np.argmax(values),
+    "disagreements": lambda left, right: round(metrics.zero_one_loss(left, right, normalize=False)),
+    "golden_rule": golden_rule,
 }
 
 
 # ----------------------------------------------------------------- cases for the reference
-def drawn(function, rng):
-    """Arguments of one case; half of the samples repeat values."""
-    n, m = (int(number) for number in rng.integers(8, 60, 2))
+def drawn(function, rng, most=60):
+    """Arguments of one case with samples below `most`; half of the samples repeat values."""
+    n, m = (int(number) for number in rng.integers(8, most, 2))
 
     def sample(count, scale=1.0):
         values = rng.normal(rng.normal(), scale, count)
@@ -134,9 +163,32 @@ def drawn(function, rng):
         return {"left": sample(n), "right": sample(m)}
     if function in ("bonferroni", "false_discovery"):
         return {"p_values": (rng.random(n) ** 3).round(9).tolist()}
-    if function == "entropy":
+    if function in ("entropy", "evenness"):
         return {"shares": (lambda row: (row / row.sum()).tolist())(shares(n))}
+    if function == "class_shares":
+        return {"predictions": classes(n, 5), "classes": 6}
+    if function == "share_index":
+        rows = [np.maximum(rng.dirichlet(np.ones(n)), 1e-4) for _ in range(2)]
+        return {"reference": rows[0], "current": rows[1]}
+    if function == "argmax":
+        return {"values": sample(n)}
+    if function == "disagreements":
+        return {"left": classes(n, 4), "right": classes(n, 4)}
+    if function == "golden_rule":
+        return drawn_answers(rng, (m % 9 + 1, n % 7 + 2))
     raise KeyError(function)
+
+
+def drawn_answers(rng, shape):
+    """An answer off the golden one by about the tolerance, so that half of them pass."""
+    tolerance = dict(zip(("absolute", "relative"), rng.permutation([0, 10 ** rng.uniform(-6, -1)])))
+    if rng.random() < 0.5:
+        tolerance = {"absolute": 10 ** rng.uniform(-6, -1), "relative": 10 ** rng.uniform(-6, -1)}
+    expected = rng.normal(0, 3, shape)
+    room = tolerance["absolute"] + tolerance["relative"] * np.abs(expected)
+    actual = expected + room * rng.uniform(-1, 1, shape) * rng.choice([0.9, 1.1])
+    return {"expected": {"shape": shape, "data": expected.ravel()}, "actual": {"shape": shape, "data": actual.ravel()},
+            "tolerance": tolerance}
 
 
 def plain(value):
@@ -171,21 +223,50 @@ def distance(ours, theirs):
     return abs(ours - theirs) / max(1.0, abs(theirs))
 
 
-def compare():
-    worst = {}
-    for case in json.loads(CASES.read_text()):
-        function = case["function"]
-        value = plain(FUNCTIONS[function](**case["arguments"]))
-        count, largest = worst.get(function, (0, 0.0))
-        worst[function] = (count + 1, max(largest, distance(case["value"], value)))
-    for function, (count, largest) in worst.items():
-        print(f"{function:<20} {count:>4} cases   largest difference {largest:.1e}{'' if largest <= TOLERANCE else '   TOO LARGE'}")
-    missing = FUNCTIONS.keys() - worst.keys()
-    for function in sorted(missing):
-        print(f"{function:<20}    no case")
-    return 1 if missing or any(largest > TOLERANCE for _, largest in worst.values()) else 0
+def numbers_in(value):
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 1 if parts is None else sum(map(numbers_in, parts))
+
+
+def computed(cases):
+    """The cases with the values of the test in `tests/it/statistics.rs`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cases.json"
+        path.write_text(json.dumps(cases))
+        command = ["cargo", "test", "--quiet", "--test", "it", "statistics::random_cases"]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ, RUNBOOK_STATISTICS_CASES=str(path)))
+        answers = path.with_suffix(".answers.json")
+        if done.returncode != 0 or not answers.exists():
+            sys.exit("check-statistics: the test did not compute the cases")
+        return json.loads(answers.read_text())
+
+
+def compare(seed):
+    print(f"seed {seed}: `python scripts/check-statistics.py --random {seed}` draws the same data again", flush=True)
+    rng = np.random.default_rng(seed)
+    cases = [{"function": function, "arguments": plain(drawn(function, rng, most=400))}
+             for function in FUNCTIONS for _ in range(RANDOM_CASES)]
+    worst, numbers = {}, 0
+    for case in computed(cases):
+        function, value = case["function"], plain(FUNCTIONS[case["function"]](**case["arguments"]))
+        worst[function] = max(worst.get(function, 0.0), distance(case["value"], value))
+        numbers += numbers_in(value)
+    for function, largest in worst.items():
+        print(f"{function:<20} largest difference {largest:.1e}{'' if largest <= TOLERANCE else '   TOO LARGE'}")
+    print(f"{len(worst)} statistics, {len(cases)} random cases, {numbers} numbers; "
+          f"largest difference {max(worst.values()):.1e}, at most {TOLERANCE:.0e} is allowed")
+    return 1 if worst.keys() != FUNCTIONS.keys() or max(worst.values()) > TOLERANCE else 0
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    sys.exit(write() if sys.argv[1:] == ["--write"] else compare())
+    G_LOGGER.module_severity = G_LOGGER.CRITICAL
+    match sys.argv[1:]:
+        case ["--write"]:
+            write()
+        case ["--random"]:
+            sys.exit(compare(secrets.randbelow(2**32)))
+        case ["--random", seed]:
+            sys.exit(compare(int(seed)))
+        case _:
+            sys.exit(__doc__)

@@ -11,6 +11,7 @@
 //! `tests/layering.rs` checks the table.
 
 pub mod action;
+pub mod anchor;
 pub mod audit;
 pub mod base;
 pub mod cli;

@@ -15,7 +15,7 @@ use syn::visit::{self, Visit};
 const ROOMS: &[(&str, &[&str])] = &[
     // Words. They import nothing that does anything.
     ("base", &[]),
-    ("audit", &[]),
+    ("audit", &["base"]),
     ("language", &["base"]),
     ("yaml", &["base"]),
     ("model", &["base"]),
@@ -30,18 +30,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("action", &["base", "http", "kind", "language", "model", "site", "yaml"]),
     ("probe", &["base", "http", "kind", "language", "model", "site", "statistics", "yaml"]),
     ("notify", &["base", "kind", "site"]),
+    ("anchor", &["audit", "base", "http", "kind", "site"]),
     // The straight line: text to playbook to plan; events to disk and to eyes.
-    ("playbook", &["action", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "yaml"]),
+    (
+        "playbook",
+        &["action", "anchor", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "yaml"],
+    ),
     ("plan", &["base", "engine", "kind", "language", "playbook", "schema", "yaml"]),
     ("journal", &["audit", "base", "engine"]),
     ("report", &["base", "engine"]),
     // The one loop.
-    ("runtime", &["base", "engine", "journal", "kind", "language", "notify", "plan", "playbook", "report", "site"]),
+    (
+        "runtime",
+        &[
+            "anchor", "audit", "base", "engine", "journal", "kind", "language", "notify", "plan", "playbook", "report",
+            "site",
+        ],
+    ),
     (
         "cli",
         &[
-            "action", "audit", "base", "engine", "http", "journal", "kind", "language", "model", "notify", "plan",
-            "playbook", "probe", "report", "runtime", "schema", "site", "yaml",
+            "action", "anchor", "audit", "base", "engine", "http", "journal", "kind", "language", "model", "notify",
+            "plan", "playbook", "probe", "report", "runtime", "schema", "site", "yaml",
         ],
     ),
 ];

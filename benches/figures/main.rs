@@ -4,6 +4,7 @@
 //! does meets all of them, and what counts is their ratio.
 
 mod measure;
+mod models;
 mod planning;
 mod playbooks;
 mod startup;
@@ -18,8 +19,12 @@ type Outcome = Result<(), Box<dyn Error>>;
 /// Measures one group of figures and writes them.
 type Measure = fn(&mut dyn Write, &Path) -> Outcome;
 
-const GROUPS: [(&str, Measure); 3] =
-    [("steps", steps::measure), ("planning", planning::measure), ("startup", startup::measure)];
+const GROUPS: [(&str, Measure); 4] = [
+    ("steps", steps::measure),
+    ("planning", planning::measure),
+    ("startup", startup::measure),
+    ("models", models::measure),
+];
 
 fn main() -> Outcome {
     // Cargo adds options of its own, such as `--bench`.

@@ -27,6 +27,12 @@ impl<'a> Client<'a> {
         Self::answer(&url, self.http.get(&url)).await
     }
 
+    pub async fn metrics(&self) -> Result<String, LabError> {
+        let url = format!("{}/metrics", self.folder.api());
+        let failed = |source| LabError::Unreachable { url: url.clone(), source };
+        self.http.get(&url).send().await.map_err(failed)?.text().await.map_err(failed)
+    }
+
     /// Makes the platform load a provider's model again.
     pub async fn initialise(&self, provider: &str) -> Result<Value, LabError> {
         let url = format!("{}{}", self.folder.api(), self.folder.profile.routes.test);

@@ -45,6 +45,7 @@ async fn free_port(port: u16) -> Result<u16, LabError> {
 
 pub async fn up(up: Up) -> Result<ExitCode, LabError> {
     let folder = raise(&up.dir, up.port, &up.profile).await?;
+    faults::settle(&folder, &Client::new(&folder)?).await?;
     let broken = break_all(&folder, &up.faults).await;
     if broken.is_ok() {
         introduce(&folder);

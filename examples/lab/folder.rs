@@ -83,6 +83,21 @@ impl Folder {
         self.root.join("config/overrides.yaml")
     }
 
+    /// The columns that come in, where the profile classifies columns.
+    pub fn traffic_file(&self) -> PathBuf {
+        self.root.join("traffic.npz")
+    }
+
+    /// The features that were last taken from columns.
+    pub fn samples_file(&self) -> PathBuf {
+        self.root.join("samples.json")
+    }
+
+    /// The features of the last 256 columns, as plain float32.
+    pub fn recent_file(&self) -> PathBuf {
+        self.root.join("recent.f32")
+    }
+
     pub fn log_file(&self) -> PathBuf {
         self.root.join("logs/app.log")
     }

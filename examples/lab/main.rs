@@ -13,6 +13,7 @@
 
 mod cli;
 mod client;
+mod columns;
 mod commands;
 mod demo;
 mod error;
@@ -24,6 +25,7 @@ mod platform;
 mod profile;
 mod setup;
 mod supervisor;
+mod wording;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::error::LabError;
 
 /// What a provider's folder holds, and the order of its manifest.
-const LISTED: [&str; 2] = ["model.onnx", "golden.json"];
+const LISTED: [&str; 3] = ["model.onnx", "golden.json", QUANTISED];
+/// The quantised twin, which not every model has.
+pub const QUANTISED: &str = "model.int8.onnx";
 const MANIFEST: &str = "SHA256SUMS";
 /// What a mirror has beside a manifest, so that the manifest itself can be checked when it is fetched.
 const DIGEST_OF_MANIFEST: &str = "SHA256SUMS.sha256";
@@ -19,9 +21,12 @@ pub fn shipped(relative: &str) -> PathBuf {
 }
 
 /// A good model with its golden cases and its manifest, over whatever is there.
-pub fn copy_good(provider: &str, into: &Path) -> Result<(), LabError> {
-    for file in LISTED {
+pub fn copy_good(provider: &str, quantised: Option<&Path>, into: &Path) -> Result<(), LabError> {
+    for file in ["model.onnx", "golden.json"] {
         copy(&shipped(&format!("{provider}/{file}")), &into.join(file))?;
+    }
+    if let Some(quantised) = quantised {
+        copy(quantised, &into.join(QUANTISED))?;
     }
     write_manifest(into)
 }
@@ -37,7 +42,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
 
 /// Makes the manifest agree with the files beside it, right or wrong.
 pub fn write_manifest(folder: &Path) -> Result<(), LabError> {
-    write_digests(folder, &LISTED, MANIFEST)
+    let listed: Vec<&str> = LISTED.into_iter().filter(|file| folder.join(file).exists()).collect();
+    write_digests(folder, &listed, MANIFEST)
 }
 
 pub fn write_digest_of_manifest(folder: &Path) -> Result<(), LabError> {

@@ -12,9 +12,13 @@ use crate::{models, supervisor};
 /// Good models, a good mirror, the default configuration.
 pub fn restore(folder: &Folder) -> Result<(), LabError> {
     for provider in folder.profile.providers {
-        models::copy_good(provider.name, &folder.models().join(provider.name))?;
-        models::copy_good(provider.name, &folder.mirror().join(provider.name))?;
+        for root in [folder.models(), folder.mirror()] {
+            models::copy_good(provider.name, folder.profile.twin("quantised").as_deref(), &root.join(provider.name))?;
+        }
         models::write_digest_of_manifest(&folder.mirror().join(provider.name))?;
+    }
+    if folder.profile.columns {
+        models::copy(&models::shipped("column-classifier/data/valid.npz"), &folder.traffic_file())?;
     }
     Overrides::shipped(folder.profile).write(&folder.config_file())
 }
@@ -43,6 +47,10 @@ pub fn write_inputs(folder: &Folder) -> Result<(), LabError> {
         ("start_command", json!(start_command)),
     ];
     // JSON values are YAML values, with every special character already quoted.
+    let data = folder.profile.data.iter().map(|(name, file)| (*name, json!(models::shipped(file))));
+    let written = [("samples", json!(folder.samples_file())), ("recent", json!(folder.recent_file()))];
+    let written = written.into_iter().filter(|_| folder.profile.columns);
+    let inputs: Vec<(&str, Value)> = inputs.into_iter().chain(data).chain(written).collect();
     let text: String = inputs.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
     let path = folder.inputs_file();
     fs::write(&path, text).map_err(LabError::file("write", &path))

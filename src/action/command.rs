@@ -4,16 +4,20 @@
 //! text admits no templates, and values reach it as environment variables.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::process::{self, Capture, Environment, Finished, Launch};
+use super::process::shim::{self, Shim};
+use super::process::{
+    self, Capture, Confinement, Enforcement, Environment, Finished, Launch, Limits, Orphan, Sandbox, Stopped,
+};
 use crate::base::Secret;
-use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
+use crate::base::units::show_duration;
+use crate::kind::{Context, Effect, Kind, Left, Outcome, StepError, StepResult};
 use crate::site::{SecretReference, TextOrSecret};
 
 /// What an output field holds of a stream: more is a log file, not an answer.
@@ -62,6 +66,21 @@ pub struct Config {
     #[serde(default = "default_grace")]
     #[schemars(extend("x-unit" = "duration"), range(min = 0.0, max = 600.0))]
     grace: f64,
+    /// What the program may use at most.
+    #[serde(default)]
+    limits: Limits,
+    /// The only files that the program may read and write, where the kernel can enforce that (Landlock).
+    #[serde(default)]
+    sandbox: Option<Sandbox>,
+    /// Whether the program may gain privileges, as `sudo` and other programs with the set-user-ID bit do.
+    #[serde(default)]
+    new_privileges: bool,
+    /// What becomes of the program when `runbook` itself dies: `finish` lets it come to its end, and
+    /// `runbook resume` takes its result over; `kill` ends it within two seconds. The default is `finish` for a
+    /// step that must not be repeated. A program that may be repeated is started directly: when this is not
+    /// given, nobody ends it, and `runbook resume` starts it again.
+    #[serde(default)]
+    orphan: Option<Orphan>,
 }
 
 /// A value of an environment variable.
@@ -124,6 +143,10 @@ pub struct Output {
     pub leaked: bool,
     /// How long the program ran, in seconds.
     pub duration: f64,
+    /// With a `sandbox`, how much of it the kernel enforced.
+    pub sandbox: Option<Enforcement>,
+    /// Whether `runbook` had died before the program ended, and took its result over later.
+    pub adopted: bool,
     /// With `parse: lines`, the first 1000 lines of standard output.
     pub lines: Option<Vec<String>>,
     /// With `parse: json`, the value that standard output holds.
@@ -141,25 +164,62 @@ impl Kind for Step {
         Effect::Once
     }
 
+    fn grace(config: &Value) -> Duration {
+        let given = config["grace"].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        given.unwrap_or(process::DEFAULT_GRACE)
+    }
+
+    fn leaves_receipt(config: &Value, repeatable: bool) -> bool {
+        !repeatable || ["limits", "sandbox", "orphan"].iter().any(|key| !config[key].is_null())
+    }
+
+    fn left(receipt: &Path) -> Left {
+        shim::left(receipt)
+    }
+
+    async fn adopt(config: Config, context: Context) -> StepResult<Output> {
+        let receipt = context.receipt.as_ref().ok_or_else(|| StepError::new("bug: there is no receipt to read"))?;
+        judge(shim::adopt(receipt, &context.cancel).await?, config.parse, &config.success)
+    }
+
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         let parse = config.parse;
         let success = config.success.clone();
+        let orphan = config.orphan.unwrap_or(Orphan::Finish);
+        let is_limited = !config.limits.is_empty() || config.sandbox.is_some();
         let launch = launch(config, &context).await?;
-        let clock = context.services.clock;
-        let started = clock.elapsed();
-        let finished = process::run(launch, &context.cancel).await?;
-        let duration = clock.elapsed().saturating_sub(started).as_secs_f64();
-        if finished.cancelled {
-            return Err(cancelled(&finished, duration));
-        }
-        let failure = failure(&finished, &success);
-        let mut output = describe(&finished, duration);
-        // What a failed program prints need not have the form that a successful one has.
-        if failure.is_none() {
-            read(parse, &finished.stdout, &mut output)?;
-        }
-        Ok(Outcome::judged(output, failure))
+        let finished = match shim(&context, orphan) {
+            Some(shim) => shim.run(launch, &context.cancel).await?,
+            None if is_limited => return Err(StepError::new("limits and a sandbox need the `runbook` program itself")),
+            None => process::run(launch, &context.cancel).await?,
+        };
+        judge(finished, parse, &success)
     }
+}
+
+/// The process that watches over the program, for an attempt that leaves a receipt.
+fn shim(context: &Context, orphan: Orphan) -> Option<Shim> {
+    let site = &context.services.site;
+    Some(Shim {
+        program: site.program.clone()?,
+        receipt: context.receipt.clone()?,
+        orphan,
+        time_limit: context.time_limit,
+        cgroups: site.cgroups,
+    })
+}
+
+fn judge(finished: Finished, parse: Parse, success: &[i32]) -> StepResult<Output> {
+    if let Some(why) = finished.stopped {
+        return Err(stopped(&finished, why));
+    }
+    let failure = failure(&finished, success);
+    let mut output = describe(&finished);
+    // What a failed program prints need not have the form that a successful one has.
+    if failure.is_none() {
+        read(parse, &finished.stdout, &mut output)?;
+    }
+    Ok(Outcome::judged(output, failure))
 }
 
 async fn launch(config: Config, context: &Context) -> Result<Launch, StepError> {
@@ -177,7 +237,14 @@ async fn launch(config: Config, context: &Context) -> Result<Launch, StepError> 
         Some(given) => Some(context.text_or_secret(given).await?.reveal().clone()),
         None => None,
     };
-    Ok(Launch::new(argv, environment, config.cwd)?.stdin(stdin).grace(grace))
+    let Config { limits, sandbox, new_privileges, .. } = config;
+    if new_privileges && sandbox.is_some() {
+        return Err(StepError::new("a program in a sandbox cannot gain privileges")
+            .help("remove `new_privileges` or `sandbox`"));
+    }
+    let confinement = Confinement { limits, sandbox, new_privileges };
+    let launch = Launch::new(argv, environment, config.cwd)?;
+    Ok(launch.stdin(stdin).grace(grace).confined(confinement))
 }
 
 async fn environment(given: &BTreeMap<String, Scalar>, context: &Context) -> Result<Environment, StepError> {
@@ -200,7 +267,7 @@ async fn environment(given: &BTreeMap<String, Scalar>, context: &Context) -> Res
     Ok(environment)
 }
 
-fn describe(finished: &Finished, duration: f64) -> Output {
+fn describe(finished: &Finished) -> Output {
     let (stdout, stderr) = (&finished.stdout, &finished.stderr);
     Output {
         exit_code: finished.code,
@@ -211,7 +278,9 @@ fn describe(finished: &Finished, duration: f64) -> Output {
         stderr_bytes: stderr.total(),
         truncated: stdout.total().max(stderr.total()) > MAX_TEXT as u64,
         leaked: finished.leaked,
-        duration,
+        duration: finished.took.as_secs_f64(),
+        sandbox: finished.sandbox,
+        adopted: finished.adopted,
         lines: None,
         json: None,
     }
@@ -234,11 +303,16 @@ fn last_words(finished: &Finished) -> Option<String> {
     finished.stderr.last_line(MAX_MESSAGE).or_else(|| finished.stdout.last_line(MAX_MESSAGE))
 }
 
-fn cancelled(finished: &Finished, duration: f64) -> StepError {
-    let shown = crate::base::units::show_duration(Duration::from_secs_f64(duration));
+fn stopped(finished: &Finished, why: Stopped) -> StepError {
+    let why = match why {
+        Stopped::Cancelled => format!("cancelled after {}", show_duration(finished.took)),
+        Stopped::OutOfTime(limit) => format!("runbook had died, and it was not done within {}", show_duration(limit)),
+        Stopped::Orphaned => format!("it was ended because runbook died, after {}", show_duration(finished.took)),
+        Stopped::Processes(most) => format!("stopped: it had more than {most} processes at the same time"),
+    };
     match last_words(finished) {
-        Some(line) => StepError::new(format!("cancelled after {shown}; its last output: {line}")),
-        None => StepError::new(format!("cancelled after {shown}; it had written nothing")),
+        Some(line) => StepError::new(format!("{why}; its last output: {line}")),
+        None => StepError::new(format!("{why}; it had written nothing")),
     }
 }
 

@@ -14,7 +14,7 @@ use std::io::{BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Entry, Hash, Head, Report, Verifier};
+use super::{Content, Entry, Hash, Head, Report, Trust, Verifier};
 
 const FORMAT: &str = "runbook-audit";
 const VERSION: u32 = 1;
@@ -208,12 +208,12 @@ fn read_line(source: &mut impl BufRead) -> Result<Option<Vec<u8>>, ExportError> 
     Ok((length > 0).then_some(text))
 }
 
-/// Checks an exported file without the journal it came from. `anchors` are heads that were kept where
-/// nobody who can write the journal could change them; without one the end of the file proves nothing,
+/// Checks an exported file without the journal it came from. `trust` are keys, heads
+/// and checkpoints that were kept where nobody who can write the journal could change them; without one the end of the file proves nothing,
 /// because the header can be rewritten together with the entries.
-pub fn verify_export(source: impl BufRead, anchors: &[Head]) -> Result<Report, ExportError> {
+pub fn verify_export(source: impl BufRead, trust: &Trust) -> Result<Report, ExportError> {
     let mut reader = ExportReader::new(source)?;
-    let mut verifier = anchors.iter().fold(Verifier::new(), |verifier, anchor| verifier.passing(*anchor));
+    let mut verifier = Verifier::new().trusting(trust, &[]);
     verifier.end_at(reader.head);
     while let Some(line) = reader.read()? {
         match line {
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_export_is_checked_without_its_journal() {
-        let report = verify_export(sound_export().as_bytes(), &[]).unwrap();
+        let report = verify_export(sound_export().as_bytes(), &Trust::default()).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!((report.entries, report.end_checked), (5, true));
     }
@@ -271,7 +271,7 @@ mod tests {
             let mut changed = file.clone();
             // A letter for a letter and a digit for a digit, so that the line often stays JSON.
             changed[place] ^= 0x01;
-            let report = verify_export(changed.as_slice(), &[]).unwrap();
+            let report = verify_export(changed.as_slice(), &Trust::default()).unwrap();
             assert!(!report.is_sound(), "byte {place}: {:?}", String::from_utf8_lossy(&changed[place - 5..place + 5]));
         }
     }
@@ -280,14 +280,14 @@ mod tests {
     fn a_truncated_export_lacks_its_end() {
         let file = sound_export();
         let shorter = file.lines().take(4).collect::<Vec<_>>().join("\n");
-        let report = verify_export(shorter.as_bytes(), &[]).unwrap();
+        let report = verify_export(shorter.as_bytes(), &Trust::default()).unwrap();
         assert_eq!(report.findings[0].to_string(), "entries 4 to 5 are missing");
     }
 
     #[test]
     fn a_field_that_no_hash_covers_is_refused() {
         let file = sound_export().replacen(r#"{"seq":3,"#, r#"{"approved_by":"root","seq":3,"#, 1);
-        let report = verify_export(file.as_bytes(), &[]).unwrap();
+        let report = verify_export(file.as_bytes(), &Trust::default()).unwrap();
         let Tampering::Unreadable { line: 4, why } = &report.findings[0].what else { panic!("{report:?}") };
         assert!(why.contains("approved_by"), "{why}");
     }
@@ -295,10 +295,11 @@ mod tests {
     #[test]
     fn what_is_not_an_export_says_so() {
         for text in ["", "hello\n", "{}\n", "[1]\n", "{\"format\":\"runbook-audit\",\"version\":1}\n"] {
-            let error = verify_export(text.as_bytes(), &[]).unwrap_err();
+            let error = verify_export(text.as_bytes(), &Trust::default()).unwrap_err();
             assert!(matches!(error, ExportError::NotAnExport(_)), "{text}: {error}");
         }
-        let newer = verify_export("{\"format\":\"runbook-audit\",\"version\":2}\n".as_bytes(), &[]).unwrap_err();
+        let newer =
+            verify_export("{\"format\":\"runbook-audit\",\"version\":2}\n".as_bytes(), &Trust::default()).unwrap_err();
         assert!(matches!(newer, ExportError::NewerVersion { found: 2 }), "{newer}");
     }
 }

@@ -20,13 +20,37 @@ pub struct Report {
     /// The number of the last entry that a head kept elsewhere vouches for; zero without one. What
     /// comes after can have been rewritten by whoever can write the journal.
     pub anchored: u64,
+    /// When that entry was written, in milliseconds since 1970-01-01T00:00:00Z.
+    pub anchored_at: Option<i64>,
+    /// How many checkpoints beside the entries have a valid signature; zero without a key.
+    pub signed: u64,
+    /// Whether the end can be relied on.
+    pub completeness: Completeness,
     /// Everything that is not as it was written, in the order of the entries.
     pub findings: Vec<Finding>,
+}
+
+/// Whether entries at the end are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completeness {
+    /// Something kept elsewhere vouches for every entry up to `anchored`; what came later can have been
+    /// rewritten.
+    ProvenToAnchor,
+    /// Entries that were there are gone.
+    Incomplete,
+    /// Nothing kept elsewhere was given, so entries can have been taken from the end unnoticed.
+    Unprovable,
 }
 
 impl Report {
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Whether every entry that is there is as it was written, in its place.
+    pub fn is_intact(&self) -> bool {
+        self.findings.iter().all(|finding| finding.is_about_the_end(self.head.count))
     }
 }
 
@@ -64,6 +88,12 @@ pub enum Tampering {
     Incomplete { events: LostEvents },
     /// The entry is not the one that a head names.
     HeadDiffers,
+    /// The first `size` entries are not those that a signed checkpoint names.
+    CheckpointDiffers { size: u64, place: String },
+    /// A checkpoint of this log is not signed with a key that the reader trusts.
+    ForeignCheckpoint { place: String },
+    /// The kept nodes of the Merkle tree are not those of the entries.
+    TreeDiffers,
     /// A line of an exported file is not an entry.
     Unreadable { line: u64, why: String },
     /// The chain does not hold here, in a way that fits no other word.
@@ -76,6 +106,13 @@ pub struct LostEvents {
     pub run: String,
     pub first: u64,
     pub last: u64,
+}
+
+impl Finding {
+    /// Whether it says only that entries after number `last` are gone.
+    pub(super) fn is_about_the_end(&self, last: u64) -> bool {
+        self.seq > last && matches!(self.what, Tampering::Missing { .. })
+    }
 }
 
 impl fmt::Display for LostEvents {
@@ -114,6 +151,18 @@ impl fmt::Display for Finding {
                 formatter,
                 "{entry} is not the one that the head names: it, or one before it with every hash since, was replaced"
             ),
+            Tampering::CheckpointDiffers { size, place } => write!(
+                formatter,
+                "the first {size} entries are not those of the signed checkpoint in {}: at least one was replaced, \
+                 with every hash since",
+                place.escape_debug()
+            ),
+            Tampering::ForeignCheckpoint { place } => {
+                write!(formatter, "a checkpoint in {} is not signed with the key you gave", place.escape_debug())
+            }
+            Tampering::TreeDiffers => {
+                write!(formatter, "the kept nodes of the Merkle tree are not those of the entries")
+            }
             Tampering::Unreadable { line, why } => {
                 write!(formatter, "line {line} is not an entry: {}", why.escape_debug())
             }

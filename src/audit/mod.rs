@@ -11,12 +11,21 @@
 //! an exported file can check it.
 //!
 //! What a chain proves: nothing before a [`Head`] changed since the head was written down. Who can
-//! write the journal can also write a new chain, so only a head kept elsewhere proves the tail.
+//! write the journal can also write a new chain, so only a head or a signed [`Checkpoint`] kept
+//! elsewhere proves the tail.
 
 mod book;
+mod checkpoint;
 mod explain;
 pub mod export;
 mod finding;
+mod key;
+mod key_file;
+mod note;
+pub mod proof;
+pub mod tree;
+mod tree_check;
+mod trust;
 mod verify;
 
 use std::fmt;
@@ -25,7 +34,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use finding::{Finding, LostEvents, Report, Tampering};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint, notes_in, one_line};
+pub use finding::{Completeness, Finding, LostEvents, Report, Tampering};
+pub use key::{InvalidKey, PublicKey, Purpose, SigningKey, Verdict};
+pub use key_file::{KeyFile, KeyFileError};
+pub use note::{InvalidNote, Note, SignatureLine};
+pub use trust::{NothingAnchored, Trust};
 pub use verify::Verifier;
 
 /// SHA-256 of an entry.
@@ -132,6 +146,15 @@ impl<'de> Deserialize<'de> for Head {
     }
 }
 
+impl Entry {
+    /// The bytes that the hash is made of, after the leading zero byte.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_canonical(self.seq, &self.content, &self.previous, |part| bytes.extend_from_slice(part));
+        bytes
+    }
+}
+
 /// The hash of an entry with these parts.
 fn hash_of(seq: u64, content: &Content, previous: &Hash) -> Hash {
     let mut hasher = Sha256::new();
@@ -177,12 +200,6 @@ pub(crate) mod tests {
         (1..=length).map(next).collect()
     }
 
-    fn canonical(entry: &Entry) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        write_canonical(entry.seq, &entry.content, &entry.previous, |part| bytes.extend_from_slice(part));
-        bytes
-    }
-
     pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
         let content = (".{0,8}", any::<u64>(), any::<i64>(), "[a-z_]{0,8}", ".{0,40}")
             .prop_map(|(run, run_seq, at, kind, body)| Content { run, run_seq, at, kind, body });
@@ -194,7 +211,7 @@ pub(crate) mod tests {
         /// Reading the canonical bytes back gives the entry they were made of: so they are made of one only.
         #[test]
         fn canonical_bytes_belong_to_one_entry(entry in any_entry()) {
-            let bytes = canonical(&entry);
+            let bytes = entry.canonical();
             let mut rest = bytes.strip_prefix(DOMAIN).unwrap();
             let mut take = |length: usize| { let (head, tail) = rest.split_at(length); rest = tail; head };
             prop_assert_eq!(u64::from_be_bytes(take(8).try_into().unwrap()), entry.seq);
@@ -231,7 +248,7 @@ pub(crate) mod tests {
     fn the_format_is_frozen() {
         let entry = Head::EMPTY.chain(content("1122-170012-k3f9", 1, r#"{"event":"step_finished"}"#));
         let mut leaf = vec![0x00];
-        leaf.extend(canonical(&entry));
+        leaf.extend(entry.canonical());
         assert_eq!(entry.hash, <Hash>::from(Sha256::digest(&leaf)));
         assert_eq!(hex::encode(entry.hash), "a84fea77a914ee31113f955bc09c2d6f8208202982d3e40fae3a560f42995db8");
     }

@@ -5,7 +5,8 @@
 
 use super::book::Book;
 use super::explain::explain;
-use super::{Entry, Finding, Head, Report, Tampering, hash_of};
+use super::tree_check::TreeCheck;
+use super::{Completeness, Entry, Finding, Hash, Head, Report, Tampering, Trust, hash_of};
 
 /// How far from its place the number of an entry is looked for, and for how many entries: enough for
 /// a handful of deletions, and a file of rubbish still takes seconds, not hours.
@@ -24,6 +25,7 @@ pub struct Verifier {
     sound: bool,
     guesses: u32,
     unreadable: Vec<Finding>,
+    tree: TreeCheck,
 }
 
 /// A head kept elsewhere, and whether the entry it names was met.
@@ -50,6 +52,7 @@ impl Verifier {
             sound: true,
             guesses: GUESSES,
             unreadable: Vec::new(),
+            tree: TreeCheck::default(),
         }
     }
 
@@ -67,6 +70,19 @@ impl Verifier {
         self
     }
 
+    /// The trail is held against `trust`; `inside` are the checkpoints stored beside its entries.
+    #[must_use]
+    pub fn trusting(self, trust: &Trust, inside: &[String]) -> Self {
+        let mut verifier = trust.heads.iter().fold(self, |verifier, head| verifier.passing(*head));
+        verifier.tree = TreeCheck::new(trust, inside);
+        verifier
+    }
+
+    /// The kept nodes of the tree give this root for all entries.
+    pub fn tree_ends_with(&mut self, root: Hash) {
+        self.tree.end = Some(root);
+    }
+
     /// Takes the next entry.
     pub fn feed(&mut self, entry: Entry) {
         let number = self.confirmed_number(&entry);
@@ -76,6 +92,7 @@ impl Verifier {
         for anchor in &mut self.anchors {
             anchor.met |= anchor.head == self.last;
         }
+        self.tree.feed(&entry);
         if let Some(number) = number {
             self.proven = Head { count: number, hash: entry.hash };
         }
@@ -110,13 +127,17 @@ impl Verifier {
     pub fn finish(self) -> Report {
         let unmet: Vec<Head> = self.anchors.iter().filter(|anchor| !anchor.met).map(|anchor| anchor.head).collect();
         let met = self.anchors.iter().filter(|anchor| anchor.met).map(|anchor| anchor.head.count);
+        let met = met.chain([self.tree.anchored]).max().unwrap_or(0);
         let sound = self.sound && unmet.is_empty() && self.end.is_none_or(|end| end == self.last);
         let mut report = Report {
             entries: self.book.marks.len() as u64,
             runs: self.book.runs(),
             head: self.last,
             end_checked: self.end.is_some(),
-            anchored: met.max().unwrap_or(0),
+            anchored: met,
+            anchored_at: self.tree.written_at(met),
+            signed: self.tree.signed,
+            completeness: if met > 0 { Completeness::ProvenToAnchor } else { Completeness::Unprovable },
             findings: self.unreadable,
         };
         report.findings.extend(explain(self.book, self.end, &unmet, sound));
@@ -124,7 +145,13 @@ impl Verifier {
             let seq = report.head.count;
             report.findings.push(Finding { seq, run: None, event: None, what: Tampering::Broken });
         }
+        // In a broken chain every root differs; the chain says better what happened.
+        let roots = self.tree.finish(report.findings.is_empty());
+        report.findings.extend(roots);
         report.findings.sort_by_key(|finding| finding.seq);
+        if report.findings.iter().any(|finding| finding.is_about_the_end(report.head.count)) {
+            report.completeness = Completeness::Incomplete;
+        }
         report
     }
 }
@@ -135,7 +162,7 @@ mod tests {
 
     use super::super::tests::{chain, content};
     use super::*;
-    use crate::audit::{Content, Hash};
+    use crate::audit::Content;
 
     const LENGTH: u64 = 24;
 

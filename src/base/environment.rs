@@ -14,6 +14,11 @@ pub fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
+/// Where files go that nobody needs after the program.
+pub fn temporary_folder() -> PathBuf {
+    path("TMPDIR").unwrap_or_else(|| "/tmp".into())
+}
+
 /// The name of the person or service account the program runs for.
 pub fn user() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);

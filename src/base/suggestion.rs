@@ -14,6 +14,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
+/// Whether `word` is so near to `candidate` that it can only be meant: two letters apart at most. Words that
+/// merely resemble each other, as `mirror` and `max_error` do, are not.
+pub fn is_slip(word: &str, candidate: &str) -> bool {
+    strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase()) <= 2
+}
+
 /// A help line that names the nearest candidates, or else lists what there is.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
     let near = nearest(word, candidates.clone());
@@ -43,5 +49,11 @@ mod tests {
     fn slips_are_recognised_and_strangers_are_not() {
         assert_eq!(nearest("timeot", ["timeout", "retry"]), ["timeout"]);
         assert!(nearest("zebra", ["timeout", "retry"]).is_empty());
+    }
+
+    #[test]
+    fn only_what_can_be_meant_is_a_slip() {
+        assert!(is_slip("provdier", "provider") && is_slip("model_dir", "models_dir"));
+        assert!(!is_slip("mirror", "max_error"));
     }
 }

@@ -1,63 +1,203 @@
-//! `audit verify` and `audit export`.
+//! `audit verify`, `audit prove`, `audit key` and `audit export`.
 
 use std::io::{self, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use clap::Args;
 use serde_json::json;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, setup};
 use crate::audit::export::verify_export;
-use crate::audit::{Head, Report};
-use crate::journal;
+use crate::audit::{Checkpoint, Completeness, Head, KeyFile, PublicKey, Report, Trust};
+use crate::base::{Clock, Timestamp, units};
+use crate::journal::{self, JournalError, Proofs};
 use crate::report::escape_control;
 
-pub fn verify(config: Option<&Path>, file: Option<&Path>, heads: &[String], format: Format) -> Result<Exit, Failure> {
-    let heads = heads
-        .iter()
-        .map(|head| head.parse::<Head>().map_err(|error| Failure::because(Exit::Invalid, &error)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let report = match file {
-        Some(file) => verify_file(file, &heads)?,
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// An exported file to check instead of the journal; needs no database.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The public key that signed the trail, as `runbook audit key` printed it, or a file that holds it;
+    /// several after a change of the key.
+    #[arg(long, value_name = "PUB")]
+    key: Vec<String>,
+    /// A file of an anchor: checkpoints that were kept where the writer of the journal cannot change them.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    anchor: Vec<PathBuf>,
+    /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
+    #[arg(long, value_name = "NUMBER:HASH")]
+    head: Vec<String>,
+    /// For people, or as JSON for programs.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+pub fn verify(config: Option<&Path>, arguments: &VerifyArguments) -> Result<Exit, Failure> {
+    let trust = trust(arguments)?;
+    let report = match &arguments.file {
+        Some(file) => verify_file(file, &trust)?,
         None => {
             let journal = setup::journal(&setup::site(config)?)?;
-            journal::verify(journal.as_ref(), &heads).map_err(|error| setup::journal_failure(&error))?
+            journal::verify(journal.as_ref(), &trust).map_err(|error| setup::journal_failure(&error))?
         }
     };
-    match format {
-        Format::Json => output::json(&json!(report)),
-        Format::Text => show(&report),
+    let now = Clock::start().now();
+    match arguments.format {
+        Format::Json => output::json(&as_json(&report, now)),
+        Format::Text => lines(&report, !arguments.key.is_empty(), now).iter().for_each(|line| output::line(line)),
     }
     Ok(if report.is_sound() { Exit::Done } else { Exit::Unresolved })
 }
 
-fn verify_file(file: &Path, heads: &[Head]) -> Result<Report, Failure> {
+/// What the reader brought along.
+fn trust(arguments: &VerifyArguments) -> Result<Trust, Failure> {
+    let heads =
+        arguments.head.iter().map(|head| head.parse::<Head>().map_err(|error| Failure::because(Exit::Invalid, &error)));
+    let keys = arguments.key.iter().map(|key| public_key(key));
+    let heads = heads.collect::<Result<Vec<_>, _>>()?;
+    let mut trust = Trust::default().heads(heads).keys(keys.collect::<Result<Vec<_>, _>>()?);
+    for path in &arguments.anchor {
+        let bytes = std::fs::read(path)
+            .map_err(|error| Failure::new(Exit::Invalid, format!("cannot read {}: {error}", path.display())))?;
+        let anchored = trust.anchor(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
+        let help = "give the file that the anchor keeps, and the key that was in use when it was kept";
+        anchored.map_err(|error| Failure::because(Exit::Invalid, &error).help(help.to_owned()))?;
+    }
+    Ok(trust)
+}
+
+fn public_key(given: &str) -> Result<PublicKey, Failure> {
+    let text = std::fs::read_to_string(given).unwrap_or_else(|_| given.to_owned());
+    let help = "give what `runbook audit key` printed, such as runbook/web-1/5f0c9a12+c74f20a3+ARpc2QcU…";
+    text.parse().map_err(|error| Failure::because(Exit::Invalid, &error).help(help.to_owned()))
+}
+
+fn verify_file(file: &Path, trust: &Trust) -> Result<Report, Failure> {
     let opened = std::fs::File::open(file)
         .map_err(|error| Failure::new(Exit::Invalid, format!("cannot read {}: {error}", file.display())))?;
-    verify_export(BufReader::new(opened), heads)
+    verify_export(BufReader::new(opened), trust)
         .map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))
 }
 
-fn show(report: &Report) {
-    let counted = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-    for finding in &report.findings {
-        output::line(&format!("✗ {}", escape_control(&finding.to_string())));
-    }
+/// How long ago the last entry was written that something kept elsewhere vouches for.
+fn window(report: &Report, now: Timestamp) -> Option<Duration> {
+    report.anchored_at.map(|at| now.since(Timestamp(at)))
+}
+
+fn as_json(report: &Report, now: Timestamp) -> serde_json::Value {
+    let mut shown = json!(report);
+    shown["intact"] = report.is_intact().into();
+    shown["window"] = json!({
+        "entries": report.head.count.saturating_sub(report.anchored),
+        "seconds": window(report, now).map(|passed| passed.as_secs()),
+    });
+    shown
+}
+
+fn lines(report: &Report, with_key: bool, now: Timestamp) -> Vec<String> {
+    let mut lines: Vec<String> =
+        report.findings.iter().map(|finding| format!("✗ {}", escape_control(&finding.to_string()))).collect();
     let read = format!("{} of {}", counted(report.entries, "entry", "entries"), counted(report.runs, "run", "runs"));
-    if !report.is_sound() {
-        return output::line(&format!(
-            "The audit trail does not hold: {} in {read}.",
-            counted(report.findings.len() as u64, "finding", "findings")
-        ));
+    lines.push(match report.is_sound() {
+        true => format!("✓ The audit trail holds: {read}, each as it was written."),
+        false => {
+            let findings = counted(report.findings.len() as u64, "finding", "findings");
+            format!("The audit trail does not hold: {findings} in {read}.")
+        }
+    });
+    lines.push(format!("  Integrity:    {}", integrity(report, with_key)));
+    lines.push(format!("  Completeness: {}", completeness(report)));
+    if report.is_sound() {
+        lines.push(format!("  Undetectable: {}", undetectable(report, now)));
+        lines.push(format!("  Last entry:   {}", report.head));
     }
-    output::line(&format!("✓ The audit trail holds: {read}, each as it was written."));
-    output::line(&format!("  Last entry: {}", report.head));
-    if report.anchored < report.entries {
-        output::line(
-            "  Whoever can write the journal could have rewritten all of it since a last entry was kept elsewhere;",
-        );
-        output::line("  keep the line above outside of this machine, and give it with --head next time.");
+    lines
+}
+
+fn integrity(report: &Report, with_key: bool) -> String {
+    let signatures = match (with_key, report.signed) {
+        (false, _) => "signatures were not checked, give the public key with --key".to_owned(),
+        (true, 0) => "no checkpoint beside the entries is signed with the key you gave".to_owned(),
+        (true, signed) => format!("{} signed with the key you gave", counted(signed, "checkpoint", "checkpoints")),
+    };
+    let verdict = if report.is_intact() { "every entry fits" } else { "broken, see above" };
+    format!("{verdict}; {signatures}")
+}
+
+fn completeness(report: &Report) -> String {
+    match report.completeness {
+        Completeness::ProvenToAnchor => format!("proven up to entry {} by what was kept elsewhere", report.anchored),
+        Completeness::Incomplete => "entries at the end are gone, see above".to_owned(),
+        Completeness::Unprovable => "the end cannot be proven without an anchor (--anchor FILE or --head)".to_owned(),
     }
+}
+
+fn undetectable(report: &Report, now: Timestamp) -> String {
+    let entries = report.head.count.saturating_sub(report.anchored);
+    match (report.anchored, entries) {
+        (0, _) => "whoever can write the journal, and its key, could have rewritten all of it".to_owned(),
+        (_, 0) => "nothing; no entry is newer than the last one that is anchored".to_owned(),
+        (anchored, _) => {
+            let since = window(report, now).map(|passed| format!(", of the last {}", units::show_duration(passed)));
+            let newer = counted(entries, "entry", "entries");
+            format!("changes to the {newer} after entry {anchored}{}", since.unwrap_or_default())
+        }
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Prints the public key; makes the key if there is none yet.
+pub fn key(config: Option<&Path>) -> Result<Exit, Failure> {
+    let file = KeyFile(setup::site(config)?.audit_key_file());
+    let key = file.load_or_create();
+    let key = key.map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))?;
+    output::line(&key.public().to_string());
+    Ok(Exit::Done)
+}
+
+/// Writes the proof that an entry is in the trail (C2SP tlog-proof), with the entry itself.
+pub fn prove(config: Option<&Path>, number: u64, file: Option<&Path>) -> Result<Exit, Failure> {
+    let journal = setup::journal(&setup::site(config)?)?;
+    let failed = |error: JournalError| setup::journal_failure(&error);
+    let head = journal.head().map_err(failed)?;
+    if number == 0 || number > head.count {
+        let help = format!("entries are numbered from 1 to {}", head.count);
+        return Err(Failure::new(Exit::Invalid, format!("there is no entry {number}")).help(help));
+    }
+    let proofs = journal.proofs().ok_or_else(|| Failure::new(Exit::Error, "bug: the journal keeps no tree"))?;
+    // An entry that nothing signed covers yet is signed now.
+    if newest(proofs)?.is_none_or(|(checkpoint, _)| checkpoint.size < number) {
+        journal.checkpoint().wait().map_err(failed)?;
+    }
+    let (checkpoint, note) = newest(proofs)?.ok_or_else(|| Failure::new(Exit::Error, "the trail cannot be signed"))?;
+    let entry = proofs.entry(number).map_err(failed)?;
+    let entry = entry.ok_or_else(|| {
+        Failure::new(Exit::Error, format!("entry {number} is missing"))
+            .help("`runbook audit verify` says more".to_owned())
+    })?;
+    let path = proofs.inclusion(number, checkpoint.size).map_err(failed)?;
+    let path: String = path.iter().map(|hash| BASE64_STANDARD.encode(hash) + "\n").collect();
+    let extra = BASE64_STANDARD.encode(entry.canonical());
+    let text = format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex {}\n{path}\n{note}", number - 1);
+    match file {
+        None => output::line(text.trim_end()),
+        Some(file) => std::fs::write(file, text)
+            .map_err(|error| Failure::new(Exit::Error, format!("cannot write {}: {error}", file.display())))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn newest(proofs: &dyn Proofs) -> Result<Option<(Checkpoint, crate::audit::Note)>, Failure> {
+    let note = proofs.newest_checkpoint().map_err(|error| setup::journal_failure(&error))?;
+    Ok(note.and_then(|note| Some((Checkpoint::parse(&note.text).ok()?, note))))
 }
 
 pub fn export(config: Option<&Path>) -> Result<Exit, Failure> {

@@ -1,4 +1,4 @@
-//! `validate`, `list`, `history`, `show`, `report`: what can be read.
+//! `validate`, `history`, `show`: what can be read.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::journal::{Journal, RunFilter};
 use crate::plan;
 use crate::playbook;
 use crate::playbook::library::{self, Library};
-use crate::report::{HistoryRow, RunView, incident_report};
+use crate::report::{HistoryRow, RunView};
 
 pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
@@ -127,10 +127,5 @@ pub fn show(config: Option<&Path>, arguments: &ShowArguments) -> Result<Exit, Fa
         Format::Json => output::json(&view.to_json()),
         Format::Text => output::text(&crate::report::show(&view, setup::look())),
     }
-    Ok(Exit::Done)
-}
-
-pub fn report(config: Option<&Path>, run: &str) -> Result<Exit, Failure> {
-    output::text(&incident_report(&records(config, Some(run))?));
     Ok(Exit::Done)
 }

@@ -12,6 +12,7 @@ mod output;
 mod plan;
 mod protection;
 mod reference;
+mod report;
 mod run;
 mod setup;
 
@@ -54,11 +55,8 @@ enum Command {
     History(HistoryArguments),
     /// Show one run.
     Show(ShowArguments),
-    /// Write the incident report of a run as Markdown.
-    Report {
-        /// The run, or the beginning of its identifier.
-        run: String,
-    },
+    /// Write the incident report of a run as Markdown or HTML, with pictures.
+    Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
     /// Approve what a parked run waits for, and go on with it.
@@ -76,7 +74,7 @@ enum Command {
     Breaker(orders::BreakerCommand),
     /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
     Holds(orders::HoldsArguments),
-    /// Check or export the audit trail.
+    /// Check, prove or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Look at model files.
@@ -109,6 +107,16 @@ enum Command {
     /// Try a library of ONNX Runtime: the child of the search for an engine.
     #[command(name = crate::model::library::SUBCOMMAND, hide = true)]
     ProbeLibrary { path: PathBuf },
+    /// Watch over one program: the child of a step that must not be repeated.
+    #[command(name = crate::action::process::shim::SUBCOMMAND, hide = true)]
+    Shim,
+    /// Set up a process and become the program of a step.
+    #[command(name = crate::action::process::shim::LAUNCH, hide = true)]
+    Launch {
+        set_up: String,
+        #[arg(last = true)]
+        argv: Vec<std::ffi::OsString>,
+    },
     /// Write the schemas and reference pages of this repository.
     #[command(hide = true)]
     Generate {
@@ -199,6 +207,25 @@ struct ShowArguments {
     format: Format,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Markdown,
+    Html,
+}
+
+#[derive(Debug, Args)]
+struct ReportArguments {
+    /// The run, or the beginning of its identifier.
+    run: String,
+    /// HTML is one page that needs nothing else and can be read on a telephone.
+    #[arg(long, value_enum, default_value = "markdown")]
+    format: ReportFormat,
+    /// Write the pictures of a Markdown report as SVG files into this folder and link them, for places such as GitHub
+    /// that do not show pictures inside the text.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 struct ResumeArguments {
     /// The run, or the beginning of its identifier. Default: the newest that has not ended.
@@ -261,7 +288,8 @@ enum ModelCommand {
     Inspect {
         /// The model file.
         file: PathBuf,
-        /// A list of digests, as sha256sum writes it, in which the file is named.
+        /// A list of digests in which the file is named, as sha256sum writes it, or in JSON with its length as well:
+        /// {"files": [{"file": "model.onnx", "bytes": 51876, "sha256": "…"}]}.
         #[arg(long, value_name = "FILE")]
         manifest: Option<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]
@@ -272,23 +300,26 @@ enum ModelCommand {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Check that no entry was edited, deleted, inserted or moved.
-    Verify {
-        /// An exported file to check instead of the journal; needs no database.
+    Verify(audit::VerifyArguments),
+    /// Write the proof that an entry is in the trail, for somebody without the journal.
+    Prove {
+        /// The number of the entry.
+        #[arg(value_name = "ENTRY")]
+        entry: u64,
+        /// The file to write, such as entry-17.tlog-proof. Default: standard output.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The number and hash of a last entry that was written down elsewhere, as `verify` prints them.
-        #[arg(long, value_name = "NUMBER:HASH")]
-        head: Vec<String>,
-        /// For people, or as JSON for programs.
-        #[arg(long, value_enum, default_value = "text")]
-        format: Format,
     },
+    /// Print the public key that the trail is signed with.
+    Key,
     /// Write every entry as a line of JSON.
     Export,
 }
 
 /// Parses the arguments and does what they say.
 pub fn main() -> Exit {
+    // What a careless parent left open is not for the programs that steps start.
+    close_fds::set_fds_cloexec(3, &[]);
     output::start_logging();
     protection::start();
     let arguments = match Arguments::try_parse() {
@@ -311,6 +342,8 @@ pub fn main() -> Exit {
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
+    use crate::action::process::shim;
+    use output::Failure;
     let config = arguments.config.as_deref();
     match arguments.command {
         Command::Run(arguments) => run::run(config, &arguments),
@@ -319,7 +352,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),
         Command::Show(arguments) => inspect::show(config, &arguments),
-        Command::Report { run } => inspect::report(config, &run),
+        Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
@@ -328,9 +361,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),
         Command::Holds(arguments) => orders::holds(config, &arguments),
-        Command::Audit(AuditCommand::Verify { file, head, format }) => {
-            audit::verify(config, file.as_deref(), &head, format)
-        }
+        Command::Audit(AuditCommand::Verify(arguments)) => audit::verify(config, &arguments),
+        Command::Audit(AuditCommand::Prove { entry, file }) => audit::prove(config, entry, file.as_deref()),
+        Command::Audit(AuditCommand::Key) => audit::key(config),
         Command::Audit(AuditCommand::Export) => audit::export(config),
         Command::Model(ModelCommand::Inspect { file, manifest, format }) => {
             model::inspect(config, &file, manifest.as_deref(), format)
@@ -341,6 +374,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Schema { of } => reference::schema(of),
         Command::ModelChild => model::child(),
         Command::ProbeLibrary { path } => model::probe_library(&path),
+        Command::Shim => shim::serve().map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error)),
+        Command::Launch { set_up, argv } => shim::Launcher::become_program(&set_up, &argv)
+            .map(|()| Exit::Error)
+            .map_err(|error| Failure::because(Exit::Error, &error)),
         Command::Generate { root } => reference::generate(&root),
     }
 }

@@ -12,7 +12,7 @@ use crate::kind::child::answer;
 use crate::model::preflight::{self, Inspection, ModelFile};
 use crate::model::selection::Search;
 use crate::model::{self, EngineChoice, ModelFault, TensorInfo};
-use crate::probe::{self, checksum::listed_sha256};
+use crate::probe::{self, checksum::released};
 use crate::report::escape_control;
 use crate::site::Site;
 
@@ -25,7 +25,8 @@ pub fn this_program() -> PathBuf {
 
 /// Does what the request on standard input asks.
 pub fn child() -> Result<Exit, Failure> {
-    let work = |work: &RawValue, bench| answer(probe::KINDS, work, bench);
+    let kinds = [probe::KINDS, probe::PARTS].concat();
+    let work = |work: &RawValue, bench| answer(&kinds, work, bench);
     model::child::serve(work).map(|()| Exit::Done).map_err(|error| Failure::because(Exit::Error, &error))
 }
 
@@ -42,13 +43,13 @@ pub fn search(site: &Site) -> Search {
 /// `model inspect`: judged by the limits of the engine that would load the model, without loading it.
 pub fn inspect(config: Option<&Path>, file: &Path, manifest: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let listed = manifest.map(|manifest| listed_sha256(manifest, file)).transpose();
+    let listed = manifest.map(|manifest| released(manifest, file)).transpose();
     let listed = listed.map_err(|error| Failure::new(Exit::Invalid, error.message).help(error.help))?;
     let engine = setup::block_on(async { Ok(search(&site).select().await.choice) })?;
     let mut inspection = preflight::inspect(file, &engine.limits());
     inspection.warnings.extend(engine.blind_spots(&inspection.file));
     if let Some(listed) = listed {
-        inspection.compare_sha256(&listed);
+        inspection.compare_release(&listed);
     }
     match format {
         Format::Json => output::json(&as_json(file, &inspection, &engine)),
@@ -134,5 +135,15 @@ fn operators(file: &ModelFile) -> String {
 }
 
 fn metadata(file: &ModelFile) -> String {
-    file.metadata.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
+    let show = |(key, value): (&String, &String)| format!("{key}: {}", first_letters(value));
+    file.metadata.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+/// Exporters put whole dictionaries into metadata; all of it is in the JSON form.
+fn first_letters(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} letters)", &text[..end], text.chars().count()),
+        None => text.to_owned(),
+    }
 }

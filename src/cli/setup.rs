@@ -9,13 +9,14 @@ use indicatif::ProgressDrawTarget;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments, model};
+use crate::audit::KeyFile;
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
 use crate::notify::Templates;
 use crate::playbook::inputs::Given;
 use crate::playbook::{self, Playbook};
-use crate::report::{FanOut, Json, Look, Plain, Progress, Reporter, TimeZoneChoice};
+use crate::report::{FanOut, Gallery, Glyphs, Json, Look, Plain, Progress, Reporter, Sketches, TimeZoneChoice};
 use crate::runtime::{Approver, Host, RuntimeError};
 use crate::site::{FILE_NAME, Site};
 use crate::yaml;
@@ -32,13 +33,13 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
             site
         }
     };
-    site.models.program = Some(model::this_program());
+    site.program = Some(model::this_program());
     Ok(site)
 }
 
 pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
     let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
-    Ok(Arc::new(journal))
+    Ok(Arc::new(journal.signing_with(KeyFile(site.audit_key_file()))))
 }
 
 pub fn journal_failure(error: &JournalError) -> Failure {
@@ -111,7 +112,7 @@ fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, G
             continue;
         }
         let missing: Vec<&str> = names.iter().copied().filter(|name| root.get(name).is_none()).collect();
-        if let Some(near) = suggestion::nearest(&entry.key, missing).first() {
+        if let Some(near) = missing.into_iter().find(|name| suggestion::is_slip(&entry.key, name)) {
             let message = format!("{} has no input '{}' (in {})", playbook.header.name, entry.key, file.display());
             return Err(Failure::new(Exit::Invalid, message).help(format!("did you mean '{near}'?")));
         }
@@ -126,7 +127,7 @@ pub fn reporter(format: Format) -> FanOut {
     let main: Box<dyn Reporter> = match format {
         Format::Json => return FanOut::new(vec![Box::new(Json::new(Box::new(output::stdout())))]),
         Format::Text if stdout.is_terminal() => Box::new(Progress::new(ProgressDrawTarget::stdout(), look())),
-        Format::Text => Box::new(Plain::new(Box::new(output::stdout()), TimeZoneChoice::Local)),
+        Format::Text => Box::new(Plain::new(Box::new(output::stdout()), TimeZoneChoice::Local).sketching(sketches())),
     };
     FanOut::new(vec![main, Box::new(Console)])
 }
@@ -134,11 +135,21 @@ pub fn reporter(format: Format) -> FanOut {
 /// How text looks on standard output.
 pub fn look() -> Look {
     let colour = output::colour(&io::stdout());
-    if io::stdout().is_terminal() {
+    let look = if io::stdout().is_terminal() {
         Look::of_terminal(&console::Term::stdout(), colour)
     } else {
         Look { colour, ..Look::default() }
-    }
+    };
+    Look { sketches: sketches(), ..look }
+}
+
+/// The pictures that kinds declare.
+pub fn gallery() -> Gallery {
+    Gallery::new(|kind| playbook::registry::find(kind).map_or(&[], |kind| kind.pictures))
+}
+
+fn sketches() -> Sketches {
+    Sketches { gallery: gallery(), glyphs: Glyphs::of_terminal() }
 }
 
 /// Shows the messages of the `console` channel, whose receipt is their text.

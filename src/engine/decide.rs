@@ -1,5 +1,7 @@
 //! `decide`: what follows from an input, as facts. Nothing here changes anything.
 
+use std::collections::BTreeSet;
+
 use super::event::{ApprovalVerdict, Event, Outcome, Record, Resolution, Role, StepStatus};
 use super::graph::Graph;
 use super::input::{Input, What};
@@ -19,7 +21,7 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
         What::Ended { .. } => judge::attempt_ended(graph, state, input),
         What::Answered { key, verdict, by, reason } => answered(state, input.at, key, *verdict, by, reason),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
-        What::Resumed { by } => resumed(state, by),
+        What::Resumed { by, goes_on } => resumed(state, by, goes_on),
         What::DoubtResolved { key, resolution, by, reason } => doubt_resolved(state, key, *resolution, by, reason),
         What::Notified(event) => vec![event.clone()],
         What::Proceed => phases::proceed(graph, state, input),
@@ -112,18 +114,22 @@ fn cancel_asked(state: &RunState, by: &str, hard: bool) -> Vec<Event> {
     if nothing_new { Vec::new() } else { vec![Event::CancelRequested { by: by.to_owned(), hard }] }
 }
 
-/// Everything that was running when the program died is interrupted; what happens to it then is the
-/// ordinary rule for doubtful items.
-fn resumed(state: &RunState, by: &str) -> Vec<Event> {
+/// Everything that was running when the program died and does not go on without it is interrupted; what
+/// happens to it then is the ordinary rule for doubtful items.
+fn resumed(state: &RunState, by: &str, goes_on: &BTreeSet<(StepKey, Role)>) -> Vec<Event> {
     let mut events = vec![Event::Resumed { by: by.to_owned() }];
     for (step, number) in state.items_where(|item| matches!(item, ItemState::Running { .. })) {
         let item = &state.steps[step].items[number as usize];
-        if let ItemState::Running { role } = item.state {
-            events.push(Event::AttemptInterrupted { key: state.key(step, number), role, attempt: item.attempts });
+        let key = state.key(step, number);
+        if let ItemState::Running { role } = item.state
+            && !goes_on.contains(&(key.clone(), role))
+        {
+            events.push(Event::AttemptInterrupted { key, role, attempt: item.attempts });
         }
     }
     if let Some(undo) = state.undo.as_ref().filter(|undo| !undo.doubtful && undo.ended.is_none())
         && let Some(key) = &undo.running
+        && !goes_on.contains(&(key.clone(), Role::Undo))
     {
         events.push(Event::AttemptInterrupted { key: key.clone(), role: Role::Undo, attempt: undo.attempts });
     }

@@ -315,6 +315,24 @@ pub enum Outcome {
     Error,
 }
 
+impl Event {
+    /// Whether this is the intent to change something: a remediation, or the undo of one. Its effect
+    /// starts after this event is durable.
+    pub fn is_remediation_intent(&self) -> bool {
+        match self {
+            Event::AttemptStarted { role: Role::Undo, .. } => true,
+            Event::AttemptStarted { role: Role::Main, key, .. } => key.step.starts_with("remediate."),
+            _ => false,
+        }
+    }
+
+    /// Whether the audit trail is signed together with this event: before anything is changed, and when
+    /// a run ends.
+    pub fn calls_for_checkpoint(&self) -> bool {
+        self.is_remediation_intent() || matches!(self, Event::RunFinished { .. })
+    }
+}
+
 macro_rules! labelled {
     ($($type:ident { $($variant:ident = $label:literal),+ $(,)? })+) => {$(
         impl $type {

@@ -1,5 +1,7 @@
 //! What the world reports to the engine, and what the engine asks of the world.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::event::{ApprovalVerdict, AttemptResult, Event, Resolution, Role};
@@ -43,9 +45,11 @@ pub enum What {
         by: String,
         hard: bool,
     },
-    /// The program was started again with the journal of an unfinished run.
+    /// The program was started again with the journal of an unfinished run. The attempts in `goes_on` are
+    /// not interrupted: they run on without an engine, or have left their result, and will be told as ended.
     Resumed {
         by: String,
+        goes_on: BTreeSet<(StepKey, Role)>,
     },
     DoubtResolved {
         key: StepKey,

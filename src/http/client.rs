@@ -49,7 +49,7 @@ impl ClientSettings<'_> {
             .connect_timeout(self.connect_timeout)
             .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")));
         if let Some(tls) = self.tls {
-            builder = builder.tls_certs_merge(read_certificates(&tls.ca_file)?);
+            builder = builder.tls_certs_merge(certificates(&tls.ca_file, &tls.pem()?)?);
         }
         builder.build().map_err(|error| StepError::because("cannot prepare the HTTP client", &error))
     }
@@ -68,11 +68,20 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, StepError> {
+impl Tls {
+    /// The text of `ca_file`, in which there is at least one certificate.
+    pub fn pem(&self) -> Result<Vec<u8>, StepError> {
+        let shown = self.ca_file.display();
+        let pem = std::fs::read(&self.ca_file)
+            .map_err(|error| StepError::because(format!("cannot read the certificates in {shown}"), &error))?;
+        certificates(&self.ca_file, &pem)?;
+        Ok(pem)
+    }
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, StepError> {
     let shown = path.display();
-    let pem = std::fs::read(path)
-        .map_err(|error| StepError::because(format!("cannot read the certificates in {shown}"), &error))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
+    let certificates = Certificate::from_pem_bundle(pem)
         .map_err(|error| StepError::because(format!("the certificates in {shown} are not valid PEM"), &error))?;
     if certificates.is_empty() {
         return Err(StepError::new(format!("there is no certificate in {shown}"))

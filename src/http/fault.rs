@@ -26,13 +26,8 @@ pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> 
         return StepError::new(format!("cannot find the address of the host '{}'", url.host_str().unwrap_or_default()))
             .help("check the spelling of the host, then the name server of this machine");
     }
-    if let Some(tls) = cause::<rustls::Error>(&error) {
-        return StepError::new(format!("cannot make a TLS connection to {peer}: {tls}"))
-            .help("check the peer's certificate and its date; `tls: {ca_file: …}` trusts an authority of your own");
-    }
-    if let Some(refused) = cause::<std::io::Error>(&error).filter(|io| io.kind() == ErrorKind::ConnectionRefused) {
-        return StepError::because(format!("cannot connect to {peer}"), refused)
-            .help("is the service running? check the address and the port");
+    if let Some(error) = cannot_connect(&peer, &error) {
+        return error;
     }
     if error.is_timeout() && error.is_connect() {
         return StepError::new(format!("no connection to {peer} within the connect timeout"))
@@ -47,6 +42,20 @@ pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> 
     }
     StepError::because(format!("no answer from {peer}"), &error)
         .help("the service closed the connection or does not speak HTTP there; look into its log")
+}
+
+/// Why there is no connection, if the cause is one that has words of its own.
+pub fn cannot_connect(peer: &str, error: &(dyn Error + 'static)) -> Option<StepError> {
+    if let Some(tls) = cause::<rustls::Error>(error) {
+        let message = format!("cannot make a TLS connection to {peer}: {tls}");
+        return Some(
+            StepError::new(message)
+                .help("check the peer's certificate and its date; `tls: {ca_file: …}` trusts an authority of your own"),
+        );
+    }
+    let refused = cause::<std::io::Error>(error).filter(|io| io.kind() == ErrorKind::ConnectionRefused)?;
+    let error = StepError::because(format!("cannot connect to {peer}"), refused);
+    Some(error.help("is the service running? check the address and the port"))
 }
 
 /// The answer began, but did not arrive whole.

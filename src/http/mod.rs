@@ -15,7 +15,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use crate::kind::{Context, StepError};
 pub use body::{Body, read_body, read_text};
 pub use client::{ClientSettings, Tls};
-pub use fault::{broken_transfer, unexpected_status};
+pub use fault::{broken_transfer, cannot_connect, unexpected_status};
 pub use header::{header_name, header_value};
 
 /// An address that can be asked: `http` or `https`, with a host, without a password in it.

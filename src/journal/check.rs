@@ -3,29 +3,35 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use super::{Journal, JournalError, Visitor};
+use super::{Journal, JournalError, Stored, Visitor};
 use crate::audit::export::{ExportError, ExportWriter};
-use crate::audit::{Entry, Head, Report, Verifier};
+use crate::audit::{Entry, Report, Trust, Verifier};
 
-/// Checks every entry. `anchors` are heads that were kept where nobody who can write the journal
-/// could change them; without one the end of the journal proves nothing.
-pub fn verify(journal: &dyn Journal, anchors: &[Head]) -> Result<Report, JournalError> {
-    let verifier = anchors.iter().fold(Verifier::new(), |verifier, anchor| verifier.passing(*anchor));
-    let mut checking = Checking(verifier);
+/// Checks every entry. `trust` are keys, heads and checkpoints that were kept where nobody who can
+/// write the journal could change them; without one the end of the journal proves nothing.
+pub fn verify(journal: &dyn Journal, trust: &Trust) -> Result<Report, JournalError> {
+    let mut checking = Checking { trust, verifier: Verifier::new() };
     journal.entries(&mut checking)?;
-    Ok(checking.0.finish())
+    Ok(checking.verifier.finish())
 }
 
-struct Checking(Verifier);
+struct Checking<'a> {
+    trust: &'a Trust,
+    verifier: Verifier,
+}
 
-impl Visitor for Checking {
-    fn begin(&mut self, head: Head) -> ControlFlow<()> {
-        self.0.end_at(head);
+impl Visitor for Checking<'_> {
+    fn begin(&mut self, stored: Stored) -> ControlFlow<()> {
+        self.verifier = Verifier::new().trusting(self.trust, &stored.checkpoints);
+        self.verifier.end_at(stored.head);
+        if let Some(root) = stored.root {
+            self.verifier.tree_ends_with(root);
+        }
         ControlFlow::Continue(())
     }
 
     fn entry(&mut self, entry: Entry) -> ControlFlow<()> {
-        self.0.feed(entry);
+        self.verifier.feed(entry);
         ControlFlow::Continue(())
     }
 }
@@ -69,8 +75,8 @@ impl<W: Write> Exporting<W> {
 }
 
 impl<W: Write> Visitor for Exporting<W> {
-    fn begin(&mut self, head: Head) -> ControlFlow<()> {
-        let result = self.writer.begin(head);
+    fn begin(&mut self, stored: Stored) -> ControlFlow<()> {
+        let result = self.writer.begin(stored.head);
         self.note(result)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
+use crate::audit::KeyFileError;
 use crate::base::redaction::Unredactable;
 
 /// Shared, because one failed commit is the answer to every append of its group.
@@ -36,6 +37,8 @@ pub enum JournalError {
     Unsupported { path: PathBuf, what: String },
     #[error("cannot {doing} the journal {}", path.display())]
     Io { path: PathBuf, doing: &'static str, source: Cause },
+    #[error(transparent)]
+    Key(Arc<KeyFileError>),
     /// After a failed write nobody knows what is on the disk; writing on would pretend otherwise.
     #[error("the journal stopped writing after an earlier failure: {cause}")]
     Stopped { cause: String },
@@ -69,6 +72,7 @@ impl JournalError {
                 "check that the state folder exists, that you may read and write in it (even reading needs \
                  two files beside the journal), and that its disk is healthy"
             }
+            JournalError::Key(error) => error.help(),
             JournalError::Stopped { .. } => {
                 "check the disk and its space, then start runbook again; it resumes its runs"
             }
@@ -99,6 +103,10 @@ impl JournalError {
             // A missing table, a value of another type: the file is not what this program wrote.
             _ => JournalError::Corrupt { path, what: error.to_string() },
         }
+    }
+
+    pub(super) fn of_key(error: KeyFileError) -> Self {
+        JournalError::Key(Arc::new(error))
     }
 
     pub(super) fn of_io(path: &Path, doing: &'static str, error: std::io::Error) -> Self {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::encoding::{check_order, contents, records};
 use super::summary::summarise;
-use super::{Journal, JournalError, Pending, RunFilter, RunSummary, Visitor};
+use super::{Journal, JournalError, Pending, RunFilter, RunSummary, Stored, Visitor};
 use crate::audit::{Content, Entry, Head};
 use crate::base::{Redacted, RunId};
 use crate::engine::Record;
@@ -107,7 +107,7 @@ impl Journal for MemoryJournal {
     fn entries(&self, visitor: &mut dyn Visitor) -> Result<(), JournalError> {
         let memory = self.memory();
         let mut entries = memory.entries.iter();
-        let mut going = visitor.begin(memory.head()).is_continue();
+        let mut going = visitor.begin(Stored::beside(memory.head())).is_continue();
         while let Some(entry) = entries.next().filter(|_| going) {
             going = visitor.entry(entry.clone()).is_continue();
         }

@@ -22,11 +22,12 @@ mod store;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod writer;
 
 use std::ops::ControlFlow;
 
-use crate::audit::{Entry, Head};
+use crate::audit::{Entry, Hash, Head, Note};
 use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
@@ -68,12 +69,53 @@ pub trait Journal: Send + Sync {
 
     /// The number and hash of the last entry. Kept elsewhere, it proves every entry up to it.
     fn head(&self) -> Result<Head, JournalError>;
+
+    /// Signs the trail as it is now, unless it is signed already. A journal without a key does nothing.
+    fn checkpoint(&self) -> Pending {
+        Pending::known(Ok(()))
+    }
+
+    /// What can be proven about the journal to others; `None` for one that keeps no tree.
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        None
+    }
+}
+
+/// Proofs over the Merkle tree of a journal. Entries are numbered from 1.
+pub trait Proofs {
+    /// The newest signed checkpoint.
+    fn newest_checkpoint(&self) -> Result<Option<Note>, JournalError>;
+
+    fn entry(&self, number: u64) -> Result<Option<Entry>, JournalError>;
+
+    /// That an entry is among the first `size`, which it must be.
+    fn inclusion(&self, number: u64, size: u64) -> Result<Vec<Hash>, JournalError>;
+
+    /// That the first `new` entries begin with the first `old`, which must not be more.
+    fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, JournalError>;
+}
+
+/// What a journal keeps beside its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub head: Head,
+    /// The root that the kept nodes of the tree give; `None` when no tree is kept.
+    pub root: Option<Hash>,
+    /// The text of each checkpoint, the smallest first; nobody has verified them.
+    pub checkpoints: Vec<String>,
+}
+
+impl Stored {
+    /// A head, and neither tree nor checkpoints.
+    pub fn beside(head: Head) -> Self {
+        Stored { head, root: None, checkpoints: Vec::new() }
+    }
 }
 
 /// Sees the entries of a journal.
 pub trait Visitor {
-    /// Called once, before the entries, with the head that is stored beside them.
-    fn begin(&mut self, head: Head) -> ControlFlow<()>;
+    /// Called once, before the entries, with what is stored beside them.
+    fn begin(&mut self, stored: Stored) -> ControlFlow<()>;
 
     fn entry(&mut self, entry: Entry) -> ControlFlow<()>;
 }

@@ -8,14 +8,16 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::JournalError;
+use super::{JournalError, tree};
 use crate::audit::Head;
 
 /// "RBJ1", so that no other program's database is taken for a journal.
 const APPLICATION_ID: i64 = 0x5242_4a31;
 
-/// The version of the tables, kept as `user_version`.
-const FORMAT: u32 = 1;
+/// The version of the tables, kept as `user_version`. Format 1 has no tree and no checkpoints; it is
+/// read as it is, and brought to format 2 by the first program that writes.
+const FORMAT: u32 = 2;
+const OLDEST_FORMAT: u32 = 1;
 
 /// Before 3.51.3 two connections could corrupt the write-ahead log while it was reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -49,7 +51,8 @@ const TABLES: &str = "
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Empty,
-    Journal,
+    /// With its format.
+    Journal(u32),
 }
 
 /// A connection that cannot write, or `None` when there is no journal yet.
@@ -58,7 +61,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, JournalErr
         return Ok(None);
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE)?;
-    Ok((recognise(path, &mut connection)? == State::Journal).then_some(connection))
+    Ok((recognise(path, &mut connection)? != State::Empty).then_some(connection))
 }
 
 /// A connection that writes durably; creates the folder, the file and the tables when they are missing.
@@ -106,7 +109,7 @@ fn state(path: &Path, moment: &Transaction<'_>) -> Result<State, JournalError> {
         return Err(JournalError::NotAJournal { path: path.to_owned() });
     }
     match u32::try_from(version) {
-        Ok(FORMAT) => Ok(State::Journal),
+        Ok(found @ OLDEST_FORMAT..=FORMAT) => Ok(State::Journal(found)),
         Ok(found) if found > FORMAT => {
             Err(JournalError::NewerVersion { path: path.to_owned(), found, supported: FORMAT })
         }
@@ -153,16 +156,21 @@ fn make_durable(path: &Path, connection: &Connection) -> Result<(), JournalError
 }
 
 fn create_tables(path: &Path, connection: &mut Connection) -> Result<(), JournalError> {
-    if recognise(path, connection)? == State::Journal {
+    if recognise(path, connection)? == State::Journal(FORMAT) {
         return Ok(());
     }
     let failed = |error| JournalError::of_sqlite(path, "create", error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another program may have created them since.
-    if state(path, &transaction)? == State::Empty {
+    let found = state(path, &transaction)?;
+    if found == State::Empty {
         transaction.execute_batch(TABLES).map_err(failed)?;
         super::store::write_head(&transaction, Head::EMPTY).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    }
+    if found != State::Journal(FORMAT) {
+        let head = super::store::read_head(&transaction, path)?;
+        transaction.execute_batch(tree::TABLES).and_then(|()| tree::grow(&transaction, head)).map_err(failed)?;
         transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
     }
     transaction.commit().map_err(failed)

@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use super::store::{self, Batch, Store};
 use super::summary::summarise;
 use super::writer::{Entrance, Failure, Writer};
-use super::{Journal, JournalError, Pending, RunFilter, RunSummary, Visitor, encoding, schema};
-use crate::audit::Head;
+use super::{Journal, JournalError, Pending, Proofs, RunFilter, RunSummary, Stored, Visitor, encoding, schema, tree};
+use crate::audit::{Entry, Hash, Head, KeyFile, Note};
 use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
@@ -19,6 +19,7 @@ use crate::engine::Record;
 #[derive(Debug)]
 pub struct SqliteJournal {
     path: PathBuf,
+    key: Option<KeyFile>,
     /// `None` until there is a file. Declared before the writer, so that the writer closes last and
     /// leaves a single file behind.
     reader: Mutex<Option<Connection>>,
@@ -32,7 +33,15 @@ impl SqliteJournal {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
         let reader = schema::open_to_read(&path)?;
-        Ok(SqliteJournal { path, reader: Mutex::new(reader), writer: Mutex::new(None) })
+        Ok(SqliteJournal { path, key: None, reader: Mutex::new(reader), writer: Mutex::new(None) })
+    }
+
+    /// Signs checkpoints with the key in this file, which the first append makes if it is missing. While
+    /// the key cannot be used, nothing can be appended.
+    #[must_use]
+    pub fn signing_with(mut self, key: KeyFile) -> Self {
+        self.key = Some(key);
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -42,7 +51,7 @@ impl SqliteJournal {
     fn entrance(&self) -> Result<Entrance, JournalError> {
         let mut writer = lock(&self.writer);
         if writer.is_none() {
-            let started = Writer::start(write_to(self.path.clone()));
+            let started = Writer::start(write_to(self.path.clone(), self.key.clone()));
             *writer = Some(started.map_err(|error| JournalError::of_io(&self.path, "write", error))?);
         }
         writer.as_ref().and_then(Writer::entrance).ok_or_else(super::pending::writer_gone)
@@ -60,6 +69,13 @@ impl SqliteJournal {
         reader.as_mut().map_or_else(|| Ok(T::default()), question)
     }
 
+    fn add(&self, batch: Batch) -> Pending {
+        match self.entrance() {
+            Ok(entrance) => entrance.add(batch),
+            Err(error) => Pending::known(Err(error)),
+        }
+    }
+
     fn failed(&self, error: rusqlite::Error) -> JournalError {
         JournalError::of_sqlite(&self.path, "read", error)
     }
@@ -72,13 +88,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Opens the file at the first group, and again at the next one if that failed: nothing was written
 /// then, and the disk may have room again.
-fn write_to(path: PathBuf) -> impl FnMut(Vec<Batch>) -> Result<store::Answers, Failure> + Send {
+fn write_to(path: PathBuf, key: Option<KeyFile>) -> impl FnMut(Vec<Batch>) -> Result<store::Answers, Failure> + Send {
     let mut store: Option<Store> = None;
     move |batches| {
         let store = match &mut store {
             Some(store) => store,
             None => {
-                let opened = Store::open(&path, schema::PATIENCE);
+                let opened = Store::open(&path, key.as_ref(), schema::PATIENCE);
                 store.insert(opened.map_err(|error| Failure { error, in_doubt: false })?)
             }
         };
@@ -91,9 +107,9 @@ impl Journal for SqliteJournal {
         if records.is_empty() {
             return Pending::known(Ok(()));
         }
-        let batch = encoding::contents(run, &records).map(|contents| Batch { run: run.to_string(), contents });
-        match batch.and_then(|batch| Ok((batch, self.entrance()?))) {
-            Ok((batch, entrance)) => entrance.add(batch),
+        let seal = records.iter().any(|record| record.event.calls_for_checkpoint());
+        match encoding::contents(run, &records) {
+            Ok(contents) => self.add(Batch { run: run.to_string(), contents, seal }),
             Err(error) => Pending::known(Err(error)),
         }
     }
@@ -117,7 +133,7 @@ impl Journal for SqliteJournal {
         match schema::open_to_read(&self.path)? {
             Some(mut reader) => store::visit(&mut reader, &self.path, visitor),
             None => {
-                let _ = visitor.begin(Head::EMPTY);
+                let _ = visitor.begin(Stored::beside(Head::EMPTY));
                 Ok(())
             }
         }
@@ -125,6 +141,35 @@ impl Journal for SqliteJournal {
 
     fn head(&self) -> Result<Head, JournalError> {
         self.ask(|reader| store::read_head(reader, &self.path).map(Some)).map(|head| head.unwrap_or(Head::EMPTY))
+    }
+
+    fn checkpoint(&self) -> Pending {
+        match self.path.exists() {
+            true => self.add(Batch { run: String::new(), contents: Vec::new(), seal: true }),
+            false => Pending::known(Ok(())),
+        }
+    }
+
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        Some(self)
+    }
+}
+
+impl Proofs for SqliteJournal {
+    fn newest_checkpoint(&self) -> Result<Option<Note>, JournalError> {
+        self.ask(|reader| tree::newest_checkpoint(reader).map_err(|error| self.failed(error)))
+    }
+
+    fn entry(&self, number: u64) -> Result<Option<Entry>, JournalError> {
+        self.ask(|reader| store::entry_at(reader, number).map_err(|error| self.failed(error)))
+    }
+
+    fn inclusion(&self, number: u64, size: u64) -> Result<Vec<Hash>, JournalError> {
+        self.ask(|reader| tree::inclusion(reader, number - 1, size).map_err(|error| self.failed(error)))
+    }
+
+    fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, JournalError> {
+        self.ask(|reader| tree::consistency(reader, old, new).map_err(|error| self.failed(error)))
     }
 }
 

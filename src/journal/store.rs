@@ -8,8 +8,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::encoding::check_order;
-use super::{JournalError, Visitor, schema};
-use crate::audit::{Content, Entry, Hash, Head};
+use super::tree::{self, Tree};
+use super::{JournalError, Stored, Visitor, schema};
+use crate::audit::tree::Peaks;
+use crate::audit::{Content, Entry, Hash, Head, KeyFile, SigningKey};
 
 const LAST_ENTRY: &str = "SELECT max(seq) FROM entries";
 
@@ -28,13 +30,16 @@ const RUNS_BY_PREFIX: &str = "SELECT run FROM entries \
     ORDER BY run = ?1 DESC, seq DESC LIMIT ?2";
 
 /// Stands for a value that is no hash. No entry hashes to it, and no entry has it before itself.
-const NO_HASH: Hash = [0xff; 32];
+pub(super) const NO_HASH: Hash = [0xff; 32];
 
 /// The events of one append.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub run: String,
+    /// Nothing, when the trail is only to be signed as it is.
     pub contents: Vec<Content>,
+    /// A signed checkpoint becomes durable together with it.
+    pub seal: bool,
 }
 
 /// What each append of a group came to.
@@ -45,11 +50,16 @@ pub(super) type Answers = Vec<Result<(), JournalError>>;
 pub(super) struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Without one there are no checkpoints.
+    key: Option<SigningKey>,
+    tree: Tree,
 }
 
 impl Store {
-    pub fn open(path: &Path, patience: Duration) -> Result<Self, JournalError> {
-        Ok(Store { connection: schema::open_to_write(path, patience)?, path: path.to_owned() })
+    pub fn open(path: &Path, key: Option<&KeyFile>, patience: Duration) -> Result<Self, JournalError> {
+        let connection = schema::open_to_write(path, patience)?;
+        let key = key.map(KeyFile::load_or_create).transpose().map_err(JournalError::of_key)?;
+        Ok(Store { connection, path: path.to_owned(), key, tree: Tree::default() })
     }
 
     /// Adds the batches in one transaction. A batch that does not continue its run is refused alone;
@@ -60,10 +70,20 @@ impl Store {
         // write this journal too.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut head = head_to_continue(&transaction, &self.path)?;
-        let answers = batches.into_iter().map(|batch| append_batch(&transaction, &mut head, batch));
+        let before = head;
+        let seal = batches.iter().any(|batch| batch.seal);
+        let peaks = self.tree.at(&transaction, head).map_err(failed)?;
+        let answers = batches.into_iter().map(|batch| append_batch(&transaction, &mut head, peaks, batch));
         let answers = answers.collect::<Result<Answers, rusqlite::Error>>().map_err(failed)?;
-        write_head(&transaction, head).map_err(failed)?;
+        // A transaction that changes nothing costs no sync.
+        if head != before {
+            write_head(&transaction, head).map_err(failed)?;
+        }
+        if let Some(key) = self.key.as_ref().filter(|_| seal) {
+            tree::seal(&transaction, peaks, key).map_err(failed)?;
+        }
         transaction.commit().map_err(failed)?;
+        self.tree.committed(head);
         Ok(answers)
     }
 }
@@ -89,8 +109,12 @@ fn head_to_continue(transaction: &Transaction<'_>, path: &Path) -> Result<Head, 
 fn append_batch(
     transaction: &Transaction<'_>,
     head: &mut Head,
+    peaks: &mut Peaks,
     batch: Batch,
 ) -> Result<Result<(), JournalError>, rusqlite::Error> {
+    if batch.contents.is_empty() {
+        return Ok(Ok(()));
+    }
     let last: Option<i64> = transaction.prepare_cached(LAST_OF_RUN)?.query_row([&batch.run], |row| row.get(0))?;
     if let Err(conflict) = check_order(last.unwrap_or(0) as u64, &batch.contents) {
         return Ok(Err(conflict));
@@ -100,6 +124,7 @@ fn append_batch(
         let Entry { seq, content, previous, hash } = head.chain(content);
         let Content { run, run_seq, at, kind, body } = content;
         insert.execute(params![seq as i64, run, run_seq as i64, at, kind, body, previous, hash])?;
+        tree::keep(transaction, &peaks.push(hash))?;
         *head = Head { count: seq, hash };
     }
     Ok(Ok(()))
@@ -128,11 +153,29 @@ pub(super) fn entries_of(connection: &Connection, run: &str) -> Result<Vec<Entry
     statement.query_map([run], entry)?.collect()
 }
 
+/// What is kept beside the entries.
+fn stored(moment: &Transaction<'_>, path: &Path) -> Result<Stored, JournalError> {
+    let failed = |error| JournalError::of_sqlite(path, "read", error);
+    let head = read_head(moment, path)?;
+    let root = match tree::is_kept(moment).map_err(failed)? {
+        true => Some(tree::root(moment, head.count).map_err(failed)?),
+        false => None,
+    };
+    Ok(Stored { head, root, checkpoints: tree::checkpoints(moment).map_err(failed)? })
+}
+
+/// The entry with this number.
+pub(super) fn entry_at(connection: &Connection, seq: u64) -> Result<Option<Entry>, rusqlite::Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, run, run_seq, at, kind, body, previous, hash FROM entries WHERE seq = ?1")?;
+    statement.query_row([seq as i64], entry).optional()
+}
+
 /// Every entry of one moment, with the head of that moment.
 pub(super) fn visit(connection: &mut Connection, path: &Path, visitor: &mut dyn Visitor) -> Result<(), JournalError> {
     let failed = |error| JournalError::of_sqlite(path, "read", error);
     let transaction = connection.transaction().map_err(failed)?;
-    if visitor.begin(read_head(&transaction, path)?).is_break() {
+    if visitor.begin(stored(&transaction, path)?).is_break() {
         return Ok(());
     }
     let mut statement = transaction
@@ -210,7 +253,7 @@ fn whole(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     })
 }
 
-fn hash(row: &Row<'_>, column: usize) -> Result<Hash, rusqlite::Error> {
+pub(super) fn hash(row: &Row<'_>, column: usize) -> Result<Hash, rusqlite::Error> {
     Ok(match row.get_ref(column)? {
         ValueRef::Blob(bytes) => bytes.try_into().unwrap_or(NO_HASH),
         _ => NO_HASH,
@@ -229,7 +272,7 @@ mod tests {
 
     fn batch(name: &str, seq: u64) -> Batch {
         let run = run(name);
-        Batch { run: name.into(), contents: contents(&run, &[record(&run, seq, phase())]).unwrap() }
+        Batch { run: name.into(), contents: contents(&run, &[record(&run, seq, phase())]).unwrap(), seal: false }
     }
 
     fn length(store: &Store) -> u64 {
@@ -239,7 +282,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_nothing_of_the_group_is_kept() {
         let place = Place::new();
-        let mut store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let mut store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         let pages = |store: &Store, pages: u32| store.connection.pragma_update(None, "max_page_count", pages).unwrap();
         pages(&store, 1);
         let full = (1..=200).find_map(|seq| store.append(vec![batch("one", seq)]).err().map(|error| (seq, error)));
@@ -254,7 +297,7 @@ mod tests {
     #[test]
     fn a_locked_journal_is_named_and_can_be_written_later() {
         let place = Place::new();
-        let mut store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let mut store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         let other = Connection::open(place.path()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let locked = store.append(vec![batch("one", 1)]).unwrap_err();
@@ -266,7 +309,7 @@ mod tests {
     #[test]
     fn a_batch_in_conflict_is_refused_alone() {
         let place = Place::new();
-        let mut store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let mut store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         let answers = store.append(vec![batch("one", 1), batch("two", 7), batch("one", 2)]).unwrap();
         let refused: Vec<bool> = answers.iter().map(Result::is_err).collect();
         assert_eq!(refused, [false, true, false]);
@@ -276,7 +319,7 @@ mod tests {
     #[test]
     fn durability_is_what_sqlite_says_it_is() {
         let place = Place::new();
-        let store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         let ask = |pragma: &str| store.connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((ask("PRAGMA synchronous"), ask("PRAGMA foreign_keys")), (2, 1));
     }
@@ -284,7 +327,7 @@ mod tests {
     #[test]
     fn statements_are_planned_once() {
         let place = Place::new();
-        let mut store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let mut store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         for seq in 1..=3 {
             assert!(store.append(vec![batch("one", seq)]).unwrap()[0].is_ok());
         }
@@ -299,7 +342,7 @@ mod tests {
     #[test]
     fn no_question_walks_through_all_entries() {
         let place = Place::new();
-        let store = Store::open(&place.path(), IMPATIENT).unwrap();
+        let store = Store::open(&place.path(), None, IMPATIENT).unwrap();
         let plan = |query: &str| {
             let mut statement = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
             let unbound = vec![rusqlite::types::Null; statement.parameter_count()];

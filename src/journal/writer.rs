@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn batch() -> Batch {
-        Batch { run: "one".into(), contents: Vec::new() }
+        Batch { run: "one".into(), contents: Vec::new(), seal: false }
     }
 
     fn disk_error() -> JournalError {

@@ -140,6 +140,7 @@ pub fn answer(kinds: &[KindEntry], work: &RawValue, bench: Workbench) -> io::Res
         // An attempt that is cancelled loses its process.
         cancel: CancellationToken::new(),
         subject: None,
+        receipt: None,
         services: Arc::new(Services::at(bench, attempt.warnings)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -167,6 +168,8 @@ impl Context {
         let (bench, warnings) = self.services.workbench.get_or_init(|| (Workbench::embedded(), Vec::new()));
         match require {
             Some(EngineName::OnnxRuntime) if bench.is_embedded() => Err(not_found(&[])),
+            // Always at hand, also where a check was given another engine.
+            Some(EngineName::Embedded) => Ok((bench.on_embedded(), warnings.clone())),
             _ => Ok((bench.clone(), warnings.clone())),
         }
     }

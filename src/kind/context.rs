@@ -27,6 +27,8 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// In an undo: the step that is undone.
     pub subject: Option<Subject>,
+    /// A folder of this attempt's own, for a kind that [leaves a receipt](super::Kind::leaves_receipt).
+    pub receipt: Option<PathBuf>,
     pub services: Arc<Services>,
 }
 
@@ -80,6 +82,7 @@ impl Context {
             time_limit: Duration::from_secs(10),
             cancel: CancellationToken::new(),
             subject: None,
+            receipt: None,
             services: Arc::new(Services::new(Site::default(), Clock::start())),
         }
     }

@@ -15,6 +15,7 @@ pub mod child;
 mod context;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::{Field, Route};
+use crate::base::{Field, Picture, Route};
 pub use child::EngineName;
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
 
@@ -123,6 +124,17 @@ pub struct Condition {
     pub names: Vec<Field>,
 }
 
+/// What an attempt that a crash interrupted has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing that tells whether its effect happened.
+    Nothing,
+    /// It certainly had not begun, and never will.
+    NotBegun,
+    /// It goes on without an engine, or has left its result: [`Kind::adopt`] gets it.
+    Attempt,
+}
+
 pub type StepResult<T> = Result<Outcome<T>, StepError>;
 
 /// A step kind. `Config` must be `#[serde(deny_unknown_fields)]`; the doc comments of its fields and of
@@ -139,6 +151,8 @@ pub trait Kind: 'static {
     /// eats memory then ends that process only, and becomes an error that says how and while doing what. The
     /// kind gets its engine by [`Context::workbench`]; what else belongs to the site is not there.
     const IN_CHILD: bool = false;
+    /// Parts of the output that reports draw.
+    const PICTURES: &'static [Picture] = &[];
     type Config: DeserializeOwned + JsonSchema + Send;
     type Output: Serialize + JsonSchema;
 
@@ -156,9 +170,31 @@ pub trait Kind: 'static {
         Duration::from_secs(60)
     }
 
+    /// How long an attempt with this rendered configuration may take to stop when it is told to.
+    fn grace(_config: &Value) -> Duration {
+        Duration::from_secs(10)
+    }
+
     /// Conditions inside the configuration, to be checked before anything runs.
     fn conditions(_config: &Value) -> Vec<Condition> {
         Vec::new()
+    }
+
+    /// Whether an attempt with this rendered configuration leaves behind how it went, in the folder
+    /// [`Context::receipt`]. `repeatable` says that the step may simply be run again after a crash.
+    fn leaves_receipt(_config: &Value, _repeatable: bool) -> bool {
+        false
+    }
+
+    /// After a crash: what the attempt has left in the folder of its receipt. Must be quick.
+    fn left(_receipt: &Path) -> Left {
+        Left::Nothing
+    }
+
+    /// Takes over an attempt that has left something: waits for its end if need be, and gives its result as
+    /// `run` would have. Only called after `left` said that there is an attempt.
+    fn adopt(_config: Self::Config, _context: Context) -> impl Future<Output = StepResult<Self::Output>> + Send {
+        async { Err(StepError::new("bug: this kind leaves nothing to take over")) }
     }
 
     /// Makes one attempt. Must stop soon after `context.cancelled()`; a dropped future must leave
@@ -174,13 +210,18 @@ pub struct KindEntry {
     pub name: &'static str,
     pub summary: &'static str,
     pub example: &'static str,
+    pub pictures: &'static [Picture],
     pub config_schema: fn() -> Value,
     pub output_schema: fn() -> Value,
     pub effect: fn(&Value) -> Effect,
     pub extra_outputs: fn(&Value) -> Vec<Field>,
     pub conditions: fn(&Value) -> Vec<Condition>,
     pub time_limit: fn(&Value) -> Duration,
+    pub grace: fn(&Value) -> Duration,
+    pub leaves_receipt: fn(&Value, bool) -> bool,
+    pub left: fn(&Path) -> Left,
     pub run: fn(Value, Context) -> StepFuture,
+    pub adopt: fn(Value, Context) -> StepFuture,
 }
 
 impl std::fmt::Debug for KindEntry {
@@ -212,13 +253,18 @@ pub const fn entry<K: Kind>() -> KindEntry {
         name: K::NAME,
         summary: K::SUMMARY,
         example: K::EXAMPLE,
+        pictures: K::PICTURES,
         config_schema: schema_of::<K::Config>,
         output_schema: schema_of::<K::Output>,
         effect: K::effect,
         extra_outputs: K::extra_outputs,
         conditions: K::conditions,
         time_limit: K::time_limit,
+        grace: K::grace,
+        leaves_receipt: K::leaves_receipt,
+        left: K::left,
         run: run_erased::<K>,
+        adopt: adopt_erased::<K>,
     }
 }
 
@@ -230,19 +276,35 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 fn run_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
     Box::pin(async move {
         if K::IN_CHILD
-            && let Some(program) = &context.services.site.models.program
+            && let Some(program) = &context.services.site.program
         {
             return child::run(program, K::NAME, config, &context).await;
         }
-        let config: K::Config = serde_json::from_value(config).map_err(|error| {
-            StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
-        })?;
-        let outcome = K::run(config, context).await?;
-        let output = serde_json::to_value(outcome.output).map_err(|error| {
-            StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
-        })?;
-        Ok(Outcome { output, failure: outcome.failure })
+        erased::<K>(K::run(decoded::<K>(config)?, context).await?)
     })
+}
+
+fn adopt_erased<K: Kind>(config: Value, context: Context) -> StepFuture {
+    Box::pin(async move { erased::<K>(K::adopt(decoded::<K>(config)?, context).await?) })
+}
+
+fn decoded<K: Kind>(config: Value) -> Result<K::Config, StepError> {
+    serde_json::from_value(config).map_err(|error| {
+        StepError::because(format!("the rendered configuration of '{}' is not valid", K::NAME), &error)
+    })
+}
+
+fn erased<K: Kind>(outcome: Outcome<K::Output>) -> StepResult<Value> {
+    let output = serde_json::to_value(outcome.output).map_err(|error| {
+        StepError::because(format!("bug: the output of '{}' cannot be written as JSON", K::NAME), &error)
+    })?;
+    Ok(Outcome { output, failure: outcome.failure })
+}
+
+/// Does a part of an attempt by the kind `K`. A kind that talks to the network has a model judged in a process of its
+/// own in this way: `K` is one with [`Kind::IN_CHILD`] that the child knows.
+pub async fn part<K: Kind>(config: Value, context: &Context) -> StepResult<Value> {
+    run_erased::<K>(config, context.clone()).await
 }
 
 /// Declares the modules of a room's kinds and lists them, in this order, as `KINDS`.

@@ -68,17 +68,28 @@ fn blind_spots(file: &ModelFile) -> Vec<String> {
     if let Some(number) = file.widest_integer {
         spots.push(format!("the model holds the integer {number}: the embedded engine cuts it to 32 bits"));
     }
+    for name in file.external_files.iter().filter(|name| !is_readable_data(name)) {
+        spots.push(format!("weights lie in '{name}': the embedded engine reads only data files of other names"));
+    }
     for input in file.inputs.iter().filter(|input| !matches!(&*input.element, "float32" | "int32" | "int64")) {
         spots.push(format!("input '{}' is {}: the embedded engine cannot feed it", input.name, input.element));
     }
     spots
 }
 
+/// Whether the engine would read weights from a file of this name: one beside the model with an ending that is usual.
+fn is_readable_data(name: &str) -> bool {
+    let path = Path::new(name);
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    path.components().count() == 1 && (ending.starts_with("data") || ending.starts_with("onnx_data"))
+}
+
 fn kind_of_load_error(kind: &LoadErrorKind) -> FaultKind {
     match kind {
         LoadErrorKind::IoError => FaultKind::Unreadable,
         LoadErrorKind::OperatorInvalid => FaultKind::UnsupportedOperator,
-        LoadErrorKind::ExternalDataError => FaultKind::ExternalData,
+        // Preflight found the data where the model says. What the engine refuses is where and how it is named.
+        LoadErrorKind::ExternalDataError => FaultKind::BeyondEngine,
         LoadErrorKind::ParseError | LoadErrorKind::UnknownFileType => FaultKind::Malformed,
         _ => FaultKind::InvalidGraph,
     }

@@ -20,9 +20,10 @@ impl ModelFault {
         self.kind.remedy()
     }
 
-    /// Whether it says nothing about the model, because nothing of it was seen or it could not be run out.
+    /// Whether it says nothing about the model, because nothing of it was seen, it could not be run out, or the
+    /// engine cannot read what is sound.
     pub fn is_unjudged(&self) -> bool {
-        matches!(self.kind, FaultKind::Unreadable | FaultKind::OutOfMemory)
+        matches!(self.kind, FaultKind::Unreadable | FaultKind::OutOfMemory | FaultKind::BeyondEngine)
     }
 }
 
@@ -50,15 +51,28 @@ pub enum FaultKind {
     UnsupportedVersion,
     UnsupportedOperator,
     InvalidGraph,
+    /// A node or an output needs a value that nothing makes.
+    DanglingName,
+    /// Two inputs, outputs or nodes with one name.
+    DuplicateName,
     /// A weight whose bytes do not fit its shape.
     InvalidWeights,
+    /// The place of weights outside of the file is not told, or the engine cannot use it.
     ExternalData,
+    ExternalDataMissing,
+    ExternalDataShort,
+    /// The data file is not in the folder of the model, where a copy or a stranger's file would be read.
+    ExternalDataOutside,
+    /// Another length than the released one.
+    WrongSize,
     /// Other bytes than those that were released.
     Altered,
     WrongInput,
     RunFailed,
     /// The check may not allocate as much as the model asks for, so that nothing was judged.
     OutOfMemory,
+    /// The file is sound, but this engine cannot read it, so that nothing was judged.
+    BeyondEngine,
     /// The engine itself broke down; the program caught it.
     EngineCrashed,
 }
@@ -77,12 +91,19 @@ impl FaultKind {
             FaultKind::UnsupportedVersion => "unsupported_version",
             FaultKind::UnsupportedOperator => "unsupported_operator",
             FaultKind::InvalidGraph => "invalid_graph",
+            FaultKind::DanglingName => "dangling_name",
+            FaultKind::DuplicateName => "duplicate_name",
             FaultKind::InvalidWeights => "invalid_weights",
             FaultKind::ExternalData => "external_data",
+            FaultKind::ExternalDataMissing => "external_data_missing",
+            FaultKind::ExternalDataShort => "external_data_short",
+            FaultKind::ExternalDataOutside => "external_data_outside",
+            FaultKind::WrongSize => "wrong_size",
             FaultKind::Altered => "altered",
             FaultKind::WrongInput => "wrong_input",
             FaultKind::RunFailed => "run_failed",
             FaultKind::OutOfMemory => "out_of_memory",
+            FaultKind::BeyondEngine => "beyond_engine",
             FaultKind::EngineCrashed => "engine_crashed",
         }
     }
@@ -104,10 +125,25 @@ impl FaultKind {
                 "export the model with standard operators, or serve it with a runtime that has these operators"
             }
             FaultKind::InvalidGraph => "export the model again and run the ONNX checker on it before it is shipped",
+            FaultKind::DanglingName => {
+                "a tool cut nodes out or renamed a value: roll back, then export the model again without that edit"
+            }
+            FaultKind::DuplicateName => {
+                "two graphs were merged without a prefix: roll back, then give the names one when the model is built"
+            }
             FaultKind::InvalidWeights => "the export or a later edit damaged the weights: export the model again",
-            FaultKind::ExternalData => {
+            FaultKind::ExternalData => "export the model again: its note on where the weights lie cannot be used",
+            FaultKind::ExternalDataMissing => {
                 "copy the model together with its data files, keeping names and folders as exported"
             }
+            FaultKind::ExternalDataShort => {
+                "the copy of the data file was cut off or belongs to another version: copy both files again"
+            }
+            FaultKind::ExternalDataOutside => {
+                "do not load it: a model has no business outside of its folder; ask who made it, or export it with its \
+                 data beside it"
+            }
+            FaultKind::WrongSize => "the copy was cut off or is another version: free space, then copy the model again",
             FaultKind::Altered => {
                 "copy the model again from the release or a mirror; if it was exported anew, release its new digest"
             }
@@ -116,6 +152,10 @@ impl FaultKind {
             FaultKind::OutOfMemory => {
                 "roll back to the last model that passed its checks, or let checks allocate more with \
                  `models: {memory: …}` in the site file"
+            }
+            FaultKind::BeyondEngine => {
+                "have it judged by ONNX Runtime: `runbook doctor` says whether it is here, and scripts/get-onnxruntime.sh \
+                 brings it"
             }
             FaultKind::EngineCrashed => {
                 "try the model with ONNX Runtime; if it works there, report the model as a bug of the engine"
@@ -128,16 +168,25 @@ impl FaultKind {
 mod tests {
     use super::*;
 
+    /// Every kind, from the schema that serde's names make.
+    fn kinds() -> Vec<FaultKind> {
+        let schema = schemars::schema_for!(FaultKind).to_value();
+        let listed = schema["enum"].as_array().into_iter().flatten();
+        let described = schema["oneOf"].as_array().into_iter().flatten();
+        let names = listed.chain(described.flat_map(|part| match part.get("enum") {
+            Some(serde_json::Value::Array(names)) => names.iter().collect(),
+            _ => vec![&part["const"]],
+        }));
+        names.map(|name| serde_json::from_value(name.clone()).unwrap()).collect()
+    }
+
     #[test]
-    fn a_name_is_what_serde_writes() {
-        for kind in [
-            FaultKind::Missing,
-            FaultKind::LfsPointer,
-            FaultKind::NotAFile,
-            FaultKind::OutOfMemory,
-            FaultKind::EngineCrashed,
-        ] {
+    fn each_kind_has_its_own_name_and_remedy() {
+        let kinds = kinds();
+        assert!(kinds.len() >= 23, "only {} kinds", kinds.len());
+        for kind in &kinds {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert!(!kinds.iter().any(|other| other != kind && other.remedy() == kind.remedy()), "{}", kind.name());
         }
     }
 

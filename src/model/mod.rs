@@ -26,6 +26,7 @@ pub mod library;
 pub mod onnxruntime;
 pub mod preflight;
 mod protobuf;
+pub mod provider;
 mod runner;
 pub mod selection;
 mod wire;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use engine_choice::{EngineChoice, EngineIdentity, Library};
 pub use fault::{FaultKind, ModelFault};
 use preflight::{Inspection, Limits, ModelFile};
+use provider::Placing;
 pub use runner::{CheckError, Runner, SUBCOMMAND};
 pub use workbench::{Phase, Workbench};
 
@@ -59,6 +61,11 @@ pub trait Engine: Send + Sync {
         inspection: Inspection,
         options: &LoadOptions,
     ) -> Result<Box<dyn Model>, ModelFault>;
+
+    /// Its execution providers; `None` of an engine that computes everything itself.
+    fn placing(&self) -> Option<&dyn Placing> {
+        None
+    }
 
     /// Reads, judges and loads a model. Blocking.
     fn load(&self, path: &Path) -> Result<Box<dyn Model>, ModelFault> {

@@ -4,16 +4,20 @@
 //! needs another process. The library is always named by its path: left to itself, the binding would read
 //! a variable and panic when that names something else.
 
+mod placement;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ndarray::{ArrayD, ArrayViewD};
 use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
+use ort::session::builder::SessionBuilder;
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
 use super::guard::guarded;
 use super::preflight::{Inspection, Limits, ModelFile};
+use super::provider::Placing;
 use super::{Engine, FaultKind, Library, LoadOptions, Model, ModelFault, Tensor, TensorInfo, binding};
 
 /// The oldest library that the binding accepts: it speaks version 17 of the interface.
@@ -82,26 +86,23 @@ impl OnnxRuntime {
         Ok(OnnxRuntime { environment: open(&library.path)?, library: library.clone() })
     }
 
-    fn session(
-        &self,
-        path: &Path,
-        file: &ModelFile,
-        bytes: &[u8],
-        options: &LoadOptions,
-    ) -> Result<Session, ModelFault> {
-        let refused = |error: ort::Error| ModelFault::new(kind_of_load_error(error.message()), error.to_string());
+    fn builder(&self, options: &LoadOptions) -> Result<SessionBuilder, ModelFault> {
         let builder = Session::builder(self.environment).map_err(refused)?;
-        let mut builder = builder.with_intra_threads(options.threads.max(1)).map_err(|error| {
+        builder.with_intra_threads(options.threads.max(1)).map_err(|error| {
             ModelFault::new(FaultKind::EngineCrashed, format!("the number of threads was refused: {error}"))
-        })?;
-        // External data is found relative to a path only; otherwise the engine gets the judged bytes.
-        let session = if file.external_files.is_empty() {
-            builder.commit_from_memory(bytes)
-        } else {
-            builder.commit_from_file(path)
-        };
-        session.map_err(refused)
+        })
     }
+}
+
+/// External data is found relative to a path only; otherwise the engine gets the judged bytes.
+fn commit(mut builder: SessionBuilder, path: &Path, file: &ModelFile, bytes: &[u8]) -> Result<Session, ModelFault> {
+    let session =
+        if file.external_files.is_empty() { builder.commit_from_memory(bytes) } else { builder.commit_from_file(path) };
+    session.map_err(refused)
+}
+
+fn refused(error: ort::Error) -> ModelFault {
+    ModelFault::new(kind_of_load_error(error.message()), error.to_string())
 }
 
 impl Engine for OnnxRuntime {
@@ -121,6 +122,10 @@ impl Engine for OnnxRuntime {
         Vec::new()
     }
 
+    fn placing(&self) -> Option<&dyn Placing> {
+        Some(self)
+    }
+
     fn load_inspected(
         &self,
         path: &Path,
@@ -129,7 +134,7 @@ impl Engine for OnnxRuntime {
     ) -> Result<Box<dyn Model>, ModelFault> {
         inspection.first_fault()?;
         let Inspection { file, bytes, .. } = inspection;
-        let session = guarded("loading the model", || self.session(path, &file, &bytes, options))?;
+        let session = guarded("loading the model", || commit(self.builder(options)?, path, &file, &bytes))?;
         Ok(Box::new(LoadedModel { session: Mutex::new(session), inputs: file.inputs, outputs: file.outputs }))
     }
 }
@@ -198,7 +203,7 @@ impl LoadedModel {
     fn run_with<T>(
         &self,
         inputs: &[(String, Tensor)],
-        read: impl FnOnce(&mut dyn Iterator<Item = (&str, DynValue)>) -> Result<T, ModelFault>,
+        read: impl FnOnce(SessionOutputs<'_>) -> Result<T, ModelFault>,
     ) -> Result<T, ModelFault> {
         let tensors = binding::in_order(&self.inputs, inputs)?;
         let mut bound: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(tensors.len());
@@ -208,8 +213,7 @@ impl LoadedModel {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         guarded("running the model", || {
             let failed = |error: ort::Error| ModelFault::new(kind_of_run_error(error.message()), error.to_string());
-            let outputs = session.run(bound).map_err(failed)?;
-            read(&mut outputs.into_iter())
+            read(session.run(bound).map_err(failed)?)
         })
     }
 }
@@ -225,7 +229,7 @@ impl Model for LoadedModel {
 
     fn answer(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ModelFault> {
         self.run_with(inputs, |outputs| {
-            outputs.map(|(name, value)| Ok((name.to_owned(), from_engine(name, &value)?))).collect()
+            outputs.into_iter().map(|(name, value)| Ok((name.to_owned(), from_engine(name, &value)?))).collect()
         })
     }
 

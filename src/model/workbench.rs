@@ -68,6 +68,12 @@ impl Workbench {
         Workbench::new(EngineChoice::Embedded, Arc::new(EmbeddedEngine), Arc::new(|_| {}))
     }
 
+    /// The same with the embedded engine, for a check that compares engines.
+    #[must_use]
+    pub fn on_embedded(&self) -> Self {
+        Workbench { choice: EngineChoice::Embedded, engine: Arc::new(EmbeddedEngine), ..self.clone() }
+    }
+
     /// The engine that judges.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::action::service::backend_schemas;
+use crate::anchor::ANCHORS;
 use crate::base::{Diagnostic, Source};
 use crate::kind::schema_of;
 use crate::notify::CHANNELS;
@@ -39,9 +40,28 @@ fn build() -> Value {
         "description": "Services that `service` steps act on: a name of your own, then one backend with its settings.",
         "additionalProperties": backend_schemas(),
     });
+    if let Some(audit) = definitions.get_mut("Audit") {
+        audit["properties"]["anchors"]["items"] = anchor_schema();
+    }
+    // Its place is taken by the schema with the settings of each anchor.
+    definitions.remove("AnchorSetting");
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = "runbook site file".into();
     schema
+}
+
+/// One anchor with its settings, and whether it is required.
+fn anchor_schema() -> Value {
+    let mut properties = Map::new();
+    let required = "Whether nothing is remediated while this anchor does not take checkpoints. Looking goes on.";
+    properties.insert("required".into(), json!({"type": "boolean", "default": false, "description": required}));
+    for anchor in ANCHORS {
+        let mut config = (anchor.config_schema)();
+        config["description"] = anchor.summary.into();
+        properties.insert(anchor.name.into(), config);
+    }
+    let one: Vec<Value> = ANCHORS.iter().map(|anchor| json!({"required": [anchor.name]})).collect();
+    json!({"type": "object", "properties": properties, "additionalProperties": false, "oneOf": one})
 }
 
 /// The schema that site files are checked with.

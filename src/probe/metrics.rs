@@ -41,7 +41,7 @@ pub struct Config {
     /// Labels that a series must have with exactly these values; it may have others.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Read the page twice and report by how much the counter grew.
+    /// Read the page twice and report by how much the counter or gauge grew.
     delta: Option<Delta>,
     /// Compute a quantile from the buckets of a histogram, added up over its series.
     histogram: Option<Histogram>,
@@ -87,8 +87,8 @@ pub struct Output {
     max: Option<f64>,
     /// How many numbers are not finite: NaN, +Inf or -Inf.
     nan: u64,
-    /// With `delta`: by how much the series grew together. A counter that started again counts from 0, and
-    /// so does a series that was not there at the first reading.
+    /// With `delta`: by how much the series grew together; below zero for a gauge that fell. A counter that
+    /// started again counts from 0, and so does a series that was not there at the first reading.
     increase: Option<f64>,
     /// With `delta`: the increase a second.
     rate: Option<f64>,
@@ -218,8 +218,10 @@ fn output(config: &Config, first: Option<Reading>, last: Reading) -> Result<Outp
         latency: latency.as_secs_f64(),
         ..Output::default()
     };
+    let gauge = output.kind.as_deref() == Some("gauge");
     let growth = first.map(|first| {
-        (increase::between(&first.metric.samples, &metric.samples), at.saturating_sub(first.at).as_secs_f64())
+        let grown = increase::between(&first.metric.samples, &metric.samples, gauge);
+        (grown, at.saturating_sub(first.at).as_secs_f64())
     });
     match &config.histogram {
         Some(histogram) => {

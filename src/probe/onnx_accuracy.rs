@@ -1,4 +1,8 @@
 //! `onnx_accuracy`: how often is a classifier right?
+//!
+//! Precision, recall, F1 and their unweighted mean are those of scikit-learn's `precision_recall_fscore_support` with
+//! `zero_division=0`; the interval is Wilson's (1927). The drop is relative to the baseline, as in the check of
+//! train-test degradation of Deepchecks: (baseline − accuracy) / baseline.
 
 use std::path::PathBuf;
 
@@ -7,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::onnx::{Answers, Data, Feed, MOST_ITEMS, Session, check_count, check_share, labels, percent, with_model};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::EngineIdentity;
 use crate::statistics::{ClassScore, Confusion, wilson_interval};
@@ -151,6 +156,11 @@ impl Kind for Step {
   inputs: {file: models/column-classifier/data/valid.npz}
   min_accuracy: 0.85";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "F1 of each class",
+        field: "per_class",
+        shape: Shape::Bars { thing: "class", value: "f1", measure: "F1", unit: Unit::Number, limit: None },
+    }];
     type Config = Config;
     type Output = Output;
 

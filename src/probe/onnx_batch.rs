@@ -1,4 +1,8 @@
 //! `onnx_batch`: does a row get the same answer in company, and how many rows at once are fastest?
+//!
+//! Batch invariance: row i of a batch has the answer of row i alone, within a tolerance. Throughput is completed rows
+//! divided by the time they took, as NVIDIA's `perf_analyzer` counts it; the best size is the one with the most of
+//! it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +13,7 @@ use serde_json::Value;
 
 use super::onnx::answers::{Answers, Difference};
 use super::onnx::{Broken, Data, Feed, MOST_ITEMS, Session, check_count, check_positive, measure, with_model};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::EngineIdentity;
 use crate::statistics::Sorted;
@@ -122,6 +127,17 @@ impl Kind for Step {
         "Compares a model's answers in batches with those one by one, and finds the fastest size.";
     const EXAMPLE: &'static str = "onnx_batch: {model: models/column-classifier/model.onnx, sizes: [8, 32, 128]}";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "Rows a second by rows at once",
+        field: "sweep",
+        shape: Shape::Bars {
+            thing: "size",
+            value: "throughput",
+            measure: "rows a second",
+            unit: Unit::Number,
+            limit: None,
+        },
+    }];
     type Config = Config;
     type Output = Output;
 

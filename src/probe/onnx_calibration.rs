@@ -1,4 +1,8 @@
 //! `onnx_calibration`: is a classifier right as often as it says?
+//!
+//! The expected calibration error is the one of Naeini, Cooper and Hauskrecht (2015) over equally wide intervals as
+//! in Guo and others, "On Calibration of Modern Neural Networks" (2017); the score is the one of Brier (1950) in its
+//! form for several classes.
 
 use std::path::PathBuf;
 
@@ -9,6 +13,7 @@ use serde_json::Value;
 use super::onnx::{
     Answers, Data, Feed, Session, check_count, check_positive, check_share, labels, percent, with_model,
 };
+use crate::base::picture::{Picture, Shape};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::EngineIdentity;
 use crate::statistics::{
@@ -132,6 +137,8 @@ impl Kind for Step {
   inputs: {file: models/column-classifier/data/valid.npz}
   max_error: 0.08";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] =
+        &[Picture { title: "Share that is right by confidence", field: "table", shape: Shape::Reliability }];
     type Config = Config;
     type Output = Output;
 

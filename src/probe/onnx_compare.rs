@@ -1,4 +1,7 @@
 //! `onnx_compare`: may this model take the place of that one?
+//!
+//! Two models, one in two precisions, or one by two engines: the same rows, compared number by number and class by class.
+//! Agreement is the share of rows with the same largest number; a flip is a row without.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +64,13 @@ pub struct Config {
     /// How often a run of one batch is timed, 100 by default.
     #[serde(default = "default_runs")]
     runs: usize,
+    /// The engine that runs the old model, if it is to be another than that of the new one. Give the same file as `old` and
+    /// `new`, `onnxruntime` here and `embedded` as `new_engine`, to compare the two engines. Default: the one that judges.
+    #[serde(default)]
+    old_engine: Option<EngineName>,
+    /// The engine that runs the new model. Default: the one that judges.
+    #[serde(default)]
+    new_engine: Option<EngineName>,
     /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX Runtime where
     /// it is installed, else the embedded one.
     #[serde(default)]
@@ -124,6 +134,10 @@ pub struct Output {
     new_accuracy_high: Option<f64>,
     /// The first 16 rows to which another class is given.
     flipped: Vec<Flip>,
+    /// The engine that ran the new model; what is named `engine` ran the old one.
+    new_engine: String,
+    /// The version of that engine.
+    new_engine_version: String,
     #[serde(flatten)]
     engine: EngineIdentity,
     /// What lowers the weight of this verdict: operators that draw random numbers, or what the engine may compute
@@ -174,8 +188,8 @@ impl Kind for Step {
         check(&config)?;
         let config = std::sync::Arc::new(config);
         // One after the other, so that neither is timed while the other runs.
-        let old = side(&config, &config.old, &context).await?;
-        let new = side(&config, &config.new, &context).await?;
+        let old = side(&config, &config.old, config.old_engine, &context).await?;
+        let new = side(&config, &config.new, config.new_engine, &context).await?;
         let output = output(&config, old, &new)?;
         let why = failure(&config, &output);
         Ok(Outcome::judged(output, why))
@@ -197,10 +211,16 @@ fn check(config: &Config) -> Result<(), StepError> {
     }
 }
 
-async fn side(config: &std::sync::Arc<Config>, model: &Path, context: &Context) -> Result<Side, StepError> {
+async fn side(
+    config: &std::sync::Arc<Config>,
+    model: &Path,
+    engine: Option<EngineName>,
+    context: &Context,
+) -> Result<Side, StepError> {
     let (config, path) = (config.clone(), model.to_owned());
     let named = |error: StepError| StepError { message: format!("{}: {}", model.display(), error.message), ..error };
-    with_model(model, config.require_engine, context, move |session| look(&config, &path, session)).await.map_err(named)
+    let engine = engine.or(config.require_engine);
+    with_model(model, engine, context, move |session| look(&config, &path, session)).await.map_err(named)
 }
 
 fn look(config: &Config, path: &Path, session: &Session<'_>) -> Result<Side, StepError> {
@@ -261,6 +281,8 @@ fn output(config: &Config, old: Side, new: &Side) -> Result<Output, StepError> {
         new_accuracy_low: interval.map(|interval| interval.0),
         new_accuracy_high: interval.map(|interval| interval.1),
         flipped: flipped(&old.predictions, &new.predictions),
+        new_engine: new.engine.engine.clone(),
+        new_engine_version: new.engine.engine_version.clone(),
         engine: old.engine,
         warnings: both(old.warnings, &new.warnings),
     };

@@ -1,4 +1,7 @@
 //! `onnx_determinism`: does a model answer the same to the same?
+//!
+//! The definition: equal runs give equal answers, to the last bit or within a tolerance (the bitwise comparison of repeated
+//! runs that Polygraphy makes between runners). The first run is what the others are compared with.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,7 @@
 //! `onnx_golden`: does this model still give the answers it gave when it was known to be right?
+//!
+//! An answer `a` matches the golden `b` when |a − b| ≤ atol + rtol·|b|, the rule of `numpy.allclose`. A flip is a row whose
+//! largest number (`numpy.argmax`) moved to another place.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -7,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::onnx::{Bench, at_bench, beside};
+use super::onnx::{Bench, at_bench, beside, read_cases};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::golden::{self, Comparison, Golden, Tolerance, Verdict};
 use crate::model::{EngineIdentity, LoadOptions, Model, Workbench};
@@ -23,20 +26,46 @@ pub struct Config {
     /// other path is taken from the working folder. It is JSON:
     /// `{"cases": [{"name": "one", "inputs": {"features": {"shape": [1, 2], "data": [0.5, 1]}},
     /// "outputs": {"probabilities": {"shape": [1, 2], "data": [0.25, 0.75]}}}],
-    /// "tolerance": {"absolute": 0.00001, "relative": 0.00001}}`, numbers in row-major order.
+    /// "tolerance": {"absolute": 0.00001, "relative": 0.00001}}`, numbers in row-major order; or `.npz` as numpy
+    /// saves it, with the arrays `inputs/NAME` and `outputs/NAME`, for several cases with `CASE/` before them:
+    /// `numpy.savez_compressed("golden.npz", **{"inputs/features": rows, "outputs/probabilities": answers})`.
     cases: PathBuf,
-    /// How far a number may be from the golden one, whatever its size. Default: what the file says, else 0.00001.
-    /// float32 needs 0.00001, float16 about 0.001, int8 about 0.05.
+    /// How precisely the model computes, which sets both tolerances: `float32` (0.00001), `float16` (0.001) or `int8`
+    /// (0.05). Default: what the file says, else float32.
+    #[serde(default)]
+    precision: Option<Precision>,
+    /// How far a number may be from the golden one, whatever its size: it matches when the distance is at most this
+    /// plus `relative` times the golden number, the rule of `numpy.allclose`. Default: that of `precision`.
     #[serde(default)]
     absolute: Option<f64>,
-    /// How far a number may be from the golden one in addition, as a share of it (0.01 is 1 %). Default: what
-    /// the file says, else 0.00001.
+    /// How far a number may be from the golden one in addition, as a share of it (0.01 is 1 %). Default: that of
+    /// `precision`.
     #[serde(default)]
     relative: Option<f64>,
     /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
     /// Runtime where it is installed, else the embedded one.
     #[serde(default)]
     require_engine: Option<EngineName>,
+}
+
+/// The numbers that a model computes with.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Precision {
+    Float32,
+    Float16,
+    Int8,
+}
+
+impl Precision {
+    /// float16 rounds at 2^-11, which a few layers make about 0.001; an int8 step is 1/256 of the range of a layer.
+    fn tolerance(self) -> Tolerance {
+        match self {
+            Precision::Float32 => Tolerance::default(),
+            Precision::Float16 => Tolerance { absolute: 1e-3, relative: 1e-3 },
+            Precision::Int8 => Tolerance { absolute: 0.05, relative: 0.05 },
+        }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -97,7 +126,7 @@ impl Kind for Step {
 }
 
 fn judge(config: &Config, Bench { bench, mut warnings, abandoned }: Bench<'_>) -> StepResult<Output> {
-    let golden = read_cases(config)?;
+    let golden = read_cases(&beside(&config.model, &config.cases))?;
     let tolerance = tolerance(config, golden.tolerance)?;
     let mut inspection = bench.inspect(&config.model);
     warnings.append(&mut inspection.warnings);
@@ -129,18 +158,11 @@ fn compare(
     golden::judge(model, &golden.cases, tolerance, &next)
 }
 
-fn read_cases(config: &Config) -> Result<Golden, StepError> {
-    let path = beside(&config.model, &config.cases);
-    Golden::read(&path).map_err(|error| {
-        StepError::because(path.display(), &error)
-            .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
-    })
-}
-
 fn tolerance(config: &Config, of_file: Tolerance) -> Result<Tolerance, StepError> {
+    let usual = config.precision.map_or(of_file, Precision::tolerance);
     let tolerance = Tolerance {
-        absolute: config.absolute.unwrap_or(of_file.absolute),
-        relative: config.relative.unwrap_or(of_file.relative),
+        absolute: config.absolute.unwrap_or(usual.absolute),
+        relative: config.relative.unwrap_or(usual.relative),
     };
     tolerance.check().map_err(|what| StepError::new(what).help("write for example `absolute: 0.001`"))?;
     Ok(tolerance)
@@ -246,8 +268,20 @@ mod tests {
         let outcome = run(json!({"model": model, "cases": cases, "absolute": 1.0})).await.unwrap();
         assert_eq!(outcome.output.verdict, Verdict::Match);
         assert_eq!((outcome.output.absolute, outcome.output.relative), (1.0, 1e-5));
+        let outcome = run(json!({"model": model, "cases": cases, "precision": "int8", "absolute": 1.0})).await.unwrap();
+        assert_eq!((outcome.output.absolute, outcome.output.relative), (1.0, 0.05));
         let error = run(json!({"model": model, "cases": cases, "absolute": -1.0})).await.unwrap_err();
         assert!(error.message.contains("tolerance"));
+    }
+
+    #[tokio::test]
+    async fn a_quantised_model_is_right_at_its_own_precision() {
+        let model = path("tests/fixtures/onnx/mlp376_int8.onnx");
+        let cases = path("models/column-classifier/golden.json");
+        let as_float = run(json!({"model": model, "cases": cases, "precision": "float16"})).await.unwrap();
+        assert_eq!((as_float.output.verdict, as_float.output.absolute), (Verdict::Differs, 1e-3));
+        let as_int8 = run(json!({"model": model, "cases": cases, "precision": "int8"})).await.unwrap();
+        assert_eq!((as_int8.output.verdict, as_int8.output.label_flips), (Verdict::Match, 0));
     }
 
     #[tokio::test]

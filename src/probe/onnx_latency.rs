@@ -1,4 +1,8 @@
 //! `onnx_latency`: how long does a model take to load and to answer?
+//!
+//! Loading and the first run are told apart from the steady runs, and runs of a warm-up do not count. Percentiles are of type 7 in
+//! Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), the default of numpy, and only told when at least ten
+//! runs lie beyond them: with fewer, a 99th percentile is the luck of one or two runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,15 +11,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model};
+use super::latency::{Bars, Latency};
+use super::onnx::{Data, Feed, Session, check_count, check_positive, measure, with_model_loaded};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
-use crate::model::EngineIdentity;
-use crate::statistics::{Sorted, histogram, mean, standard_deviation};
+use crate::model::{EngineIdentity, LoadOptions};
+use crate::statistics::Sorted;
 
-/// Bars of the picture.
-const BARS: usize = 30;
 /// Runs kept in memory at most.
 const MOST_RUNS: usize = 1_000_000;
+/// An engine starts all of them at once; no machine has use for more.
+const MOST_THREADS: usize = 256;
 
 pub struct Step;
 
@@ -37,6 +43,10 @@ pub struct Config {
     /// Runs before, which are not measured: engines allocate and choose kernels in the first ones. 10 by default.
     #[serde(default = "default_warm_up")]
     warm_up: usize,
+    /// Threads that compute one run, 1 by default and at most 256. Latencies of another number of threads cannot be compared,
+    /// and on a machine that is busy otherwise more threads are often slower.
+    #[serde(default = "default_threads")]
+    threads: usize,
     /// When to stop measuring, finished or not, such as `30s`, the default. Percentiles that the runs made by then do not
     /// support are null.
     #[serde(default = "default_within")]
@@ -84,6 +94,10 @@ fn default_warm_up() -> usize {
     10
 }
 
+fn default_threads() -> usize {
+    1
+}
+
 fn default_within() -> f64 {
     30.0
 }
@@ -117,6 +131,8 @@ pub struct Output {
     runs: usize,
     /// Rows in each run.
     rows: usize,
+    /// Threads that computed each run.
+    threads: usize,
     /// Rows divided by the mean.
     rows_per_second: f64,
     /// Whether the time was up before all runs were made.
@@ -130,19 +146,21 @@ pub struct Output {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Bars {
-    /// Where the intervals begin and end, in seconds; one more than there are counts.
-    edges: Vec<f64>,
-    /// Runs in each interval.
-    counts: Vec<u64>,
-}
-
 impl Kind for Step {
     const NAME: &'static str = "onnx_latency";
     const SUMMARY: &'static str = "Measures how long a model takes to load and to answer, with percentiles.";
     const EXAMPLE: &'static str = "onnx_latency: {model: models/column-classifier/model.onnx, max_p95: 50ms}";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "Time of the measured runs",
+        field: "histogram",
+        shape: Shape::Histogram {
+            of: "time of a run",
+            unit: Unit::Seconds,
+            counted: "runs",
+            marks: &["p50", "p95", "p99"],
+        },
+    }];
     type Config = Config;
     type Output = Output;
 
@@ -153,7 +171,8 @@ impl Kind for Step {
     async fn run(config: Config, context: Context) -> StepResult<Output> {
         check(&config)?;
         let model = config.model.clone();
-        with_model(&model, config.require_engine, &context, move |session| judge(&config, session)).await
+        let (options, require) = (LoadOptions { threads: config.threads }, config.require_engine);
+        with_model_loaded(&model, options, require, &context, move |session| judge(&config, session)).await
     }
 }
 
@@ -174,6 +193,11 @@ impl Config {
 fn check(config: &Config) -> Result<(), StepError> {
     check_count("rows", config.rows)?;
     check_count("runs", config.runs)?;
+    check_count("threads", config.threads)?;
+    if config.threads > MOST_THREADS {
+        return Err(StepError::new(format!("{} threads are too many", config.threads))
+            .help(format!("`threads` is at most {MOST_THREADS}; give as many as the service computes with")));
+    }
     check_positive("within", config.within)?;
     for (key, limit) in config.limits() {
         check_positive(key, limit.unwrap_or(0.0))?;
@@ -213,27 +237,26 @@ fn output(
     timings: &measure::Timings,
     rows: usize,
 ) -> Result<Output, StepError> {
-    let undefined = || StepError::new("bug: no run was measured");
-    let middle = mean(&timings.runs).ok_or_else(undefined)?;
-    let sorted = Sorted::new(timings.runs.clone()).ok_or_else(undefined)?;
-    let picture = histogram(&sorted, BARS);
+    let latency = Latency::of(timings.runs.clone());
+    let latency = latency.ok_or_else(|| StepError::new("bug: no run was measured"))?;
     Ok(Output {
         verdict: String::new(),
         load_seconds: session.load_seconds,
         first_seconds: timings.first,
-        mean: middle,
-        deviation: standard_deviation(&timings.runs),
-        p50: sorted.defensible_quantile(0.5),
-        p90: sorted.defensible_quantile(0.9),
-        p95: sorted.defensible_quantile(0.95),
-        p99: sorted.defensible_quantile(0.99),
-        fastest: sorted.smallest(),
-        slowest: sorted.largest(),
-        runs: timings.runs.len(),
+        mean: latency.mean,
+        deviation: latency.deviation,
+        p50: latency.p50,
+        p90: latency.p90,
+        p95: latency.p95,
+        p99: latency.p99,
+        fastest: latency.fastest,
+        slowest: latency.slowest,
+        runs: latency.samples,
         rows,
-        rows_per_second: rows as f64 / middle,
-        cut_short: timings.runs.len() < config.runs,
-        histogram: Bars { edges: picture.edges, counts: picture.counts },
+        threads: config.threads,
+        rows_per_second: rows as f64 / latency.mean,
+        cut_short: latency.samples < config.runs,
+        histogram: latency.histogram,
         engine: session.engine.clone(),
         warnings: session.warnings.clone(),
     })
@@ -289,7 +312,7 @@ mod tests {
         assert_eq!((&*output.verdict, output.runs, output.rows, output.cut_short), ("fast", 250, 4, false));
         assert!(output.fastest <= output.p50.unwrap() && output.p50 <= output.p90 && output.p90 <= output.p95);
         assert_eq!(output.p99, None);
-        assert_eq!(output.histogram.counts.iter().sum::<u64>(), 250);
+        assert_eq!(output.histogram.total(), 250);
         assert!(output.load_seconds > 0.0 && output.rows_per_second > 0.0);
     }
 
@@ -310,6 +333,15 @@ mod tests {
         assert!(error.message.contains("only 1 runs were made in time"), "{error}");
         let outcome = run(json!({"model": model(), "within": 0})).await.unwrap();
         assert!(outcome.output.cut_short && outcome.output.p50.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_threads_are_those_that_were_asked_for() {
+        let threads = async |threads: usize| run(json!({"model": model(), "runs": 20, "threads": threads})).await;
+        assert_eq!(run(json!({"model": model(), "runs": 20})).await.unwrap().output.threads, 1);
+        assert_eq!(threads(2).await.unwrap().output.threads, 2);
+        assert!(threads(0).await.unwrap_err().message.contains("threads is 0"));
+        assert!(threads(257).await.unwrap_err().help.unwrap().contains("at most 256"));
     }
 
     #[tokio::test]

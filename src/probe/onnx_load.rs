@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::checksum::listed_sha256;
+use super::checksum::released;
 use super::onnx::{Bench, at_bench, beside};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
-use crate::model::preflight::ModelFile;
+use crate::model::preflight::{ModelFile, Released};
 use crate::model::{EngineIdentity, LoadOptions, ModelFault, TensorInfo};
 
 /// Lists in the output end here, so that a strange file cannot fill the journal.
@@ -29,8 +29,9 @@ pub struct Config {
     /// The SHA-256 of the released file, 64 hexadecimal digits. Default: not compared.
     #[serde(default)]
     sha256: Option<String>,
-    /// A list of digests in which the model is named, as `sha256sum` writes it; a bare name such as `SHA256SUMS` lies
-    /// beside the model. In place of `sha256`.
+    /// A list of digests in which the model is named, as `sha256sum` writes it, or in JSON (a name that ends in `.json`)
+    /// with the length as well: `{"files": [{"file": "model.onnx", "bytes": 51876, "sha256": "…"}]}`. A bare name such
+    /// as `SHA256SUMS` lies beside the model. In place of `sha256`.
     #[serde(default)]
     manifest: Option<PathBuf>,
     /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
@@ -66,8 +67,9 @@ pub struct Output {
     /// What is wrong, in words; null when the model loads.
     fault: Option<String>,
     /// The kind of the first fault: `missing`, `not_a_file`, `empty`, `too_large`, `lfs_pointer`, `malformed`,
-    /// `unsupported_version`, `unsupported_operator`, `invalid_graph`, `invalid_weights`, `external_data`,
-    /// `engine_crashed` or `altered` (another SHA-256 than the released one); empty when the model loads.
+    /// `unsupported_version`, `unsupported_operator`, `invalid_graph`, `dangling_name`, `duplicate_name`,
+    /// `invalid_weights`, `external_data`, `external_data_missing`, `external_data_short`, `external_data_outside`,
+    /// `engine_crashed`, `wrong_size` or `altered` (another length or SHA-256 than released); empty when the model loads.
     fault_kind: String,
     /// What to do about the fault; null when the model loads.
     remedy: Option<String>,
@@ -111,11 +113,11 @@ impl Kind for Step {
 
 fn load(config: &Config, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepResult<Output> {
     let path = &config.model;
-    let expected = expected_sha256(config)?;
+    let expected = expected(config)?;
     let started = bench.clock.elapsed();
     let mut inspection = bench.inspect(path);
     if let Some(expected) = expected {
-        inspection.compare_sha256(&expected);
+        inspection.compare_release(&expected);
     }
     let mut faults = std::mem::take(&mut inspection.faults);
     warnings.append(&mut inspection.warnings);
@@ -127,15 +129,15 @@ fn load(config: &Config, Bench { bench, mut warnings, .. }: Bench<'_>) -> StepRe
     judge(output, &faults)
 }
 
-fn expected_sha256(config: &Config) -> Result<Option<String>, StepError> {
+fn expected(config: &Config) -> Result<Option<Released>, StepError> {
     match (&config.sha256, &config.manifest) {
         (None, None) => Ok(None),
         (Some(digest), None) if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Ok(Some(digest.clone()))
+            Ok(Some(Released { sha256: digest.clone(), bytes: None }))
         }
         (Some(digest), None) => Err(StepError::new(format!("'{digest}' is not a SHA-256 digest"))
             .help("give 64 hexadecimal digits as sha256sum prints them, or a `manifest`")),
-        (None, Some(manifest)) => listed_sha256(&beside(&config.model, manifest), &config.model).map(Some),
+        (None, Some(manifest)) => released(&beside(&config.model, manifest), &config.model).map(Some),
         (Some(_), Some(_)) => {
             Err(StepError::new("a digest and a manifest are given").help("leave one of `sha256` and `manifest` out"))
         }
@@ -294,7 +296,13 @@ mod tests {
     async fn random_operators_are_a_warning() {
         let outcome = run(&fixture("tests/fixtures/onnx/bad_random.onnx")).await.unwrap();
         assert_eq!(outcome.failure, None);
-        assert_eq!(outcome.output.warnings, ["operator RandomNormalLike gives another answer on each run"]);
+        assert_eq!(
+            outcome.output.warnings,
+            [
+                "operator RandomNormalLike gives another answer on each run: golden cases cannot hold; export the model for \
+             inference"
+            ]
+        );
     }
 
     #[tokio::test]

@@ -1,4 +1,7 @@
 //! `onnx_memory`: does memory grow while a model runs?
+//!
+//! The growth is the slope of the least-squares line through the resident memory over the runs after a warm-up, with the
+//! interval of its estimate (Student's t with n − 2 degrees of freedom). Memory grows only when the whole interval is above 0.
 
 use std::path::PathBuf;
 
@@ -7,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::onnx::{Data, Feed, Session, check_count, measure, with_model};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::base::units::show_bytes;
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::EngineIdentity;
@@ -114,6 +118,17 @@ impl Kind for Step {
     const EXAMPLE: &'static str =
         "onnx_memory: {model: models/column-classifier/model.onnx, runs: 1000, max_growth: 50 MiB}";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "Memory over the runs",
+        field: "samples",
+        shape: Shape::Series {
+            over: "runs",
+            values: "resident",
+            measure: "resident memory",
+            unit: Unit::Bytes,
+            slope: Some("slope"),
+        },
+    }];
     type Config = Config;
     type Output = Output;
 

@@ -1,4 +1,6 @@
 //! `onnx_validate`: are a model's answers possible at all?
+//!
+//! NaN and infinity are faults as in Polygraphy's `--validate`; probabilities are from 0 to 1 and sum to 1 in each row.
 
 use std::path::PathBuf;
 

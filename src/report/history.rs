@@ -123,7 +123,7 @@ fn phase(view: &RunView, look: Look, phase: Phase) -> Vec<Line> {
     let steps = view.steps_in_order().into_iter();
     let of_phase = |wanted| steps.clone().filter(move |step| step.phase == Some(wanted));
     let mut lines: Vec<Line> = match phase {
-        Phase::Detect => of_phase(phase).flat_map(|step| account::step(view, step.at_first(), usize::MAX)).collect(),
+        Phase::Detect => of_phase(phase).flat_map(|step| sketched(view, look, step.at_first())).collect(),
         Phase::Verify => {
             let again = of_phase(Phase::Detect).filter(|step| step.earlier.is_some());
             again.chain(of_phase(phase)).flat_map(|step| step_with_approvals(view, look, step)).collect()
@@ -141,8 +141,14 @@ fn phase(view: &RunView, look: Look, phase: Phase) -> Vec<Line> {
     lines
 }
 
-fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
+fn sketched(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
     let mut lines = account::step(view, step, usize::MAX);
+    lines.extend(look.sketches.lines(step));
+    lines
+}
+
+fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
+    let mut lines = sketched(view, look, step);
     for approval in view.approvals.iter().filter(|approval| approval.key == step.key) {
         match &approval.answer {
             Some(answer) => {
@@ -190,25 +196,27 @@ mod tests {
     use crate::report::stories;
     use crate::report::time::TimeZoneChoice;
 
-    const LOOK: Look = Look { width: 80, colour: false, times: TimeZoneChoice::Utc };
+    fn look() -> Look {
+        Look { times: TimeZoneChoice::Utc, ..Look::default() }
+    }
 
     #[test]
     fn runs_in_a_table() {
         let rows: Vec<HistoryRow> =
             stories::all().iter().map(|(_, records)| HistoryRow::of(&RunView::of(records))).collect();
-        insta::assert_snapshot!("history", history(&rows, LOOK));
+        insta::assert_snapshot!("history", history(&rows, look()));
     }
 
     #[test]
     fn snapshots_of_show() {
         for (name, records) in stories::all() {
-            insta::assert_snapshot!(format!("show_{name}"), show(&RunView::of(&records), LOOK));
+            insta::assert_snapshot!(format!("show_{name}"), show(&RunView::of(&records), look()));
         }
     }
 
     #[test]
     fn a_run_that_has_not_ended_can_be_shown() {
-        let text = show(&RunView::of(&stories::until_running()), LOOK);
+        let text = show(&RunView::of(&stories::until_running()), look());
         assert!(text.contains("… RUNNING"), "{text}");
         assert!(text.contains("diagnose.load") && text.contains("running"), "{text}");
     }

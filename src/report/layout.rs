@@ -3,6 +3,7 @@
 use console::Style;
 
 use super::line::{Entry, Line, Mark, Tone};
+use super::sketch::Sketches;
 use super::text::{self, escape_control};
 use super::time::TimeZoneChoice;
 use crate::base::units::show_duration;
@@ -15,11 +16,12 @@ pub struct Look {
     /// Whether to colour; `NO_COLOR` and terminals that cannot are the caller's to know.
     pub colour: bool,
     pub times: TimeZoneChoice,
+    pub sketches: Sketches,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Look { width: 80, colour: false, times: TimeZoneChoice::Local }
+        Look { width: 80, colour: false, times: TimeZoneChoice::Local, sketches: Sketches::default() }
     }
 }
 

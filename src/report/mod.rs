@@ -1,23 +1,32 @@
 //! A run in front of someone's eyes: live on a terminal, as log lines, as JSON, as an incident report.
 //!
 //! ```text
-//!            ┌─ view ──────────────┬─ markdown   incident report
-//! Record ────┤  fold of the events ├─ history    `runbook history`, `runbook show`
+//!            ┌─ view ──────────────┬─ incident ─ document ─┬─ markdown  incident report
+//! Record ────┤  fold of the events │                       └─ html
+//!            │                     ├─ history    `runbook history`, `runbook show`
 //!            └─ wording ───────────┼─ progress   live terminal     ┐
 //!               events as lines    ├─ plain      log lines          ├ Reporter, told through FanOut
 //!                                  └─ json       one event a line  ┘
 //! ```
 //!
+//! `picture` draws what the output of a step has to show, for all of them.
+//!
 //! Reporters only look: one that fails is left out and said so in the log, and the run goes on.
 
+mod document;
 pub mod history;
+mod html;
+mod incident;
 pub mod json;
 pub mod layout;
 pub mod line;
 pub mod markdown;
+mod markup;
+pub mod picture;
 pub mod plain;
 pub mod progress;
 mod sink;
+pub mod sketch;
 #[cfg(test)]
 mod stories;
 pub mod text;
@@ -31,11 +40,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::engine::Record;
 
 pub use history::{HistoryRow, history, show};
+pub use html::html;
+pub use incident::Incident;
 pub use json::Json;
 pub use layout::Look;
-pub use markdown::incident_report;
+pub use markdown::{Placement, markdown, picture_files};
+pub use picture::{Gallery, Glyphs};
 pub use plain::Plain;
 pub use progress::Progress;
+pub use sketch::Sketches;
 pub use text::escape_control;
 pub use time::TimeZoneChoice;
 pub use view::RunView;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::Reporter;
 use super::sink::Sink;
+use super::sketch::Sketches;
 use super::time::TimeZoneChoice;
 use super::wording::Narrator;
 use crate::engine::Record;
@@ -18,6 +19,13 @@ pub struct Plain {
 impl Plain {
     pub fn new(writer: Box<dyn Write + Send>, times: TimeZoneChoice) -> Self {
         Plain { sink: Sink::new(writer), narrator: Narrator::new(times), times }
+    }
+
+    /// Tells steps with sparklines of their outputs.
+    #[must_use]
+    pub fn sketching(mut self, sketches: Sketches) -> Self {
+        self.narrator = self.narrator.sketching(sketches);
+        self
     }
 }
 

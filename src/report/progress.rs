@@ -37,7 +37,7 @@ impl Progress {
     pub fn new(target: ProgressDrawTarget, look: Look) -> Self {
         Progress {
             bars: MultiProgress::with_draw_target(target),
-            narrator: Narrator::new(look.times),
+            narrator: Narrator::new(look.times).sketching(look.sketches),
             look,
             layout: Layout::new(look, []),
             animated: true,
@@ -190,7 +190,7 @@ mod tests {
     fn terminal() -> (InMemoryTerm, Progress) {
         let terminal = InMemoryTerm::new(80, 80);
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-        let look = Look { width: 80, colour: false, times: TimeZoneChoice::Utc };
+        let look = Look { times: TimeZoneChoice::Utc, ..Look::default() };
         (terminal, Progress::new(target, look).still())
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn colour_is_only_used_when_asked_for() {
-        let look = Look { width: 80, colour: true, times: TimeZoneChoice::Utc };
+        let look = Look { colour: true, times: TimeZoneChoice::Utc, ..Look::default() };
         let coloured =
             Layout::new(look, []).rows(&Entry::new(crate::report::line::Mark::Failed, "x", "failed", "").into());
         assert_eq!(coloured, [format!("  \u{1b}[31m✗\u{1b}[0m x{}\u{1b}[31mfailed\u{1b}[0m", " ".repeat(25))]);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn data_cannot_steer_the_terminal() {
-        let layout = Layout::new(Look { width: 80, colour: false, times: TimeZoneChoice::Utc }, []);
+        let layout = Layout::new(Look { times: TimeZoneChoice::Utc, ..Look::default() }, []);
         let mut narrator = Narrator::new(TimeZoneChoice::Utc);
         for line in stories::hostile().iter().flat_map(|record| narrator.tell(record)) {
             assert!(layout.rows(&line).iter().all(|row| !row.contains(char::is_control)), "{line:?}");

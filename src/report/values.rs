@@ -216,7 +216,7 @@ fn with_unit(name: &str, value: &Value) -> Option<String> {
 }
 
 /// Four significant digits, without trailing zeros.
-fn rounded(number: f64) -> String {
+pub(super) fn rounded(number: f64) -> String {
     if number == 0.0 || !number.is_finite() || number.abs() >= 1e15 || number.abs() < 1e-6 {
         return number.to_string();
     }

@@ -10,6 +10,7 @@ use crate::engine::Record;
 use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolution, Role, StepStatus};
 
 use super::line::{Entry, Line, Mark};
+use super::sketch::Sketches;
 use super::time::TimeZoneChoice;
 use super::view::{RunView, StepState};
 
@@ -23,6 +24,7 @@ const REASON_LINES: usize = 8;
 pub struct Narrator {
     view: RunView,
     times: TimeZoneChoice,
+    sketches: Sketches,
     heading: Option<String>,
     /// Remediations that the diagnosis did not ask for, told as a number.
     not_called_for: usize,
@@ -33,6 +35,13 @@ pub struct Narrator {
 impl Narrator {
     pub fn new(times: TimeZoneChoice) -> Self {
         Narrator { times, ..Narrator::default() }
+    }
+
+    /// Tells steps with sparklines of their outputs.
+    #[must_use]
+    pub fn sketching(mut self, sketches: Sketches) -> Self {
+        self.sketches = sketches;
+        self
     }
 
     /// The run as far as it was told.
@@ -138,7 +147,9 @@ impl Narrator {
         if key.item.is_some() && (!acts || (passed && self.siblings(key) > ITEMS_TOLD)) {
             return vec![Line::Gone { subject: key.to_string() }];
         }
-        account::step(&self.view, step, REASON_LINES)
+        let mut lines = account::step(&self.view, step, REASON_LINES);
+        lines.extend(self.sketches.lines(step));
+        lines
     }
 
     fn siblings(&self, key: &StepKey) -> usize {

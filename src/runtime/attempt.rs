@@ -13,14 +13,22 @@ use crate::base::units::show_duration;
 use crate::engine::event::AttemptResult;
 use crate::kind::{Context, KindEntry, Outcome, StepError};
 
-/// A step that was told to stop has its own grace of ten seconds for a process group, and two more to
-/// say how it ended; after that it is dropped, which ends whatever it still holds.
-const LAST_WORDS: Duration = Duration::from_secs(12);
+/// A step that was told to stop has its own grace and this long to say how it ended; after that it is
+/// dropped, which ends whatever it still holds.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Whether an attempt begins here or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    New,
+    /// An engine that has died started it.
+    TakenOver,
+}
 
 /// Runs the attempt to its end. What it reports is without secrets from here on: the state in memory, which
 /// conditions and templates are filled from, must be what the journal says.
-pub(super) async fn run(kind: &'static KindEntry, request: Value, context: Context) -> AttemptResult {
-    Redacted::of(attempt(kind, request, context).await).map_or_else(unredactable, Redacted::into_inner)
+pub(super) async fn run(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> AttemptResult {
+    Redacted::of(attempt(kind, way, request, context).await).map_or_else(unredactable, Redacted::into_inner)
 }
 
 fn unredactable(error: Unredactable) -> AttemptResult {
@@ -28,12 +36,17 @@ fn unredactable(error: Unredactable) -> AttemptResult {
     AttemptResult::Error { message: format!("its result cannot be kept: {error}"), help, code: None }
 }
 
-async fn attempt(kind: &'static KindEntry, request: Value, context: Context) -> AttemptResult {
+async fn attempt(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> AttemptResult {
+    let work = match way {
+        Way::New => kind.run,
+        Way::TakenOver => kind.adopt,
+    };
     let limit = context.time_limit;
+    let last_words = (kind.grace)(&request) + LAST_WORDS;
     let cancel = context.cancel.clone();
     // The attempt's own token tells the kind to stop, whoever wants it; `cancel` is the person's wish.
     let stop = CancellationToken::new();
-    let work = AssertUnwindSafe((kind.run)(request, Context { cancel: stop.clone(), ..context })).catch_unwind();
+    let work = AssertUnwindSafe(work(request, Context { cancel: stop.clone(), ..context })).catch_unwind();
     tokio::pin!(work);
     tokio::select! {
         biased;
@@ -44,7 +57,7 @@ async fn attempt(kind: &'static KindEntry, request: Value, context: Context) -> 
     let cancelled = cancel.is_cancelled();
     stop.cancel();
     // What it says while stopping is not a measurement.
-    let _ = tokio::time::timeout(LAST_WORDS, work).await;
+    let _ = tokio::time::timeout(last_words, work).await;
     if cancelled { AttemptResult::Cancelled } else { timed_out(limit) }
 }
 

@@ -1,6 +1,6 @@
 //! The loop of one run: decide, append durably, apply, carry out, report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answer, Approver, Question};
-use super::attempt;
+use super::attempt::{self, Way};
 use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
+use super::receipts::Receipts;
 use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
-use crate::engine::event::{AttemptResult, Outcome, Phase, Role};
+use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
+use crate::engine::graph::Repeat;
 use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::journal::JournalError;
-use crate::kind::{Context, KindEntry, Subject};
+use crate::kind::{Context, KindEntry, Left, Subject};
 use crate::playbook::registry;
 
 /// How a run came to its end, or to a stop.
@@ -43,12 +45,17 @@ pub(super) struct Driver {
     messages: Messages,
     guards: Guards,
     queued: Vec<What>,
+    receipts: Receipts,
 }
+
+/// The name under which the program itself settles what it can tell for certain.
+const SELF: &str = "runbook";
 
 impl Driver {
     pub(super) fn new(host: Arc<Host>, prepared: Prepared, state: RunState, approver: Arc<dyn Approver>) -> Self {
         // Unbounded is bounded here: every message answers something that this driver started.
         let (sender, inputs) = mpsc::unbounded_channel();
+        let receipts = Receipts::of(&prepared.run, &host.services.site.state);
         let guards = host.guards(&prepared);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
         Driver {
@@ -63,6 +70,7 @@ impl Driver {
             messages,
             guards,
             queued: Vec::new(),
+            receipts,
         }
     }
 
@@ -71,11 +79,37 @@ impl Driver {
         self.queued.extend(inputs);
     }
 
+    /// In a resumed run: attempts without an end that go on are watched from here on. One that certainly had
+    /// not begun may begin anew.
+    pub(super) fn take_over(&mut self, open: Vec<Command>) -> BTreeSet<(StepKey, Role)> {
+        let mut goes_on = BTreeSet::new();
+        for command in open {
+            let Command::StartAttempt { ref key, role, attempt, .. } = command else { continue };
+            let Some(kind) = self.kind_of(key, role) else { continue };
+            match (kind.left)(&self.receipts.place(key, role, attempt)) {
+                Left::Nothing => {}
+                Left::NotBegun => self.queued.push(What::DoubtResolved {
+                    key: key.clone(),
+                    resolution: Resolution::Retry,
+                    by: SELF.into(),
+                    reason: "it had not begun when the program died".into(),
+                }),
+                Left::Attempt => {
+                    goes_on.insert((key.clone(), role));
+                    self.begin(Way::TakenOver, command);
+                }
+            }
+        }
+        goes_on
+    }
+
     pub(super) async fn run(
         mut self,
         first: What,
         mut stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        // One for all runs of this process: a child's entries are the parent's trail.
+        let _beside = if self.prepared.run.is_child() { None } else { self.host.anchoring.beside() };
         let mut batch = vec![first];
         batch.append(&mut self.queued);
         // A resumed run asks its open questions again, whatever this first turn adds.
@@ -87,6 +121,7 @@ impl Driver {
             self.turn(batch).await?;
         }
         if !self.prepared.run.is_child() {
+            self.host.anchoring.finish().await?;
             self.host.show(|reporter| reporter.finish());
         }
         Ok(Ended {
@@ -115,15 +150,55 @@ impl Driver {
             return Ok(());
         }
         let records = Redacted::of(records).map_err(JournalError::from)?;
+        self.make_receipts(&records);
         self.host.journal.append(&self.prepared.run, records.clone()).await?;
+        self.forget_receipts(&records);
+        let refusal = self.host.anchoring.before_effects(&records).await.err();
         for record in records.iter() {
-            if let Some(command) = commands_for(&record.event) {
-                self.carry_out(command);
+            match (commands_for(&record.event), &refusal) {
+                (Some(command), Some(why)) if record.event.is_remediation_intent() => self.refuse(command, why),
+                (Some(command), _) => self.carry_out(command),
+                (None, _) => {}
             }
         }
         self.host.show(|reporter| records.iter().for_each(|record| reporter.report(record)));
         records.iter().for_each(|record| self.messages.after(record, &self.prepared, &self.state));
         Ok(())
+    }
+
+    /// Before the intent is journaled, so that an intent without such a folder is known to have left nothing.
+    fn make_receipts(&self, records: &[Record]) {
+        for record in records {
+            if let Event::AttemptStarted { key, role, attempt, request, .. } = &record.event
+                && self.leaves_receipt(key, *role, request)
+            {
+                // Without the folder the attempt says so, and starts nothing.
+                drop(self.receipts.make(key, *role, *attempt));
+            }
+        }
+    }
+
+    /// After the end is durable, since the receipt is what tells it until then.
+    fn forget_receipts(&self, records: &[Record]) {
+        for record in records {
+            match &record.event {
+                Event::AttemptEnded { key, role, attempt, .. } => self.receipts.forget(key, *role, *attempt),
+                Event::RunFinished { outcome, .. } if *outcome != Outcome::Parked => self.receipts.forget_all(),
+                _ => {}
+            }
+        }
+    }
+
+    fn leaves_receipt(&self, key: &StepKey, role: Role, request: &serde_json::Value) -> bool {
+        let Some((_, step)) = self.prepared.graph.step(&key.step) else { return false };
+        let repeat = match role {
+            Role::Main => Some(step.repeat),
+            // These only look.
+            Role::Precondition | Role::Check => Some(Repeat::Safe),
+            Role::Undo => step.undo.as_ref().map(|undo| undo.repeat),
+        };
+        let leaves = |kind: &KindEntry| (kind.leaves_receipt)(request, repeat == Some(Repeat::Safe));
+        self.kind_of(key, role).is_some_and(leaves)
     }
 
     fn is_over(&self) -> bool {
@@ -155,19 +230,29 @@ impl Driver {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::StartAttempt { key, role, attempt, request, time_limit_ms } => {
-                self.start(key, role, attempt, request, Duration::from_millis(time_limit_ms));
-            }
+            Command::StartAttempt { .. } => self.begin(Way::New, command),
             Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => self.attempts.values().for_each(CancellationToken::cancel),
         }
     }
 
-    fn start(&mut self, key: StepKey, role: Role, attempt: u32, request: serde_json::Value, time_limit: Duration) {
+    /// Ends an attempt that must not start, as an error: it could not be done.
+    fn refuse(&self, command: Command, why: &str) {
+        if let Command::StartAttempt { key, role, attempt, .. } = command {
+            let message = format!("not started: {why}");
+            let help = Some("mend the anchor, or make it not `required` in the site file".to_owned());
+            let result = AttemptResult::Error { message, help, code: None };
+            // The receiver lives as long as this driver.
+            let _ = self.sender.send(What::Ended { key, role, attempt, result });
+        }
+    }
+
+    fn begin(&mut self, way: Way, command: Command) {
+        let Command::StartAttempt { key, role, attempt, request, time_limit_ms } = command else { return };
         let cancel = CancellationToken::new();
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
-        let kind = match self.may_start(&key, role) {
+        let kind = match self.may_start(&key, role, way) {
             Ok(kind) => kind,
             Err((message, help)) => {
                 let result = AttemptResult::Error { message, help, code: None };
@@ -176,28 +261,31 @@ impl Driver {
                 return;
             }
         };
+        let receipt = self.leaves_receipt(&key, role, &request).then(|| self.receipts.place(&key, role, attempt));
         let context = Context {
             run: self.prepared.run.clone(),
             idempotency_key: idempotency_key(&self.prepared.run, &key),
             step: key.clone(),
             attempt,
-            time_limit,
+            time_limit: Duration::from_millis(time_limit_ms),
             cancel,
             subject: self.subject(&key, role),
+            receipt,
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {
-            let result = attempt::run(kind, request, context).await;
+            let result = attempt::run(kind, way, request, context).await;
             let _ = sender.send(What::Ended { key, role, attempt, result });
         });
     }
 
     /// The last look before anything is changed: writing the intent took a moment in which somebody may
     /// have frozen everything. Otherwise the kind that does it.
-    fn may_start(&self, key: &StepKey, role: Role) -> Result<&'static KindEntry, (String, Option<String>)> {
+    fn may_start(&self, key: &StepKey, role: Role, way: Way) -> Result<&'static KindEntry, (String, Option<String>)> {
         let kind = self.kind_of(key, role).ok_or(("bug: the step's kind is not known".to_owned(), None))?;
         let remediates = || self.prepared.graph.step(&key.step).is_some_and(|(_, step)| step.phase == Phase::Remediate);
-        if role == Role::Undo || (role == Role::Main && remediates()) {
+        let changes = role == Role::Undo || (role == Role::Main && remediates());
+        if changes && way == Way::New {
             let help = || Some("`runbook unfreeze --reason …` lifts it".to_owned());
             match self.guards.frozen(self.host.clock.now()) {
                 Ok(None) => {}

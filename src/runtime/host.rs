@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
 use crate::engine::event::Risk;
-use crate::engine::{Event, Graph, IllegalTransition, RunState, What};
+use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Services;
 use crate::notify::Templates;
@@ -65,6 +66,7 @@ pub struct Host {
     pub library: Library,
     pub templates: Templates,
     pub clock: Clock,
+    pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
@@ -95,8 +97,10 @@ impl Host {
         Arc::new_cyclic(|host| {
             let mut services = Services::new(site, clock);
             services.playbooks = Some(Arc::new(Calls::new(host.clone(), approver)));
+            let services = Arc::new(services);
             Host {
-                services: Arc::new(services),
+                anchoring: Anchoring::new(journal.clone(), services.clone()),
+                services,
                 journal,
                 history,
                 library,
@@ -180,15 +184,17 @@ impl Host {
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         self.services.site.meet_secrets().await;
-        let (prepared, state) = self.restore(run)?;
+        let (prepared, state, open) = self.restore(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
+        let goes_on = driver.take_over(open);
         driver.queue(first);
-        driver.run(What::Resumed { by }, stops).await
+        driver.run(What::Resumed { by, goes_on }, stops).await
     }
 
-    /// The plan and state of a run, from its journal and the copy of its playbook.
-    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState), RuntimeError> {
+    /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
+    /// an end.
+    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
         let records = self.journal.read(run)?;
         let state =
             RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
@@ -211,7 +217,7 @@ impl Host {
         }
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         graph.header = (**header).clone();
-        Ok((Prepared { run: run.clone(), playbook, graph }, state))
+        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.
@@ -248,6 +254,23 @@ fn refuse_secrets(prepared: &Prepared) -> Result<(), RuntimeError> {
         }
     }
     Ok(())
+}
+
+/// The attempts that were started and whose end is not known, as they were asked for.
+fn open_attempts(records: &[Record]) -> Vec<Command> {
+    let mut open = BTreeMap::new();
+    for record in records {
+        match &record.event {
+            Event::AttemptStarted { key, role, .. } => {
+                open.insert((key, role), &record.event);
+            }
+            Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
+                open.remove(&(key, role));
+            }
+            _ => {}
+        }
+    }
+    open.into_values().filter_map(commands_for).collect()
 }
 
 impl Prepared {

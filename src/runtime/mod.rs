@@ -6,6 +6,7 @@
 //!                                                └────► reporters
 //! ```
 
+mod anchoring;
 mod answers;
 mod attempt;
 mod calls;
@@ -14,6 +15,7 @@ mod guards;
 mod host;
 mod messages;
 pub mod orders;
+mod receipts;
 mod signals;
 
 pub use answers::{Answer, Approver, Nobody, Question, Yes};

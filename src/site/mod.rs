@@ -40,12 +40,21 @@ pub struct Site {
     pub services: BTreeMap<String, BTreeMap<String, Value>>,
     /// How model files are checked.
     pub models: Models,
+    /// How the audit trail is signed, and where proof of it is kept.
+    pub audit: Audit,
     /// A folder with Handlebars files that replace the shipped message templates of the same name.
     pub templates: Option<PathBuf>,
     /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
     pub windows: BTreeMap<String, Window>,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
+    /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
+    /// the system lets this program make one. Turn it off where another program manages the groups.
+    pub cgroups: bool,
+    /// The `runbook` program, for work in a process of its own. Set by the program itself; without one, models
+    /// are checked in this process, and a command that is interrupted stays in doubt.
+    #[serde(skip)]
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Site {
@@ -59,10 +68,13 @@ impl Default for Site {
             channels: BTreeMap::new(),
             services: BTreeMap::new(),
             models: Models::default(),
+            audit: Audit::default(),
             templates: None,
             windows: BTreeMap::new(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
+            cgroups: true,
+            program: None,
         }
     }
 }
@@ -78,17 +90,47 @@ pub struct Models {
     /// What one check of a model may allocate, such as `4 GiB`; a model that asks for more is ended with an error.
     #[schemars(extend("x-unit" = "bytes"))]
     pub memory: u64,
-    /// The `runbook` program that checks models in a process of its own. Set by the program itself; without
-    /// one, checks run in this process.
-    #[serde(skip)]
-    pub program: Option<PathBuf>,
 }
 
 impl Default for Models {
     fn default() -> Self {
         // Room for a model at the 2 GiB limit of the format, which engines hold twice while they load it.
-        Models { onnxruntime: None, memory: 6 << 30, program: None }
+        Models { onnxruntime: None, memory: 6 << 30 }
     }
+}
+
+/// How the audit trail is signed, and where proof of it is kept.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// The file of the signing key, which is made on first use and only its owner may read; default:
+    /// `audit.key` in the state folder. `runbook audit key` prints the public key.
+    pub key: Option<PathBuf>,
+    /// How often the trail is signed and anchored while a run goes on, besides before each remediation
+    /// and at the end.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub every: f64,
+    /// Where signed checkpoints are kept out of reach of whoever can write the journal.
+    pub anchors: Vec<AnchorSetting>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        // Half a minute of an unwatched run is what an intruder gains on average; signing costs a write.
+        Audit { key: None, every: 60.0, anchors: Vec::new() }
+    }
+}
+
+/// One anchor: its name with its settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct AnchorSetting {
+    /// Whether nothing is remediated while this anchor does not take checkpoints. Looking goes on.
+    #[serde(default)]
+    pub required: bool,
+    /// The anchor and its settings, which the room of anchors checks and decodes.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub anchor: BTreeMap<String, Value>,
 }
 
 /// A metric source that speaks the Prometheus HTTP API.
@@ -140,6 +182,11 @@ impl Site {
         self.state.join("journal.sqlite")
     }
 
+    /// The file of the key that signs the audit trail.
+    pub fn audit_key_file(&self) -> PathBuf {
+        self.audit.key.clone().unwrap_or_else(|| self.state.join("audit.key"))
+    }
+
     /// Where engines for models that were found to work are remembered.
     pub fn engines_file(&self) -> PathBuf {
         self.state.join("engines.json")
@@ -152,6 +199,7 @@ impl Site {
         self.state = folder.join(self.state);
         self.secrets = self.secrets.based_at(folder);
         self.templates = self.templates.map(|path| folder.join(path));
+        self.audit.key = self.audit.key.map(|path| folder.join(path));
         self.models.onnxruntime = self.models.onnxruntime.map(|path| folder.join(path));
         self
     }

@@ -3,8 +3,7 @@
 //! A number that steers a roll-back must mean what its name means elsewhere, so every function follows
 //! the definition of a named program (numpy, scipy, scikit-learn) or paper. Three nets hold them there:
 //! property tests beside the code, `reference.json` (values that `scripts/check-statistics.py` computed with
-//! those programs), and the reverse, the same script over the cases that `tests` writes to
-//! `target/statistics-cases.json`.
+//! those programs, compared in `tests/it/statistics.rs`), and the same script on fresh random data.
 //!
 //! Nothing here guesses: where a number is not defined (an empty sample, NaN among the values) the answer is `None`.
 
@@ -17,9 +16,6 @@ pub mod shares;
 pub mod smirnov;
 mod special;
 pub mod stability;
-
-#[cfg(test)]
-mod tests;
 
 pub use calibration::{
     ReliabilityBin, brier_score, expected_calibration_error, maximum_calibration_error, reliability,

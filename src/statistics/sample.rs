@@ -48,8 +48,14 @@ impl Sorted {
         let rank = (self.0.len() - 1) as f64 * p.clamp(0.0, 1.0);
         let below = self.0[rank.floor() as usize];
         let above = self.0[rank.ceil() as usize];
-        // Equal neighbours are answered as they are: infinity less infinity is no number.
-        if below == above { below } else { below + (above - below) * rank.fract() }
+        let share = rank.fract();
+        // Equal neighbours are answered as they are: infinity less infinity is no number. From the nearer neighbour, as
+        // numpy does: a quantile that is an edge of an interval must round like theirs, or values on it change sides.
+        match below == above {
+            true => below,
+            false if share < 0.5 => below + (above - below) * share,
+            false => above - (above - below) * (1.0 - share),
+        }
     }
 
     /// The quantile, if at least [`Sorted::BEYOND`] values lie beyond it on its nearer side.
@@ -80,7 +86,9 @@ pub fn histogram(sample: &Sorted, bins: usize) -> Histogram {
     if low == high {
         (low, high) = (low - 0.5, high + 0.5);
     }
-    let edge = |index: usize| if index == bins { high } else { low + (high - low) * index as f64 / bins as f64 };
+    // Multiples of one width, rounded once: with numpy's edges, to the last bit, a value on one falls on the same side.
+    let width = (high - low) / bins as f64;
+    let edge = |index: usize| if index == bins { high } else { low + width * index as f64 };
     let edges: Vec<f64> = (0..=bins).map(edge).collect();
     // The sample is in order, so what lies below an edge is a prefix of it.
     let below = |edge: f64| sample.values().partition_point(|value| *value < edge);
@@ -132,6 +140,15 @@ mod tests {
             let (before, after) = (standard_deviation(&values).unwrap(), standard_deviation(&moved).unwrap());
             prop_assert!((before - after).abs() < 1e-8);
         }
+    }
+
+    #[test]
+    fn a_value_on_an_edge_falls_where_numpy_puts_it() {
+        // The edges of ten intervals from -2.6 to 2.9, as numpy prints them.
+        let edges = histogram(&Sorted::new(vec![-2.6, 2.9]).unwrap(), 10).edges;
+        assert_eq!(edges[4..8], [-0.3999999999999999, 0.1499999999999999, 0.7000000000000002, 1.2500000000000004]);
+        // 0.1 + (0.2 - 0.1) * 0.7 is 0.16999999999999998.
+        assert_eq!(Sorted::new(vec![0.1, 0.2]).unwrap().quantile(0.7), 0.17);
     }
 
     #[test]

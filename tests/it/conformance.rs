@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use runbook::base::Source;
+use runbook::base::picture::{Picture, Shape};
 use runbook::engine::scope::STATUS_WORDS;
 use runbook::kind::KindEntry;
 use runbook::notify::CHANNELS;
@@ -82,6 +83,59 @@ fn no_output_is_named_like_a_status() {
             assert!(!STATUS_WORDS.contains(&field.name.as_str()), "{} gives {}", kind.name, field.name);
         }
     }
+}
+
+/// A picture of a field that is not there would never be drawn, and nobody would notice.
+#[test]
+fn every_picture_is_of_fields_that_the_kind_gives() {
+    let mut checked = 0;
+    for kind in registry::kinds() {
+        let schema = (kind.output_schema)();
+        for picture in kind.pictures {
+            for (place, field) in fields_of(picture) {
+                let part = if place == Place::Beside { Some(&schema) } else { member(&schema, &schema, picture.field) };
+                let found = part.and_then(|part| member(&schema, part, field));
+                assert!(
+                    found.is_some(),
+                    "{}: the picture '{}' is of {field}, which is not there",
+                    kind.name,
+                    picture.title
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 0, "no kind has a picture");
+}
+
+#[derive(PartialEq)]
+enum Place {
+    Beside,
+    Inside,
+}
+
+/// The fields that a picture names: beside the drawn one, and inside of it.
+fn fields_of(picture: &Picture) -> Vec<(Place, &'static str)> {
+    let inside = |names: &[&'static str]| names.iter().map(|name| (Place::Inside, *name)).collect::<Vec<_>>();
+    let beside = |names: &[&'static str]| names.iter().map(|name| (Place::Beside, *name)).collect::<Vec<_>>();
+    let (within, around) = match picture.shape {
+        Shape::Histogram { marks, .. } => (inside(&["edges", "counts"]), beside(marks)),
+        Shape::Reliability => (inside(&["lower", "upper", "rows", "confidence", "accuracy"]), Vec::new()),
+        Shape::Bars { thing, value, limit, .. } => (inside(&[thing, value]), beside(limit.as_slice())),
+        Shape::Series { over, values, slope, .. } => (inside(&[over, values]), beside(slope.as_slice())),
+    };
+    within.into_iter().chain(around).chain([(Place::Beside, picture.field)]).collect()
+}
+
+/// The schema of a member of this part: of an object, or of the items of a list.
+fn member<'a>(schema: &'a Value, part: &'a Value, name: &str) -> Option<&'a Value> {
+    let target = |part: &'a Value| {
+        let reference = part.get("$ref").and_then(Value::as_str);
+        reference.map_or(Some(part), |text| schema.pointer(text.strip_prefix('#')?))
+    };
+    let part = target(part)?;
+    let part = part.get("items").map_or(Some(part), target)?;
+    part.get("properties")?.get(name)
 }
 
 #[test]

@@ -48,13 +48,16 @@ fn effects(place: &Runbook, step: &str) -> usize {
     place.read(&format!("effects/{step}")).lines().count()
 }
 
-/// Kills the program while the step waits, lets that step's orphan end, and the next attempt pass.
+/// Kills the program and the shim of its step, as a power failure does, while the step waits; lets an orphan
+/// without a shim end, and the next attempt pass.
 fn crash_in(place: &Runbook, arguments: &[&str], step: &str) {
     let mut running = place.args(arguments.iter().copied()).start();
     running.until(step, || place.exists(&format!("waiting/{step}")));
     running.kill();
     drop(running);
-    std::fs::write(place.path(&format!("pipes/{step}")), "done\n").expect("the orphan still waits");
+    if !place.fail_shim_of(&format!("waiting/{step}")) {
+        std::fs::write(place.path(&format!("pipes/{step}")), "done\n").expect("the orphan still waits");
+    }
     place.write(&format!("open/{step}"), "");
 }
 

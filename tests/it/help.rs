@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "",
     "run",
     "plan",
@@ -23,6 +23,8 @@ const COMMANDS: [&str; 26] = [
     "audit",
     "audit verify",
     "audit export",
+    "audit key",
+    "audit prove",
     "model",
     "model inspect",
     "doctor",

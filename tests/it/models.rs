@@ -1,7 +1,8 @@
-//! Every fixture against its manifest, judged by the real program in a process of its own, by each engine
-//! that this machine has. No fixture may end more than its own child.
+//! Models judged by the real program in a process of its own, by each engine that this machine has: crashes, endless
+//! loops, memory, the engines themselves. No model may end more than its own child.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,58 +15,38 @@ use runbook::model::EngineChoice;
 use runbook::model::selection::Search;
 use runbook::probe;
 use runbook::site::Site;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::Runbook;
 
 /// Longer than any sound check here takes on a busy machine, short enough to wait for the endless one.
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 /// For the model that never ends.
 const SHORT: Duration = Duration::from_secs(3);
 
-#[derive(Deserialize)]
-struct Manifest {
-    files: Vec<Fixture>,
-}
-
-#[derive(Deserialize)]
-struct Fixture {
-    file: String,
-    fault: Option<String>,
-    golden: Option<String>,
-    why: String,
-}
-
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn fixture_path(name: &str) -> PathBuf {
+pub fn fixture_path(name: &str) -> PathBuf {
     root().join("tests/fixtures/onnx").join(name)
 }
 
-fn fixtures() -> Vec<Fixture> {
-    let text = std::fs::read(fixture_path("manifest.json")).unwrap();
-    let manifest: Manifest = serde_json::from_slice(&text).unwrap();
-    manifest.files.into_iter().filter(|fixture| fixture.file.ends_with(".onnx")).collect()
-}
-
 /// A place where steps judge models through the real program.
-struct Desk {
+pub struct Desk {
     state: tempfile::TempDir,
-    site: Site,
+    pub site: Site,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut site = Site { state: state.path().to_owned(), ..Site::default() };
-        site.models.program = Some(env!("CARGO_BIN_EXE_runbook").into());
+        site.program = Some(env!("CARGO_BIN_EXE_runbook").into());
         Desk { state, site }
     }
 
-    async fn run(&self, kind: &str, config: Value, limit: Duration) -> Result<Outcome<Value>, StepError> {
+    pub async fn run(&self, kind: &str, config: Value, limit: Duration) -> Result<Outcome<Value>, StepError> {
         let services = Arc::new(Services::new(self.site.clone(), Clock::start()));
         let context = Context { services, time_limit: limit, ..Context::for_tests() };
         let kind = probe::KINDS.iter().find(|entry| entry.name == kind).unwrap();
@@ -77,7 +58,7 @@ impl Desk {
         self.run("onnx_load", config, LIMIT).await.unwrap()
     }
 
-    async fn golden(&self, model: &str, engine: &str, limit: Duration) -> Result<Outcome<Value>, StepError> {
+    pub async fn golden(&self, model: &str, engine: &str, limit: Duration) -> Result<Outcome<Value>, StepError> {
         let cases = root().join("models/column-classifier/golden.json");
         let config = json!({"model": fixture_path(model), "cases": cases, "require_engine": engine});
         self.run("onnx_golden", config, limit).await
@@ -95,7 +76,7 @@ impl Desk {
     }
 
     /// The same place with ONNX Runtime, or `None`, said where the captured output of tests does not hide it.
-    async fn with_onnxruntime() -> Option<Self> {
+    pub async fn with_onnxruntime() -> Option<Self> {
         let mut desk = Desk::new();
         desk.site.models.onnxruntime = desk.library().await;
         if desk.site.models.onnxruntime.is_none() {
@@ -106,39 +87,11 @@ impl Desk {
         Some(desk)
     }
 
-    /// Every fixture's fault and golden verdict, but for those that need a word of their own.
-    async fn judge_fixtures(&self, engine: &str) {
-        let mut judged = 0;
-        for Fixture { file, fault, golden, why } in &fixtures() {
-            let loaded = self.load(file, engine).await.output;
-            assert_eq!(loaded["fault_kind"], fault.clone().unwrap_or_default(), "{engine} {file} ({why}): {loaded}");
-            let Some(expected) = golden else { continue };
-            let outcome = self.golden(file, engine, LIMIT).await.unwrap();
-            assert_eq!(outcome.output["verdict"], *expected, "{engine} {file} ({why}): {}", outcome.output);
-            assert_eq!(outcome.failure.is_none(), expected == "match", "{engine} {file}");
-            judged += 1;
-        }
-        // Not among them: the flipped bit, the endless loop and the one that wants all memory.
-        assert_eq!(judged, fixtures().len() - 3);
-    }
-
     async fn endless(&self, engine: &str) {
         let error = self.golden("bad_hang.onnx", engine, SHORT).await.unwrap_err();
         assert!(error.message.contains("did not come to an end within 2.8 s"), "{error}");
         assert!(error.message.contains("while running case (1 of 9)"), "{error}");
         assert!(error.help.unwrap().contains("roll it back"));
-    }
-}
-
-#[tokio::test]
-async fn the_embedded_engine_gives_every_fixture_its_verdict() {
-    Desk::new().judge_fixtures("embedded").await;
-}
-
-#[tokio::test]
-async fn onnx_runtime_gives_every_fixture_its_verdict() {
-    if let Some(desk) = Desk::with_onnxruntime().await {
-        desk.judge_fixtures("onnxruntime").await;
     }
 }
 
@@ -186,6 +139,79 @@ fn wants_gibibytes() -> Vec<u8> {
     let place = model.windows(16).position(|window| window == factors).unwrap();
     model[place + 8..place + 16].copy_from_slice(&1_i64.to_le_bytes());
     model
+}
+
+/// The embedded engine reads weights from files of certain names only. That is no fault of the model.
+#[tokio::test]
+async fn weights_that_the_embedded_engine_cannot_read_are_an_error() {
+    let desk = Desk::new();
+    let [model, weights] = ["model.onnx", "mlp376_ext.bins"].map(|name| desk.state.path().join(name));
+    std::fs::copy(fixture_path("mlp376_ext.data"), &weights).unwrap();
+    let mut content = std::fs::read(fixture_path("mlp376_ext.onnx")).unwrap();
+    // A name of the same length, so that the lengths noted around it stay right.
+    while let Some(place) = content.windows(15).position(|part| part == b"mlp376_ext.data") {
+        content[place..place + 15].copy_from_slice(b"mlp376_ext.bins");
+    }
+    std::fs::write(&model, content).unwrap();
+    let model = model.display().to_string();
+    let config = json!({"model": model, "require_engine": "embedded"});
+    let error = desk.run("onnx_load", config, LIMIT).await.unwrap_err();
+    assert!(error.message.contains("mlp376_ext.bins") && error.help.unwrap().contains("ONNX Runtime"));
+    assert!(desk.golden(&model, "embedded", LIMIT).await.is_err());
+    let place = Runbook::new();
+    place.args(["model", "inspect", &model]).done().exits(0).says("warning: weights lie in 'mlp376_ext.bins'");
+    let Some(desk) = Desk::with_onnxruntime().await else { return };
+    assert_eq!(desk.golden(&model, "onnxruntime", LIMIT).await.unwrap().output["verdict"], "match");
+}
+
+/// Crashes of any kind are told alike: by the signal and by what the child was doing.
+#[tokio::test]
+async fn a_model_that_crashes_is_an_error_that_says_how() {
+    let mut desk = Desk::new();
+    let checker = desk.state.path().join("checker");
+    for (signal, meaning) in [("SEGV", "signal 11 (invalid memory access)"), ("ILL", "signal 4 (illegal instruction)")]
+    {
+        let script = format!("#!/bin/sh\necho gone wrong >&2\nkill -{signal} $$\n");
+        std::fs::write(&checker, script).unwrap();
+        std::fs::set_permissions(&checker, PermissionsExt::from_mode(0o755)).unwrap();
+        desk.site.program = Some(checker.clone());
+        let error = desk.golden("mlp376_ext.onnx", "embedded", LIMIT).await.unwrap_err();
+        assert!(error.message.contains(&format!("killed by {meaning} while starting; it said: gone wrong")), "{error}");
+    }
+}
+
+/// Models that end their child one way or another, and a sound one after them, in one run of the program.
+const HOSTILE: &str = "
+runbook: 1
+name: hostile-models
+title: Models that end what runs them
+diagnose:
+  endless:
+    onnx_golden: {model: '{fixtures}/bad_hang.onnx', cases: '{golden}', require_engine: embedded}
+    timeout: 3s
+    on_error: continue
+  greedy:
+    onnx_golden: {model: '{fixtures}/bad_oom.onnx', cases: '{golden}', require_engine: embedded}
+    on_error: continue
+  sound:
+    onnx_golden: {model: '{fixtures}/mlp376_ext.onnx', cases: '{golden}', require_engine: embedded}
+    when: diagnose.endless.errored && diagnose.greedy.errored
+";
+
+#[test]
+fn a_run_goes_on_after_models_that_end_their_checker() {
+    let cases = root().join("models/column-classifier/golden.json").display().to_string();
+    let text = HOSTILE.replace("{fixtures}", &fixture_path("").display().to_string()).replace("{golden}", &cases);
+    let place = Runbook::new().file("hostile-models.yaml", text);
+    place.call("run hostile-models.yaml");
+    let steps = place.newest()["steps"].clone();
+    let of = |step: &str| steps[format!("diagnose.{step}")].clone();
+    assert_eq!(
+        [&of("endless")["status"], &of("greedy")["status"], &of("sound")["status"]],
+        ["error", "error", "passed"]
+    );
+    assert!(of("endless").to_string().contains("it was stopped while running case (1 of 9)"), "{steps}");
+    assert!(of("greedy").to_string().contains("killed by signal 6 (abort) while running case (1 of 9)"), "{steps}");
 }
 
 /// A parent that was killed cannot end its child; the child does it itself.
@@ -322,7 +348,7 @@ fn a_model_is_inspected_without_being_run() {
     done.says("features float32[*, 376]").says("mlp376_ext.data").says("3 Add, 3 MatMul, 2 Relu, 1 Softmax");
     inspect("bad_lfs_pointer.onnx", "text").exits(1).says("✗ lfs_pointer").says("help: fetch the real file");
     let report = inspect("bad_dangling.onnx", "json").exits(1).json();
-    assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("invalid_graph")));
+    assert_eq!((&report["sound"], &report["faults"][0]["kind"]), (&json!(false), &json!("dangling_name")));
     assert_eq!(report["judged_for"]["engine"], "rten");
     let sums = runbook.path("SHA256SUMS");
     std::fs::write(&sums, format!("{}  bad_bitflip.onnx\n", "0".repeat(64))).unwrap();

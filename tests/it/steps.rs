@@ -61,9 +61,9 @@ fn a_fan_runs_once_for_each_item_and_counts() {
 }
 
 #[test]
-fn a_fan_over_nothing_is_no_failure() {
+fn a_fan_over_nothing_that_would_act_is_an_error() {
     let place = run(FAN).file("each.sh", "echo $1 >> done").file("inputs.yaml", "names: []\n");
-    place.call("run it.yaml --inputs inputs.yaml").exits(0);
+    place.call("run it.yaml --inputs inputs.yaml").exits(1).says("the list inputs.names is empty");
     assert!(!place.exists("done"));
 }
 

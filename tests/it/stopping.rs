@@ -34,6 +34,11 @@ fn place(effect: &str) -> Runbook {
     Runbook::new().file("slow.yaml", PLAYBOOK.replace("EFFECT", effect)).file("slow.sh", SLOW).file("fault", "")
 }
 
+/// Whether the slow step waits, and has said under which number; the file is there a moment before.
+fn waits(place: &Runbook) -> bool {
+    place.exists("waiting") && place.read("waiting").ends_with('\n')
+}
+
 fn effects(place: &Runbook) -> Vec<String> {
     place.read("effects").lines().map(str::to_owned).collect()
 }
@@ -48,7 +53,7 @@ fn is_gone(place: &Runbook, name: &str) -> bool {
 fn interrupted_once_it_cleans_up() {
     let place = place("once");
     let mut running = place.args(["run", "slow.yaml", "--yes"]).start();
-    running.until("the slow step", || place.exists("waiting"));
+    running.until("the slow step", || waits(&place));
     running.interrupt();
     running.until_it_says("cancel asked");
     // Asked softly, the run lets what is running end.
@@ -64,7 +69,7 @@ fn interrupted_once_it_cleans_up() {
 fn interrupted_twice_it_ends_at_once_and_says_what_it_left() {
     let place = place("once");
     let mut running = place.args(["run", "slow.yaml", "--yes"]).start();
-    running.until("the slow step", || place.exists("waiting"));
+    running.until("the slow step", || waits(&place));
     running.interrupt();
     running.until_it_says("cancel asked");
     running.interrupt();
@@ -74,13 +79,16 @@ fn interrupted_twice_it_ends_at_once_and_says_what_it_left() {
     insta::assert_snapshot!(done.shown());
 }
 
-/// Ends the program while the slow step runs, ends that step too, and lets the next one through.
+/// Ends the program and the shim of its step, as a power failure does, while the slow step runs; ends an
+/// orphan without a shim too, and lets the next attempt through.
 fn crashed(effect: &str) -> (Runbook, String) {
     let place = place(effect);
     let mut running = place.args(["run", "slow.yaml", "--yes"]).start();
-    running.until("the slow step", || place.exists("waiting"));
+    running.until("the slow step", || waits(&place));
     running.kill();
     drop(running);
+    place.fail_shim_of("waiting");
+    // Who waits is a child of the step, which outlives even that.
     std::fs::write(place.path("pipe"), "done\n").expect("the orphan still waits");
     place.write("go", "");
     let run = place.newest_run();

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use regex::Regex;
+use runbook::action::process::table::Entry;
 use runbook::base::{Clock, environment};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -93,6 +94,29 @@ impl Runbook {
     /// A call written as one line; its arguments have no spaces.
     pub fn call(&self, line: &str) -> Done {
         self.args(line.split_whitespace()).done()
+    }
+
+    /// What a power failure does to a step under a shim, after its engine has been killed: kills the shim of
+    /// the process whose number is in the file. Tells whether there was a shim.
+    pub fn fail_shim_of(&self, file: &str) -> bool {
+        let Some(shim) = self.shim_of(file) else { return false };
+        let pid = Pid::from_raw(shim.pid).expect("a number");
+        // The step runs, so its shim does; nothing else has its number.
+        kill_process(pid, Signal::KILL).expect("the shim still runs");
+        let step = self.process(file);
+        // The kernel ends the step with its shim.
+        wait_until("the step's end", || step.as_ref().is_none_or(|step| !is_alive(step.pid)));
+        true
+    }
+
+    /// The shim of the process whose number is in the file, if it has one.
+    pub fn shim_of(&self, file: &str) -> Option<Entry> {
+        let parent = Entry::of(self.process(file)?.parent)?;
+        parent.command_line().contains("__shim").then_some(parent)
+    }
+
+    fn process(&self, file: &str) -> Option<Entry> {
+        Entry::of(self.read(file).trim().parse().ok()?)
     }
 
     /// The newest run, as `show --format json` gives it.
@@ -206,6 +230,11 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("the program still runs");
     }
 
+    /// Its number, which stays its own until this value is dropped.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a line of standard output with this text.
     pub fn until_it_says(&mut self, text: &str) {
         while !self.stdout.lines().any(|line| line.contains(text)) {
@@ -271,6 +300,20 @@ impl Drop for Running {
         // Does nothing when it has been waited for; else ends this child and no other.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// Whether the process with this number is there and has not ended.
+pub fn is_alive(pid: i32) -> bool {
+    Entry::of(pid).is_some_and(|entry| entry.is_alive())
+}
+
+/// Waits until this holds.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let clock = Clock::start();
+    while !holds() {
+        assert!(clock.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::park_timeout(GLANCE);
     }
 }
 

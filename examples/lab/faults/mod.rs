@@ -1,6 +1,7 @@
 //! The faults that can be done to a lab. Each is an entry of [`FAULTS`]; what they change is real, and
 //! so is what the platform suffers from it.
 
+mod columns;
 mod deployment;
 mod model_file;
 mod operation;
@@ -32,6 +33,8 @@ enum Aftermath {
     AllLoadAgain,
     /// It reads its configuration again, and the first provider's health shows the effect.
     Reconfigured,
+    /// It reads its configuration again; the effect shows in its metrics, if at all.
+    Reloaded,
     /// Its process ends without warning.
     Killed,
 }
@@ -110,6 +113,60 @@ static FAULTS: &[Fault] = &[
         aftermath: Aftermath::Reconfigured,
     },
     Fault {
+        name: "slow-model",
+        summary: "a release that needs far too long for every answer was deployed, with a manifest that agrees",
+        apply: deployment::slow,
+        aftermath: Aftermath::FirstLoadsAgain,
+    },
+    Fault {
+        name: "wrong-labels",
+        summary: "a release whose labels are in another order was deployed, with a manifest that agrees",
+        apply: deployment::wrong_labels,
+        aftermath: Aftermath::FirstLoadsAgain,
+    },
+    Fault {
+        name: "underconfident",
+        summary: "a release was deployed whose confidence is too low for how often it is right",
+        apply: deployment::underconfident,
+        aftermath: Aftermath::FirstLoadsAgain,
+    },
+    Fault {
+        name: "missing-executor",
+        summary: "only an execution provider that this machine does not have is configured; the model does not load",
+        apply: operation::misname_execution_provider,
+        aftermath: Aftermath::Reconfigured,
+    },
+    Fault {
+        name: "leak",
+        summary: "the bound of the feature cache is removed; memory grows with every column, up to 512 MiB",
+        apply: columns::leak,
+        aftermath: Aftermath::Reloaded,
+    },
+    Fault {
+        name: "batch-of-one",
+        summary: "a batch size of 1 is left in the configuration",
+        apply: columns::one_by_one,
+        aftermath: Aftermath::Reloaded,
+    },
+    Fault {
+        name: "short-features",
+        summary: "one feature too few is taken from a column; the model refuses all of them",
+        apply: columns::shorten,
+        aftermath: Aftermath::Reloaded,
+    },
+    Fault {
+        name: "nan-features",
+        summary: "missing features are passed on as NaN; the model's answers are NaN as well",
+        apply: columns::leave_gaps,
+        aftermath: Aftermath::Reloaded,
+    },
+    Fault {
+        name: "shifted-data",
+        summary: "other tables come in than the model was trained for; it is wrong more often",
+        apply: columns::shift,
+        aftermath: Aftermath::Reloaded,
+    },
+    Fault {
         name: "crashed",
         summary: "the process is killed; its pid file stays",
         apply: operation::leave_files,
@@ -142,12 +199,14 @@ impl Fault {
         (self.apply)(folder)?;
         let client = Client::new(folder)?;
         match self.aftermath {
-            Aftermath::Unnoticed => Ok(()),
-            Aftermath::FirstLoadsAgain => client.initialise(folder.profile.first().name).await.map(drop),
-            Aftermath::AllLoadAgain => load_all_again(folder, &client).await,
-            Aftermath::Reconfigured => reconfigure(folder, &client).await,
-            Aftermath::Killed => supervisor::crash(folder).await,
+            Aftermath::Unnoticed => {}
+            Aftermath::FirstLoadsAgain => drop(client.initialise(folder.profile.first().name).await?),
+            Aftermath::AllLoadAgain => load_all_again(folder, &client).await?,
+            Aftermath::Reconfigured => reconfigure(folder, &client).await?,
+            Aftermath::Reloaded => drop(client.reload().await?),
+            Aftermath::Killed => return supervisor::crash(folder).await,
         }
+        settle(folder, &client).await
     }
 }
 
@@ -157,6 +216,15 @@ pub async fn load_all_again(folder: &Folder, client: &Client<'_>) -> Result<(), 
         client.initialise(provider.name).await?;
     }
     Ok(())
+}
+
+/// A platform that classifies columns tells how well only when it has classified some.
+pub async fn settle(folder: &Folder, client: &Client<'_>) -> Result<(), LabError> {
+    let told = async || client.metrics().await.is_ok_and(|page| page.contains("\nerror_rate_percent "));
+    if !folder.profile.columns || supervisor::wait_until(told).await {
+        return Ok(());
+    }
+    Err(LabError::impossible("no columns are classified", "look at logs/app.log in the folder of the lab"))
 }
 
 /// A slow answer shows only after it was given, so this waits for the health to change.

@@ -12,13 +12,17 @@ pub fn slow_down(folder: &Folder) -> Result<(), LabError> {
     edit(folder, |settings| settings.batch_window_ms = 400)
 }
 
+pub fn misname_execution_provider(folder: &Folder) -> Result<(), LabError> {
+    edit(folder, |settings| settings.execution_providers = vec!["cuda".into()])
+}
+
 /// For faults that are not in a file.
 pub fn leave_files(_: &Folder) -> Result<(), LabError> {
     Ok(())
 }
 
 /// Changes the configuration of the first provider.
-fn edit(folder: &Folder, change: impl FnOnce(&mut Settings)) -> Result<(), LabError> {
+pub(super) fn edit(folder: &Folder, change: impl FnOnce(&mut Settings)) -> Result<(), LabError> {
     let path = folder.config_file();
     let mut overrides = Overrides::read(&path)
         .map_err(|error| LabError::impossible(error.to_string(), "put it right by hand, or run `lab heal`"))?;

@@ -19,11 +19,17 @@ pub struct Loaded {
     /// Of the file it was loaded from.
     pub sha256: String,
     pub bytes: u64,
+    /// The execution provider that runs it.
+    pub executed_by: &'static str,
 }
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    #[error("none of the execution providers {} is available, only {}", .0.join(", "), AVAILABLE.join(", "))]
+    Provider(Vec<String>),
+    #[error("Model initialization failed: {0}")]
+    Panicked(String),
     #[error("Failed to load model: {} ({})", .0.detail, .0.kind.name())]
     Load(ModelFault),
     #[error("Model initialization failed: warm-up inference failed: {0}")]
@@ -43,14 +49,25 @@ pub enum BadOutput {
     NotFinite { name: &'static str, count: usize },
 }
 
-/// Loads and warms up. Blocking.
-pub fn load(spec: &ProviderSpec, path: &Path) -> Result<Loaded, LoadError> {
+/// What can execute a model here.
+const AVAILABLE: [&str; 1] = ["cpu"];
+
+impl BadOutput {
+    pub fn is_shape(&self) -> bool {
+        matches!(self, BadOutput::Shape { .. })
+    }
+}
+
+/// Loads and warms up. `wanted` are execution providers, the best first. Blocking.
+pub fn load(spec: &ProviderSpec, path: &Path, wanted: &[String]) -> Result<Loaded, LoadError> {
+    let executed_by = AVAILABLE.into_iter().find(|available| wanted.iter().any(|name| name == available));
+    let executed_by = executed_by.ok_or_else(|| LoadError::Provider(wanted.to_vec()))?;
     let inspection = preflight::inspect(path, &Limits::EMBEDDED);
     let (sha256, bytes) = (inspection.file.sha256.clone(), inspection.file.size);
     let model = EmbeddedEngine.load_inspected(path, inspection, &LoadOptions::default()).map_err(LoadError::Load)?;
     let answers = model.run(vec![sample(spec)]).map_err(LoadError::WarmUp)?;
     check_output(spec, 1, &answers).map_err(LoadError::Output)?;
-    Ok(Loaded { model: Arc::from(model), sha256, bytes })
+    Ok(Loaded { model: Arc::from(model), sha256, bytes, executed_by })
 }
 
 /// One row of input in the range that the models were trained on.

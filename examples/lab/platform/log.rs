@@ -7,7 +7,8 @@ use std::path::Path;
 use runbook::base::Clock;
 
 use crate::error::LabError;
-use crate::profile::{LogEntry, Profile};
+use crate::profile::Profile;
+use crate::wording::{LogEntry, Said};
 
 pub struct Log {
     file: File,
@@ -33,9 +34,12 @@ impl Log {
         self.write("ERROR", logger, message);
     }
 
+    pub fn say(&self, level: &str, (logger, message): Said) {
+        self.write(level, logger, &message);
+    }
+
     fn write(&self, level: &str, logger: &str, message: &str) {
-        let logger = format!("{}.{logger}", self.profile.prefix);
-        let line = (self.profile.log_line)(&LogEntry { at: self.clock.now(), level, logger, message });
+        let line = (self.profile.wording.line)(&LogEntry { at: self.clock.now(), level, logger, message });
         // One write a line, so that lines never mix; a log that cannot be written must not stop the service.
         let _ = (&self.file).write_all(format!("{line}\n").as_bytes());
     }

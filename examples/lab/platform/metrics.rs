@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::classifier::Numbers;
+
 /// Upper bounds in seconds; around the objective of 250 ms they are closer together.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -75,7 +77,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`; `prefix` is what the names of this platform begin with.
-    pub fn render(&self, prefix: &str, gauges: &[Gauges], resident_bytes: u64) -> String {
+    pub fn render(&self, prefix: &str, gauges: &[Gauges], columns: Option<&Numbers>, resident_bytes: u64) -> String {
         let counts = self.counts();
         let mut page = Page { prefix, text: String::new() };
         page.counts("errors_total", "Errors by code.", "code", &counts.errors);
@@ -83,6 +85,9 @@ impl Metrics {
         page.failed_initialisations(&counts.failed_initialisations);
         page.durations(&counts.durations);
         page.gauges(gauges);
+        if let Some(numbers) = columns {
+            page.columns(numbers, resident_bytes);
+        }
         page.text += "# HELP process_resident_memory_bytes Memory of this process.\n";
         page.text +=
             &format!("# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {resident_bytes}\n");
@@ -145,6 +150,28 @@ impl Page<'_> {
         }
     }
 
+    /// The numbers of column classification, whose names have no prefix. While there is nothing to tell,
+    /// there is no series: a 0 would be a measurement.
+    fn columns(&mut self, numbers: &Numbers, resident_bytes: u64) {
+        let told = numbers.told.as_ref();
+        let gauges = [
+            ("avg_classification_time_ms", "Mean time of the last columns.", told.map(|told| told.mean_milliseconds)),
+            ("classification_accuracy", "Share of right types.", told.and_then(|told| told.accuracy)),
+            ("error_rate_percent", "Columns that the model did not classify.", told.map(|told| told.error_percent)),
+            ("memory_usage_mb", "Memory of this process.", Some(resident_bytes as f64 / 1e6)),
+            ("feature_cache_mb", "Memory of the feature cache.", Some(numbers.cached_bytes as f64 / 1e6)),
+            ("feature_cache_columns", "Columns in the feature cache.", Some(numbers.cached_columns as f64)),
+        ];
+        for (name, help, value) in gauges {
+            if let Some(value) = value {
+                self.text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+            }
+        }
+        let total = numbers.total;
+        self.text += "# HELP classifications_total Columns classified.\n# TYPE classifications_total counter\n";
+        self.text += &format!("classifications_total {total}\n");
+    }
+
     fn gauges(&mut self, gauges: &[Gauges]) {
         self.head("provider_health_score", "gauge", "1 is healthy, 0 is not working.");
         for gauge in gauges {
@@ -175,7 +202,7 @@ mod tests {
         metrics.announce("a", &["X"], &["ok"]);
         metrics.request("a", "ok");
         metrics.duration("a", Duration::from_millis(400));
-        let text = metrics.render("ocr", &[], 7);
+        let text = metrics.render("ocr", &[], None, 7);
         for line in [
             "ocr_errors_total{provider=\"a\",code=\"X\"} 0",
             "ocr_requests_total{provider=\"a\",status=\"ok\"} 1",

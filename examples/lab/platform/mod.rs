@@ -6,6 +6,7 @@
 //!
 //! It re-tries nothing by itself: a provider that failed to load stays so until somebody initialises it.
 
+mod classifier;
 mod http;
 mod limiter;
 mod loading;
@@ -26,6 +27,9 @@ use tokio::sync::Mutex;
 use crate::error::LabError;
 use crate::folder::Folder;
 use crate::profile::{Profile, ProviderSpec};
+use crate::wording::Load;
+use classifier::Classifier;
+pub use loading::LoadError;
 use loading::{Loaded, check_output, sample};
 use log::Log;
 use metrics::{Gauges, Metrics};
@@ -46,6 +50,8 @@ pub struct Platform {
     log: Log,
     metrics: Metrics,
     providers: Vec<Provider>,
+    /// Where the profile classifies columns.
+    classifier: Option<Classifier>,
     /// Two loads of one provider at the same time would race for which is kept.
     loading: Mutex<()>,
 }
@@ -81,10 +87,12 @@ impl Platform {
                 &[LOAD_ERROR, INFERENCE_ERROR, UNAVAILABLE],
                 &["ok", "error", "invalid", "unavailable", "rate_limited"],
             );
-            Provider::new(spec, folder.model_file(spec.name), overrides.of(spec.name))
+            Provider::new(spec, folder.models().join(spec.name), overrides.of(spec.name))
         };
         let providers = profile.providers.iter().map(provider).collect();
-        Ok(Platform { profile, folder, clock, log, metrics, providers, loading: Mutex::new(()) })
+        let classifier = || Classifier::new(profile.first(), &folder);
+        let classifier = profile.columns.then(classifier).transpose()?;
+        Ok(Platform { profile, folder, clock, log, metrics, providers, classifier, loading: Mutex::new(()) })
     }
 
     pub fn find(&self, name: &str) -> Option<&Provider> {
@@ -103,41 +111,51 @@ impl Platform {
     /// Loads a provider's model from its file, and forgets the one in memory when that fails.
     async fn initialise(&self, provider: &Provider) {
         let _alone = self.loading.lock().await;
-        let (spec, path) = (provider.spec, provider.path().to_owned());
-        let result = tokio::task::spawn_blocking(move || loading::load(spec, &path)).await;
-        let result = match result {
-            Ok(loaded) => loaded.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("Model initialization failed: {error}")),
-        };
-        self.note_load(spec.name, &result);
-        provider.install(result);
+        let (spec, path, wanted) = (provider.spec, provider.path(), provider.settings().execution_providers);
+        let loading = path.clone();
+        let result = tokio::task::spawn_blocking(move || loading::load(spec, &loading, &wanted)).await;
+        // It ended without a result only when it panicked, which is a fault of the model too.
+        let result = result.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())));
+        self.note_load(provider, &path.display().to_string(), &result);
+        provider.install(result.map_err(|error| error.to_string()));
     }
 
-    fn note_load(&self, name: &str, result: &Result<Loaded, String>) {
+    fn note_load(&self, provider: &Provider, path: &str, result: &Result<Loaded, LoadError>) {
+        let (name, wording) = (provider.spec.name, self.profile.wording);
+        let load = Load { provider: name, path };
         match result {
-            Ok(Loaded { sha256, bytes, .. }) => {
-                self.log.info("providers", &format!("MODEL_LOADED provider={name} bytes={bytes} sha256={sha256}"));
+            Ok(Loaded { sha256, bytes, executed_by, .. }) => {
+                self.log.say("INFO", (wording.loaded)(&load, &format!("bytes={bytes} sha256={sha256}")));
+                let wanted = provider.settings().execution_providers;
+                for missing in wanted.iter().take_while(|wanted| wanted != executed_by) {
+                    self.log.warning("onnx_model", &format!("Execution provider {missing} is not available"));
+                }
+                self.log.info("onnx_model", &format!("Using execution provider: {executed_by}"));
             }
             Err(error) => {
                 self.metrics.error(name, LOAD_ERROR);
                 self.metrics.failed_initialisation(name);
-                self.log.error("providers", &format!("{LOAD_ERROR} provider={name} {error}"));
+                self.log.say("ERROR", (wording.not_loaded)(&load, error));
             }
         }
     }
 
     /// Reads the configuration again. One that is not valid changes nothing.
     async fn reload(&self) -> Result<(), OverridesError> {
+        if let Some(Err(error)) = self.classifier.as_ref().map(Classifier::reload) {
+            self.log.error("config", &error.explain());
+        }
         let overrides = Overrides::read(&self.folder.config_file()).inspect_err(|error| {
             self.log.error("config", &format!("CONFIG_ERROR keeping the old configuration: {error}"));
         })?;
         for provider in &self.providers {
             let settings = overrides.of(provider.spec.name);
-            let was_enabled = provider.settings().enabled;
+            let before = provider.settings();
             let enabled = settings.enabled;
+            let loads = !before.enabled || before.loads_otherwise(&settings);
             self.log.info("config", &format!("CONFIG_RELOADED provider={} {settings:?}", provider.spec.name));
             provider.configure(settings);
-            if enabled && !was_enabled {
+            if enabled && loads {
                 self.initialise(provider).await;
             }
         }
@@ -203,10 +221,15 @@ impl Platform {
         loop {
             ticks.tick().await;
             let enabled = self.providers.iter().filter(|provider| provider.settings().enabled);
-            let requests =
-                enabled.map(|provider| self.infer(provider, 1, vec![sample(provider.spec)], Caller::Platform));
-            // How they went is counted; nobody waits for the answers.
-            futures_util::future::join_all(requests).await;
+            futures_util::future::join_all(enabled.map(|provider| self.own_request(provider))).await;
+        }
+    }
+
+    /// How it went is counted; nobody waits for the answer.
+    async fn own_request(&self, provider: &Provider) {
+        match &self.classifier {
+            Some(classifier) => self.classify_table(classifier, provider).await,
+            None => drop(self.infer(provider, 1, vec![sample(provider.spec)], Caller::Platform).await),
         }
     }
 
@@ -231,7 +254,8 @@ impl Platform {
 
     fn metrics(&self) -> String {
         let gauges: Vec<Gauges> = self.providers.iter().map(Provider::gauges).collect();
-        self.metrics.render(self.profile.prefix, &gauges, process::resident_bytes())
+        let columns = self.classifier.as_ref().map(|classifier| classifier.numbers(self.providers[0].generation()));
+        self.metrics.render(self.profile.prefix, &gauges, columns.as_ref(), process::resident_bytes())
     }
 }
 

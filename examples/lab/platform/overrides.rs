@@ -7,6 +7,7 @@ use std::path::Path;
 use runbook::base::Source;
 use runbook::yaml;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::LabError;
 use crate::profile::Profile;
@@ -18,6 +19,41 @@ pub struct Overrides {
     pub providers: BTreeMap<String, Settings>,
 }
 
+/// How columns are classified; only platforms that do this look at it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ColumnSettings {
+    /// `model`, or `rules`: classify by rules alone, the emergency mode.
+    pub mode: Mode,
+    /// Columns in one run of the model.
+    pub batch_size: usize,
+    /// Columns whose features are kept; 0 keeps them all.
+    pub cache_columns: usize,
+    /// Features that are taken from a column.
+    pub feature_length: usize,
+    /// Whether a feature that a column does not have counts as 0 and not as NaN.
+    pub fill_missing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Model,
+    Rules,
+}
+
+impl Default for ColumnSettings {
+    fn default() -> Self {
+        ColumnSettings {
+            mode: Mode::Model,
+            batch_size: 32,
+            cache_columns: 256,
+            feature_length: 376,
+            fill_missing: true,
+        }
+    }
+}
+
 /// The settings of one provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,12 +63,32 @@ pub struct Settings {
     pub rate_limit: f64,
     /// How long a request waits for others to join its batch, in milliseconds.
     pub batch_window_ms: u64,
+    /// What executes the model, the best first.
+    pub execution_providers: Vec<String>,
+    /// Whether the quantised twin is served, `model.int8.onnx`.
+    pub quantised: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<ColumnSettings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         // Enough for a burst of golden cases, little enough to be reached by a loop.
-        Settings { enabled: true, rate_limit: 50.0, batch_window_ms: 0 }
+        Settings {
+            enabled: true,
+            rate_limit: 50.0,
+            batch_window_ms: 0,
+            execution_providers: vec!["cpu".into()],
+            quantised: false,
+            columns: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether going from these to other settings needs the model to be loaded anew.
+    pub fn loads_otherwise(&self, other: &Settings) -> bool {
+        (self.quantised, &self.execution_providers) != (other.quantised, &other.execution_providers)
     }
 }
 
@@ -48,7 +104,9 @@ pub enum OverridesError {
 impl Overrides {
     /// The settings that a lab starts with, written out so that there is something to edit.
     pub fn shipped(profile: &Profile) -> Self {
-        let providers = profile.providers.iter().map(|spec| (spec.name.to_owned(), Settings::default()));
+        let columns = profile.columns.then(ColumnSettings::default);
+        let settings = Settings { columns, ..Settings::default() };
+        let providers = profile.providers.iter().map(|spec| (spec.name.to_owned(), settings.clone()));
         Overrides { providers: providers.collect() }
     }
 
@@ -77,9 +135,8 @@ impl Overrides {
 
     pub fn write(&self, path: &Path) -> Result<(), LabError> {
         let mut text = "# Read at start, on SIGHUP and on a reload.\nproviders:\n".to_owned();
-        for (name, Settings { enabled, rate_limit, batch_window_ms }) in &self.providers {
-            text += &format!("  {name}:\n    enabled: {enabled}\n    rate_limit: {rate_limit}\n");
-            text += &format!("    batch_window_ms: {batch_window_ms}\n");
+        for (name, settings) in &self.providers {
+            text += &format!("  {name}:\n{}", lines(&json!(settings), "    "));
         }
         fs::write(path, text).map_err(LabError::file("write", path))
     }
@@ -90,6 +147,15 @@ impl Overrides {
     }
 }
 
+/// The entries of an object as YAML, one a line; every other JSON value is YAML already.
+fn lines(object: &Value, indent: &str) -> String {
+    let line = |(key, value): (&String, &Value)| match value {
+        Value::Object(_) => format!("{indent}{key}:\n{}", lines(value, &format!("{indent}  "))),
+        value => format!("{indent}{key}: {value}\n"),
+    };
+    object.as_object().into_iter().flatten().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,10 +164,12 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("overrides.yaml");
-        let mut overrides = Overrides::shipped(Profile::find("cad").unwrap());
-        overrides.providers.get_mut("ocr-text").unwrap().rate_limit = 0.5;
-        overrides.write(&path).unwrap();
-        assert_eq!(Overrides::read(&path).unwrap().providers, overrides.providers);
+        for profile in ["cad", "column-classifier"] {
+            let mut overrides = Overrides::shipped(Profile::find(profile).unwrap());
+            overrides.providers.values_mut().for_each(|settings| settings.rate_limit = 0.5);
+            overrides.write(&path).unwrap();
+            assert_eq!(Overrides::read(&path).unwrap().providers, overrides.providers);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A provider: one model behind its settings, and a memory of how the last answers went.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const HEALTHY_FROM: f64 = 0.95;
 
 pub struct Provider {
     pub spec: &'static ProviderSpec,
-    path: PathBuf,
+    folder: PathBuf,
     state: Mutex<State>,
 }
 
@@ -68,14 +68,16 @@ pub struct Health {
 }
 
 impl Provider {
-    pub fn new(spec: &'static ProviderSpec, path: PathBuf, settings: Settings) -> Self {
+    /// `folder` holds its model, and the quantised twin if there is one.
+    pub fn new(spec: &'static ProviderSpec, folder: PathBuf, settings: Settings) -> Self {
         let limiter = Limiter::new(settings.rate_limit);
         let state = State { settings, limiter, loaded: None, error: None, recent: VecDeque::new(), generation: 0 };
-        Provider { spec, path, state: Mutex::new(state) }
+        Provider { spec, folder, state: Mutex::new(state) }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The file that its settings choose.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(if self.settings().quantised { "model.int8.onnx" } else { "model.onnx" })
     }
 
     pub fn settings(&self) -> Settings {
@@ -95,6 +97,11 @@ impl Provider {
         }
         state.settings = settings;
         state.forget_answers();
+    }
+
+    /// Grows with every model and every change of settings.
+    pub fn generation(&self) -> u64 {
+        self.state().generation
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -157,16 +164,17 @@ impl Provider {
     /// The entry in the list of providers.
     pub fn describe(&self) -> Value {
         let state = self.state();
-        let Settings { enabled, rate_limit, batch_window_ms } = state.settings;
-        json!({
-            "name": self.spec.name, "enabled": enabled, "model_loaded": state.loaded.is_some(),
-            "error": state.error, "rate_limit": rate_limit, "batch_window_ms": batch_window_ms,
-            "sha256": state.loaded.as_ref().map(|loaded| &loaded.sha256),
-        })
+        let mut description = json!(state.settings);
+        description["name"] = self.spec.name.into();
+        description["model_loaded"] = state.loaded.is_some().into();
+        description["error"] = json!(state.error);
+        description["sha256"] = json!(state.loaded.as_ref().map(|loaded| &loaded.sha256));
+        description["executed_by"] = json!(state.loaded.as_ref().map(|loaded| loaded.executed_by));
+        description
     }
 
     pub fn gauges(&self) -> Gauges {
-        let about = std::fs::metadata(&self.path).ok().filter(std::fs::Metadata::is_file);
+        let about = std::fs::metadata(self.path()).ok().filter(std::fs::Metadata::is_file);
         Gauges {
             provider: self.spec.name,
             health_score: self.health().score,
@@ -217,9 +225,9 @@ mod tests {
 
     fn serving() -> Provider {
         let spec = Profile::find("cad").unwrap().first();
-        let path = models::shipped("ocr-text/model.onnx");
-        let provider = Provider::new(spec, path.clone(), Settings::default());
-        provider.install(loading::load(spec, &path).map_err(|error| error.to_string()));
+        let provider = Provider::new(spec, models::shipped("ocr-text"), Settings::default());
+        let loaded = loading::load(spec, &provider.path(), &["cpu".to_owned()]);
+        provider.install(loaded.map_err(|error| error.to_string()));
         provider
     }
 

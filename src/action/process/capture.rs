@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::base::redaction::Stream;
@@ -16,14 +17,17 @@ const CHUNK: usize = 64 * 1024;
 const FIRST_CHUNK: usize = 4 * 1024;
 
 /// The kept part of an output.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Capture {
+    #[serde(with = "encoded")]
     head: Vec<u8>,
+    #[serde(with = "encoded")]
     tail: VecDeque<u8>,
     total: u64,
     /// How many bytes came out of the redactor, kept or not.
     masked: u64,
     /// Takes secrets out before the middle is thrown away: half a secret at a cut would not be found later.
+    #[serde(skip)]
     redactor: Stream,
 }
 
@@ -102,6 +106,30 @@ impl Capture {
     }
 }
 
+/// Bytes in a file of JSON: base64, since output need not be text.
+mod encoded {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S, B>(bytes: &B, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        S: Serializer,
+        B: Clone + Into<Vec<u8>>,
+    {
+        serializer.serialize_str(&STANDARD.encode(bytes.clone().into()))
+    }
+
+    pub(super) fn deserialize<'de, D, B>(deserializer: D) -> Result<B, D::Error>
+    where
+        D: Deserializer<'de>,
+        B: From<Vec<u8>>,
+    {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(B::from).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +151,13 @@ mod tests {
         assert_eq!(capture.discarded(), KEPT as u64 + 11);
         assert!(capture.text(100).contains("bytes left out"));
         assert!(capture.text(100).len() < 200);
+    }
+
+    #[test]
+    fn what_was_kept_survives_a_file() {
+        let capture = of(&[b"\xff\0\x1b", &vec![b'm'; 3 * KEPT], b"end"]);
+        let read: Capture = serde_json::from_str(&serde_json::to_string(&capture).unwrap()).unwrap();
+        assert_eq!((read.bytes(), read.total()), (capture.bytes(), capture.total()));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::environment;
 
 /// What programs need to find their tools, their files and the language of their messages. Everything
@@ -54,8 +56,15 @@ const CODE: &[&str] = &[
 ];
 
 /// Variables for a program; nothing else is passed on.
-#[derive(Debug, Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Environment(Vec<(OsString, OsString)>);
+
+impl std::fmt::Debug for Environment {
+    /// The names alone: a value may be a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Environment {
     /// What is taken over from the engine's own environment.
@@ -84,6 +93,11 @@ impl Environment {
 
     pub fn variables(&self) -> &[(OsString, OsString)] {
         &self.0
+    }
+
+    /// The variable as `NAME=value`.
+    pub fn line(&self, name: &str) -> Option<String> {
+        Some(format!("{name}={}", self.get(name)?.to_str()?))
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {

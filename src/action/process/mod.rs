@@ -3,41 +3,51 @@
 //! ```text
 //! spawn ─ drain both pipes ─ leader exits ─ wait 1 s at most for the pipes ─ reap
 //!             │
-//!             └─ cancelled: TERM+CONT to the group ─ grace ─ KILL until the group is empty ─ reap
-//!             └─ future dropped: KILL to the group at once
+//!             └─ cancelled: TERM+CONT to all ─ grace ─ KILL until nobody is left ─ reap
+//!             └─ future dropped: KILL to all at once
 //! ```
 //!
 //! The program leads a process group of its own. It stays unreaped until the group has been dealt
-//! with, so its number cannot pass to a stranger while signals are sent to it. A descendant that makes
-//! itself a session of its own leaves the group; the `leaked` mark is what shows it.
+//! with, so its number cannot pass to a stranger while signals are sent to it. Descendants that leave
+//! the group are found by their parents and by the marks in their environment (`family`).
+//!
+//! A program that must not be repeated, or that is limited, runs under a process of its own which
+//! outlives the engine: `shim`.
 
 pub mod capture;
+mod cgroup;
+mod confine;
 mod environment;
 mod error;
+mod family;
 mod group;
 mod handle;
+mod identity;
+mod outputs;
+mod privilege;
 mod program;
+pub mod shim;
 pub mod table;
 
-use std::future::Future;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::process::ExitStatus;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, FusedFuture, join, select};
-use tokio::io::AsyncWriteExt;
-use tokio::net::unix::pipe;
+use futures_util::future::{FusedFuture, join};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 pub use capture::Capture;
+pub use confine::{Confinement, Enforcement, Limits, Orphan, Sandbox};
 pub use environment::{Environment, check_name};
 pub use error::StartError;
+use family::Kin;
 use group::Group;
 pub use handle::Handle;
+pub use identity::Identity;
+use outputs::{Outputs, alongside, feed};
 pub use program::find as find_program;
 
 /// How long a stopped program may take to clean up unless the step says.
@@ -45,15 +55,29 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// What a descendant holding a pipe may delay the end of a step; a pipe never decides when a step ends.
 const PIPE_WAIT: Duration = Duration::from_secs(1);
 
+/// Text for standard input, which may be a secret.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Input(String);
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
 /// A program to run: found, checked, ready to start.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Launch {
     program: PathBuf,
     argv: Vec<String>,
     environment: Environment,
     folder: Option<PathBuf>,
-    stdin: Option<String>,
+    stdin: Option<Input>,
     grace: Duration,
+    confinement: Confinement,
+    /// What sets up the program's own process before it.
+    #[serde(skip)]
+    launcher: Option<shim::Launcher>,
 }
 
 impl Launch {
@@ -67,13 +91,14 @@ impl Launch {
             return Err(StartError::Folder { path: folder.clone() });
         }
         let program = program::find(name, environment.search_path(), folder.as_deref())?;
-        Ok(Launch { program, argv, environment, folder, stdin: None, grace: DEFAULT_GRACE })
+        let (grace, confinement) = (DEFAULT_GRACE, Confinement::default());
+        Ok(Launch { program, argv, environment, folder, stdin: None, grace, confinement, launcher: None })
     }
 
     /// Text for standard input, which is otherwise empty.
     #[must_use]
     pub fn stdin(mut self, text: Option<String>) -> Self {
-        self.stdin = text;
+        self.stdin = text.map(Input);
         self
     }
 
@@ -82,10 +107,37 @@ impl Launch {
         self.grace = grace;
         self
     }
+
+    /// What the program may use and touch. Limits and a sandbox take effect under a [`shim`] only.
+    #[must_use]
+    pub fn confined(mut self, confinement: Confinement) -> Self {
+        self.confinement = confinement;
+        self
+    }
+}
+
+/// Why a program was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stopped {
+    /// The attempt was cancelled or out of time.
+    Cancelled,
+    /// The engine had died, and the time of the attempt was over.
+    OutOfTime(Duration),
+    /// The engine had died, and the step says that its program dies too.
+    Orphaned,
+    /// It had more processes than it may have.
+    Processes(u32),
+}
+
+/// The wish that a program ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    why: Stopped,
+    grace: Duration,
 }
 
 /// A program that has ended.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Finished {
     /// The exit code, unless a signal ended the program.
     pub code: Option<i32>,
@@ -94,69 +146,55 @@ pub struct Finished {
     pub stderr: Capture,
     /// A descendant still held a pipe when the program had ended.
     pub leaked: bool,
-    /// The program was stopped because the attempt was cancelled.
-    pub cancelled: bool,
+    pub stopped: Option<Stopped>,
+    /// What the kernel enforces of the sandbox, if there is one.
+    pub sandbox: Option<Enforcement>,
+    /// How long it ran.
+    pub took: Duration,
+    /// The engine that started it had died before it ended.
+    pub adopted: bool,
 }
 
-/// Runs the program to its end, or stops it and its group when `cancel` fires.
+/// Runs the program to its end, or stops it and its descendants when `cancel` fires.
 pub async fn run(launch: Launch, cancel: &CancellationToken) -> Result<Finished, StartError> {
-    let (mut group, streams) = Group::spawn(&launch)?;
+    let kin = Kin::marked(&launch.environment);
+    let stop = cancel.cancelled().map(|()| Stop { why: Stopped::Cancelled, grace: launch.grace });
+    let (mut group, streams) = Group::spawn(&launch, kin)?;
+    supervise(&mut group, streams, launch.stdin.clone(), stop, &CancellationToken::new()).await
+}
+
+/// Sees a started program to its end.
+async fn supervise(
+    group: &mut Group,
+    streams: group::Streams,
+    stdin: Option<Input>,
+    stop: impl Future<Output = Stop>,
+    hurry: &CancellationToken,
+) -> Result<Finished, StartError> {
+    let started = tokio::time::Instant::now();
     let mut outputs = Outputs::new(streams.stdout, streams.stderr).map_err(StartError::watch)?;
-    let (cancelled, leaked) = {
+    let (stopped, leaked) = {
         let mut drained = pin!(outputs.drain().fuse());
-        let fed = feed(streams.stdin, launch.stdin.unwrap_or_default());
-        let ended = pin!(group.end(cancel, launch.grace));
-        let cancelled = alongside(ended, pin!(join(&mut drained, fed))).await;
+        let fed = feed(streams.stdin, stdin.unwrap_or_default().0);
+        let ended = pin!(group.end(stop, hurry));
+        let stopped = alongside(ended, pin!(join(&mut drained, fed))).await;
         let leaked = !drained.is_terminated() && tokio::time::timeout(PIPE_WAIT, drained).await.is_err();
-        (cancelled, leaked)
+        (stopped, leaked)
     };
     outputs.stdout.1.finish();
     outputs.stderr.1.finish();
     let status = group.reap();
     Ok(Finished {
         code: status.and_then(|status| status.code()),
-        signal: status.as_ref().and_then(ExitStatus::signal),
+        signal: status.as_ref().and_then(ExitStatusExt::signal),
         stdout: outputs.stdout.1,
         stderr: outputs.stderr.1,
         leaked,
-        cancelled,
+        stopped,
+        sandbox: None,
+        took: started.elapsed(),
+        adopted: false,
     })
-}
-
-/// The result of `main`; `background` makes progress meanwhile and may end earlier.
-async fn alongside<T>(
-    main: Pin<&mut impl Future<Output = T>>,
-    background: Pin<&mut impl Future<Output = ((), ())>>,
-) -> T {
-    match select(main, background).await {
-        Either::Left((result, _)) => result,
-        Either::Right((_, main)) => main.await,
-    }
-}
-
-/// Both outputs of a program. They are read side by side: a program that fills one pipe while the
-/// other is being waited for would never end.
-struct Outputs {
-    stdout: (pipe::Receiver, Capture),
-    stderr: (pipe::Receiver, Capture),
-}
-
-impl Outputs {
-    fn new(stdout: OwnedFd, stderr: OwnedFd) -> std::io::Result<Self> {
-        let open = |end| Ok::<_, std::io::Error>((pipe::Receiver::from_owned_fd(end)?, Capture::default()));
-        Ok(Outputs { stdout: open(stdout)?, stderr: open(stderr)? })
-    }
-
-    async fn drain(&mut self) {
-        join(self.stdout.1.fill(&mut self.stdout.0), self.stderr.1.fill(&mut self.stderr.0)).await;
-    }
-}
-
-/// Writes the text and closes standard input. A program may end without reading all of it, so a
-/// broken pipe is not an error.
-async fn feed(stdin: Option<OwnedFd>, text: String) {
-    let Some(Ok(mut writer)) = stdin.map(pipe::Sender::from_owned_fd) else { return };
-    let _ = writer.write_all(text.as_bytes()).await;
 }
 
 #[cfg(test)]

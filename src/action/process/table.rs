@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Pid;
-
 use crate::base::Timestamp;
 
 /// Of the times in `/proc`; fixed by the kernel's interface to programs on every machine Rust runs on.
@@ -16,6 +14,8 @@ pub struct Entry {
     pub pid: i32,
     /// The kernel's letter: `R` running, `S` sleeping, `Z` ended but not reaped.
     pub state: char,
+    /// The process that started it, or the one that inherited it.
+    pub parent: i32,
     pub group: i32,
     pub session: i32,
     /// Clock ticks between the start of the machine and that of the process. A pid is used again, a
@@ -45,12 +45,21 @@ impl Entry {
         String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
     }
 
+    /// Whether it was started with these variables, each written as `NAME=value`. That of others' processes
+    /// cannot be read, and they are not ours.
+    pub fn has_variables(&self, wanted: &[String]) -> bool {
+        let environment = std::fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
+        let has = |line: &String| environment.split(|byte| *byte == 0).any(|known| known == line.as_bytes());
+        wanted.iter().all(has)
+    }
+
     fn parse(pid: i32, stat: &str) -> Option<Self> {
         // The name, in parentheses, may hold spaces and parentheses; the fields start behind its last.
         let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
         Some(Entry {
             pid,
             state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             session: fields.get(3)?.parse().ok()?,
             start: fields.get(19)?.parse().ok()?,
@@ -71,13 +80,27 @@ pub fn boot_id() -> String {
 }
 
 /// The members of a process group that are alive.
-pub fn alive_in_group(group: Pid) -> Vec<Entry> {
-    all().into_iter().filter(|entry| entry.group == group.as_raw_nonzero().get() && entry.is_alive()).collect()
+pub fn alive_in_group(group: i32) -> Vec<Entry> {
+    all().into_iter().filter(|entry| entry.group == group && entry.is_alive()).collect()
 }
 
-fn all() -> Vec<Entry> {
+/// Everybody, in no order that means anything.
+pub fn all() -> Vec<Entry> {
     let Ok(folder) = Path::new("/proc").read_dir() else { return Vec::new() };
     folder.flatten().filter_map(|item| Entry::of(item.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// How many threads the account of this process has.
+pub fn threads_of_this_account() -> u64 {
+    let own = rustix::process::getuid().as_raw();
+    let threads = |pid: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let number = |name: &str| -> Option<u64> {
+            status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+        };
+        if number("Uid:") == Some(u64::from(own)) { number("Threads:").unwrap_or(1) } else { 0 }
+    };
+    all().iter().map(|entry| threads(&entry.pid)).sum()
 }
 
 #[cfg(test)]
@@ -88,7 +111,7 @@ mod tests {
     fn a_hostile_name_does_not_shift_the_fields() {
         let stat = "7 (a) Z 9 (b) S 1 5 6 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0";
         let entry = Entry::parse(7, stat).unwrap();
-        assert_eq!(entry, Entry { pid: 7, state: 'S', group: 5, session: 6, start: 4242 });
+        assert_eq!(entry, Entry { pid: 7, state: 'S', parent: 1, group: 5, session: 6, start: 4242 });
     }
 
     #[test]
@@ -105,6 +128,6 @@ mod tests {
         let me = std::process::id() as i32;
         let entry = Entry::of(me).unwrap();
         assert!(entry.is_alive());
-        assert!(alive_in_group(Pid::from_raw(entry.group).unwrap()).iter().any(|other| other.pid == me));
+        assert!(all().iter().any(|other| *other == Entry { state: other.state, ..entry.clone() }));
     }
 }

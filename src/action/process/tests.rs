@@ -47,7 +47,7 @@ async fn codes_and_signals_are_told_apart() {
     let ended = finish(shell("echo out; echo err >&2; exit 3")).await;
     assert_eq!((ended.code, ended.signal), (Some(3), None));
     assert_eq!((ended.stdout.text(100), ended.stderr.text(100)), ("out\n".into(), "err\n".into()));
-    assert!(!ended.leaked && !ended.cancelled);
+    assert!(!ended.leaked && ended.stopped.is_none());
     let ended = finish(shell("kill -9 $$")).await;
     assert_eq!((ended.code, ended.signal), (None, Some(9)));
 }
@@ -90,7 +90,7 @@ async fn a_grandchild_that_holds_the_output_does_not_delay_the_step() {
 async fn a_cancelled_program_may_clean_up() {
     let script = "trap 'echo cleaned; exit 5' TERM; echo $$ > $READY; while :; do sleep 0.05; done";
     let (ended, _) = cancel_when_ready(script, Duration::from_secs(5)).await;
-    assert!(ended.cancelled);
+    assert_eq!(ended.stopped, Some(Stopped::Cancelled));
     assert_eq!((ended.code, ended.stdout.text(100).as_str()), (Some(5), "cleaned\n"));
 }
 
@@ -165,4 +165,21 @@ async fn a_thousand_runs_have_the_right_status_and_leave_no_zombie() {
             assert_eq!(table::Entry::of(pid), None);
         }
     }
+}
+
+#[tokio::test]
+async fn t28_a_wait_that_is_dropped_a_thousand_times_still_gives_the_right_status() {
+    let launch = shell("read line; exit 7").stdin(Some(String::new()));
+    let (mut group, streams) = Group::spawn(&launch, Kin::marked(&launch.environment)).unwrap();
+    let never = CancellationToken::new();
+    for _ in 0..1000 {
+        tokio::select! {
+            biased;
+            stopped = group.end(std::future::pending(), &never) => panic!("it ended by itself: {stopped:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    drop(streams.stdin);
+    assert_eq!(group.end(std::future::pending(), &never).await, None);
+    assert_eq!(group.reap().and_then(|status| status.code()), Some(7));
 }

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use self::identity::Running;
 use super::{Backend, Change, State, Verb};
-use crate::action::process::{Handle, table};
+use crate::action::process::{Identity, table};
 use crate::base::units;
 use crate::kind::{Context, StepError};
 
@@ -242,12 +242,8 @@ impl Running {
     fn kill(&self) -> Result<(), StepError> {
         self.signal(Signal::KILL)?;
         for member in self.members() {
-            let Some(pid) = Pid::from_raw(member.pid) else { continue };
-            let handle = Handle::open(pid).map_err(|error| StepError::because("cannot open a process", &error))?;
-            // Looked at again with the handle in hand: the number may have been used again meanwhile.
-            if let Some(handle) =
-                handle.filter(|_| table::Entry::of(member.pid).is_some_and(|now| now.start == member.start))
-            {
+            let handle = Identity::of(&member).hold();
+            if let Some(handle) = handle.map_err(|error| StepError::because("cannot open a process", &error))? {
                 handle.signal(Signal::KILL).map_err(|error| StepError::because("cannot kill a process", &error))?;
             }
         }
@@ -256,8 +252,7 @@ impl Running {
 
     fn members(&self) -> Vec<table::Entry> {
         let leads = self.entry.group == self.entry.pid;
-        let group = Pid::from_raw(self.entry.pid).filter(|_| leads);
-        group.map(table::alive_in_group).unwrap_or_default()
+        if leads { table::alive_in_group(self.entry.pid) } else { Vec::new() }
     }
 
     /// Waits until the main process and its group are gone.

@@ -22,8 +22,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use redactor::Redactor;
@@ -58,6 +58,28 @@ pub fn learn(secret: &str) -> Result<(), TooShort> {
         *known = Arc::new(known.with(secret));
     }
     Ok(())
+}
+
+/// The secrets of this process, for a child that writes down what it sees. They may cross a pipe, never become an
+/// argument or a file.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Handover(Vec<String>);
+
+impl Handover {
+    pub fn of_this_process() -> Self {
+        Handover(known().secrets().map(str::to_owned).collect())
+    }
+
+    /// In the child: masks them from now on.
+    pub fn learn(&self) -> Result<(), TooShort> {
+        self.0.iter().try_for_each(|secret| learn(secret))
+    }
+}
+
+impl std::fmt::Debug for Handover {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} secrets", self.0.len())
+    }
 }
 
 /// `text` without the secrets of this process.

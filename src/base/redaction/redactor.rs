@@ -41,6 +41,10 @@ impl Redactor {
         self.secrets.iter().any(|known| known.reveal() == secret)
     }
 
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|secret| secret.reveal().as_str())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.search.is_none()
     }

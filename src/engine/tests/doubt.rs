@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::plan::Plan;
 use super::world::{World, failure, measured, problem, resolve};
+use crate::base::StepKey;
+use crate::engine::What;
 use crate::engine::event::{Event, Outcome, Resolution, Role, StepStatus};
 use crate::engine::graph::Repeat;
 
@@ -28,6 +30,17 @@ fn what_must_not_be_repeated_waits_for_a_person() {
     assert_eq!(world.starts(Role::Main, "remediate.fix"), 1);
     world.crash();
     assert_eq!(world.outcome(), Some(Outcome::Parked), "coming back changes nothing");
+}
+
+#[test]
+fn what_goes_on_without_the_program_is_not_in_doubt() {
+    let mut world = World::start(fixing());
+    let goes_on = [(StepKey::plain("remediate.fix"), Role::Main)].into();
+    world.feed([What::Resumed { by: "ada".into(), goes_on }]);
+    assert_eq!((world.outcome(), world.count(|event| matches!(event, Event::AttemptInterrupted { .. }))), (None, 0));
+    world.pass("remediate.fix", json!({}));
+    assert_eq!(world.status("remediate.fix"), Some(StepStatus::Passed));
+    assert_eq!(world.starts(Role::Main, "remediate.fix"), 1);
 }
 
 #[test]

@@ -246,7 +246,11 @@ fn a_message_that_comes_late_or_twice_changes_nothing() {
     assert!(world.outcome().is_some());
     assert_eq!(world.feed([first(2, "after the end")]), []);
     assert_eq!(world.cancel(true), [], "there is nothing left to cancel");
-    assert_eq!(world.feed([What::Resumed { by: "ada".into() }]), [], "an ended run does not go on");
+    assert_eq!(
+        world.feed([What::Resumed { by: "ada".into(), goes_on: std::collections::BTreeSet::default() }]),
+        [],
+        "an ended run does not go on"
+    );
 }
 
 #[test]

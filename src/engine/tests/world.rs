@@ -105,7 +105,7 @@ impl World {
     /// The same, with something that happens before the run goes on.
     pub(super) fn crash_and(&mut self, more: impl IntoIterator<Item = What>) -> Vec<Event> {
         self.state = RunState::replay(&self.records).expect("a journal that makes sense");
-        let resumed = What::Resumed { by: "ada".into() };
+        let resumed = What::Resumed { by: "ada".into(), goes_on: std::collections::BTreeSet::default() };
         self.feed(std::iter::once(resumed).chain(more))
     }
 

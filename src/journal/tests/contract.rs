@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::Trust;
 use crate::audit::{Entry, Head, export::verify_export};
 use crate::base::StepKey;
 use crate::engine::event::StepStatus;
-use crate::journal::{FindRunError, JournalError, MemoryJournal, RunFilter, Visitor, export, find_run, verify};
+use crate::journal::{FindRunError, JournalError, MemoryJournal, RunFilter, Stored, Visitor, export, find_run, verify};
 
 /// Runs the test on an empty journal of each sort.
 fn on_each(test: impl Fn(&dyn Journal)) {
@@ -33,7 +34,7 @@ fn an_empty_journal_is_empty_and_sound() {
         assert_eq!(journal.head().unwrap(), Head::EMPTY);
         assert_eq!(journal.read(&run("none")).unwrap(), []);
         assert_eq!(journal.runs(&RunFilter::default()).unwrap(), []);
-        assert!(verify(journal, &[]).unwrap().is_sound());
+        assert!(verify(journal, &Trust::default()).unwrap().is_sound());
     });
 }
 
@@ -48,7 +49,7 @@ fn what_was_appended_is_read_back() {
         journal.append(&first, masked(written[1..].to_vec())).wait().unwrap();
         assert_eq!(journal.read(&first).unwrap(), *written);
         assert_eq!(journal.read(&second).unwrap().len(), 1);
-        let report = verify(journal, &[journal.head().unwrap()]).unwrap();
+        let report = verify(journal, &Trust::default().heads([journal.head().unwrap()])).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!((report.entries, report.runs, report.anchored), (4, 2, 4));
     });
@@ -165,7 +166,7 @@ fn an_export_of_the_journal_is_checked_without_it() {
     on_each(|journal| {
         add(journal, &run("one"), 1, [started("one"), phase(), finished(Outcome::Healthy)]);
         let file = export(journal, Vec::new()).unwrap();
-        let report = verify_export(file.as_slice(), &[journal.head().unwrap()]).unwrap();
+        let report = verify_export(file.as_slice(), &Trust::default().heads([journal.head().unwrap()])).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!((report.entries, report.anchored), (3, 3));
     });
@@ -174,7 +175,7 @@ fn an_export_of_the_journal_is_checked_without_it() {
 struct Stop(Vec<u64>);
 
 impl Visitor for Stop {
-    fn begin(&mut self, _head: Head) -> ControlFlow<()> {
+    fn begin(&mut self, _stored: Stored) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
@@ -229,7 +230,7 @@ proptest! {
         journal.append(&run, written.clone()).wait().unwrap();
         prop_assert_eq!(journal.read(&run).unwrap(), written.into_inner());
         let file = export(&journal, Vec::new()).unwrap();
-        prop_assert!(verify_export(file.as_slice(), &[]).unwrap().is_sound());
+        prop_assert!(verify_export(file.as_slice(), &Trust::default()).unwrap().is_sound());
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::audit::Head;
+use crate::audit::Trust;
 use crate::journal::{JournalError, RunFilter, verify};
 
 #[test]
@@ -15,7 +16,7 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     let journal = place.open();
     add(&journal, &run, 3, [phase()]);
     assert_eq!(journal.read(&run).unwrap().len(), 3);
-    assert!(verify(&journal, &[]).unwrap().is_sound());
+    assert!(verify(&journal, &Trust::default()).unwrap().is_sound());
 }
 
 /// The files as a killed program leaves them: copied while they are open, without the shared memory.
@@ -41,7 +42,7 @@ fn nothing_is_created_before_the_first_append() {
     let journal = place.open();
     assert_eq!(journal.runs(&RunFilter::default()).unwrap(), []);
     assert_eq!(journal.head().unwrap(), Head::EMPTY);
-    assert!(verify(&journal, &[]).unwrap().is_sound());
+    assert!(verify(&journal, &Trust::default()).unwrap().is_sound());
     drop(journal);
     assert!(!place.path().parent().unwrap().exists());
 }
@@ -81,7 +82,7 @@ fn sixteen_threads_make_one_chain() {
             scope.spawn(move || (1..=25).for_each(|seq| add(journal, &run, seq, [phase()])));
         }
     });
-    let report = verify(&journal, &[]).unwrap();
+    let report = verify(&journal, &Trust::default()).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert_eq!((report.entries, report.runs), (400, 16));
 }
@@ -109,7 +110,7 @@ fn two_programs_make_one_chain() {
         }
     });
     for journal in &journals {
-        let report = verify(journal, &[]).unwrap();
+        let report = verify(journal, &Trust::default()).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!((report.entries, report.runs), (100, 2));
     }
@@ -129,7 +130,7 @@ fn programs_that_create_the_journal_at_the_same_time_share_it() {
                 });
             }
         });
-        let report = verify(&place.open(), &[]).unwrap();
+        let report = verify(&place.open(), &Trust::default()).unwrap();
         assert!(report.is_sound() && report.entries == 8, "{:?}", report.findings);
     }
 }
@@ -149,7 +150,7 @@ fn two_programs_cannot_both_continue_a_run() {
 /// A file of a later version, one that keeps its log in another way.
 fn of_a_later_version(place: &Place) -> Vec<u8> {
     add(&place.open(), &run("one"), 1, [phase()]);
-    place.sql("PRAGMA user_version = 2; PRAGMA journal_mode = DELETE");
+    place.sql("PRAGMA user_version = 3; PRAGMA journal_mode = DELETE");
     fs::read(place.path()).unwrap()
 }
 
@@ -158,7 +159,7 @@ fn a_journal_of_a_later_version_is_refused_and_left_untouched() {
     let place = Place::new();
     let before = of_a_later_version(&place);
     let refused = SqliteJournal::open(place.path()).unwrap_err();
-    assert!(matches!(refused, JournalError::NewerVersion { found: 2, supported: 1, .. }), "{refused}");
+    assert!(matches!(refused, JournalError::NewerVersion { found: 3, supported: 2, .. }), "{refused}");
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 

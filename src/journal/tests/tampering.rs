@@ -1,6 +1,7 @@
 //! What somebody with a database tool does to the file is found and named.
 
 use super::*;
+use crate::audit::Trust;
 use crate::audit::{Content, Entry, Finding, Head, Tampering};
 use crate::journal::{JournalError, RunFilter, verify};
 
@@ -20,7 +21,7 @@ fn journal() -> Place {
 fn findings_after(statements: &str) -> Vec<Finding> {
     let place = journal();
     place.sql(statements);
-    verify(&place.open(), &[]).unwrap().findings
+    verify(&place.open(), &Trust::default()).unwrap().findings
 }
 
 fn said(findings: &[Finding]) -> Vec<String> {
@@ -84,9 +85,12 @@ fn a_tail_truncated_with_its_head_is_noticed_by_an_anchor_only() {
          UPDATE head SET count = 10, hash = (SELECT hash FROM entries WHERE seq = 10)",
     );
     let journal = place.open();
-    let unanchored = verify(&journal, &[]).unwrap();
+    let unanchored = verify(&journal, &Trust::default()).unwrap();
     assert!(unanchored.is_sound() && unanchored.anchored == 0);
-    assert_eq!(said(&verify(&journal, &[anchor]).unwrap().findings), ["entries 11 to 12 are missing"]);
+    assert_eq!(
+        said(&verify(&journal, &Trust::default().heads([anchor])).unwrap().findings),
+        ["entries 11 to 12 are missing"]
+    );
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn swapped_entries_are_named() {
 fn an_entry_with_a_new_hash_breaks_the_link_after_it() {
     let place = journal();
     let forged = replace(&place, 9);
-    let findings = verify(&place.open(), &[]).unwrap().findings;
+    let findings = verify(&place.open(), &Trust::default()).unwrap().findings;
     assert!(forged.is_intact());
     assert_eq!(
         said(&findings),
@@ -131,7 +135,7 @@ fn an_entry_with_a_new_hash_breaks_the_link_after_it() {
 fn the_last_entry_with_a_new_hash_differs_from_the_head() {
     let place = journal();
     replace(&place, 12);
-    let findings = verify(&place.open(), &[]).unwrap().findings;
+    let findings = verify(&place.open(), &Trust::default()).unwrap().findings;
     assert_eq!((findings.len(), findings[0].seq, &findings[0].what), (1, 12, &Tampering::HeadDiffers));
 }
 
@@ -185,7 +189,7 @@ fn going_on_after_a_truncation_does_not_cover_it_up() {
     place.sql("DELETE FROM entries WHERE seq > 10");
     let journal = place.open();
     add(&journal, &run("later"), 1, [started("two"), phase()]);
-    let lost = verify(&journal, &[]).unwrap().findings;
+    let lost = verify(&journal, &Trust::default()).unwrap().findings;
     assert_eq!(said(&lost), ["entries 11 to 12 are missing"]);
     // The run that lost its end is not continued as if nothing had happened.
     let conflict = journal.append(&run(RUNS[1]), records(&run(RUNS[1]), 7, [phase()])).wait().unwrap_err();
@@ -209,7 +213,7 @@ fn a_journal_whose_head_or_table_is_gone_is_damaged() {
     for statements in ["DELETE FROM head", "DROP TABLE entries"] {
         let place = journal();
         place.sql(statements);
-        let refused = verify(&place.open(), &[]).unwrap_err();
+        let refused = verify(&place.open(), &Trust::default()).unwrap_err();
         assert!(matches!(refused, JournalError::Corrupt { .. }), "{refused}");
     }
 }

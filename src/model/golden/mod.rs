@@ -92,6 +92,13 @@ impl Golden {
         Ok(golden)
     }
 
+    /// Cases that come from elsewhere, with the default tolerance.
+    pub fn of(cases: Vec<Case>) -> Result<Golden, GoldenError> {
+        let golden = Golden { model: String::new(), cases, tolerance: Tolerance::default() };
+        golden.check().map_err(GoldenError::Content)?;
+        Ok(golden)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.cases.is_empty() {
             return Err("the golden file holds no case".into());
@@ -125,15 +132,20 @@ impl Case {
 
     /// The inputs as the model takes them.
     pub fn tensors(&self, inputs: &[TensorInfo]) -> Result<Vec<(String, Tensor)>, ModelFault> {
-        let element = |name: &str| inputs.iter().find(|info| info.name == name).map_or("float32", |info| &info.element);
-        let tensor = |(name, values): (&String, &Values)| {
-            let tensor = values.to_tensor(element(name));
-            tensor
-                .map(|tensor| (name.clone(), tensor))
-                .map_err(|detail| ModelFault::new(FaultKind::WrongInput, format!("the input '{name}' {detail}")))
-        };
-        self.inputs.iter().map(tensor).collect()
+        tensors(&self.inputs, inputs)
     }
+}
+
+/// Numbers as the element types that a model declares for them.
+fn tensors(values: &BTreeMap<String, Values>, inputs: &[TensorInfo]) -> Result<Vec<(String, Tensor)>, ModelFault> {
+    let element = |name: &str| inputs.iter().find(|info| info.name == name).map_or("float32", |info| &info.element);
+    let tensor = |(name, values): (&String, &Values)| {
+        let tensor = values.to_tensor(element(name));
+        tensor
+            .map(|tensor| (name.clone(), tensor))
+            .map_err(|detail| ModelFault::new(FaultKind::WrongInput, format!("the input '{name}' {detail}")))
+    };
+    values.iter().map(tensor).collect()
 }
 
 /// Runs a model on the cases and compares; stops between two cases once `abandoned`. Blocking.
@@ -141,7 +153,7 @@ pub fn judge(model: &dyn Model, cases: &[Case], tolerance: Tolerance, abandoned:
     let results: Vec<CaseResult> = cases
         .iter()
         .take_while(|_| !abandoned())
-        .map(|case| match answers(model, case) {
+        .map(|case| match answers(model, &case.inputs) {
             Ok(answers) => compare(case, &answers, tolerance),
             Err(fault) => CaseResult::faulted(&case.name, fault),
         })
@@ -149,8 +161,9 @@ pub fn judge(model: &dyn Model, cases: &[Case], tolerance: Tolerance, abandoned:
     Comparison::of(&results)
 }
 
-fn answers(model: &dyn Model, case: &Case) -> Result<BTreeMap<String, Values>, ModelFault> {
-    let answers = model.run(case.tensors(model.inputs())?)?;
+/// What a model answers to named inputs: each of its outputs. Blocking.
+pub fn answers(model: &dyn Model, inputs: &BTreeMap<String, Values>) -> Result<BTreeMap<String, Values>, ModelFault> {
+    let answers = model.run(tensors(inputs, model.inputs())?)?;
     Ok(answers.iter().map(|(name, tensor)| (name.clone(), Values::from(tensor))).collect())
 }
 

@@ -23,15 +23,20 @@ fn nested(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
 
 pub fn check(faults: &mut Vec<ModelFault>, model: &ModelProto, top: &GraphProto, limits: &Limits) {
     check_operators(faults, model, top, limits);
-    let mut broken = Vec::new();
-    check_duplicates(&mut broken, top);
-    check_names(&mut broken, top, &HashSet::new());
-    let rest = broken.len().saturating_sub(MOST_NAMED);
-    broken.truncate(MOST_NAMED);
+    let (mut repeated, mut dangling) = (Vec::new(), Vec::new());
+    check_duplicates(&mut repeated, top);
+    check_names(&mut dangling, top, &HashSet::new());
+    tell(faults, FaultKind::DuplicateName, repeated);
+    tell(faults, FaultKind::DanglingName, dangling);
+}
+
+fn tell(faults: &mut Vec<ModelFault>, kind: FaultKind, mut details: Vec<String>) {
+    let rest = details.len().saturating_sub(MOST_NAMED);
+    details.truncate(MOST_NAMED);
     if rest > 0 {
-        broken.push(format!("{rest} more faults of this kind"));
+        details.push(format!("{rest} more faults of this kind"));
     }
-    faults.extend(broken.into_iter().map(|detail| ModelFault::new(FaultKind::InvalidGraph, detail)));
+    faults.extend(details.into_iter().map(|detail| ModelFault::new(kind, detail)));
 }
 
 fn check_operators(faults: &mut Vec<ModelFault>, model: &ModelProto, top: &GraphProto, limits: &Limits) {

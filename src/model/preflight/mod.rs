@@ -63,6 +63,15 @@ pub struct ModelFile {
     pub external_files: Vec<String>,
 }
 
+/// What a model file is by its release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// The length of the file, where the release tells it.
+    pub bytes: Option<u64>,
+}
+
 /// A model file, what is wrong with it, and what one should know about it.
 #[derive(Debug, Clone, Default)]
 pub struct Inspection {
@@ -77,14 +86,19 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Adds a fault when the file has another SHA-256 than it should. Last of all: what the bytes are tells
-    /// more than that they differ. A file that could not be read has no digest to compare.
-    pub fn compare_sha256(&mut self, expected: &str) {
-        let actual = &self.file.sha256;
-        if !actual.is_empty() && !actual.eq_ignore_ascii_case(expected) {
-            let detail = format!("the file has the SHA-256 {actual}; {expected} was released");
-            self.faults.push(ModelFault::new(FaultKind::Altered, detail));
+    /// Adds a fault when the file is not the released one. Last of all: what the bytes are tells more than that
+    /// they differ, and their number more than their digest. A file that could not be read has neither to compare.
+    pub fn compare_release(&mut self, released: &Released) {
+        let (ModelFile { size, sha256: actual, .. }, expected) = (&self.file, &released.sha256);
+        if actual.is_empty() || actual.eq_ignore_ascii_case(expected) {
+            return;
         }
+        let altered = format!("the file has the SHA-256 {actual}; {expected} was released");
+        if let Some(bytes) = released.bytes.filter(|bytes| bytes != size) {
+            let detail = format!("the file is {size} bytes long; {bytes} were released");
+            self.faults.push(ModelFault::new(FaultKind::WrongSize, detail));
+        }
+        self.faults.push(ModelFault::new(FaultKind::Altered, altered));
     }
 
     /// An error for a file that no engine should see.
@@ -188,7 +202,9 @@ fn warnings(file: &ModelFile) -> Vec<String> {
         ["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"];
     let mut warnings = Vec::new();
     for operator in RANDOM.iter().filter(|operator| file.operators.contains_key(**operator)) {
-        warnings.push(format!("operator {operator} gives another answer on each run"));
+        warnings.push(format!(
+            "operator {operator} gives another answer on each run: golden cases cannot hold; export the model for inference"
+        ));
     }
     warnings
 }

@@ -206,15 +206,15 @@ fn a_missing_operator_set_is_told() {
 
 #[test]
 fn names_are_unique() {
-    assert_fault(FaultKind::InvalidGraph, "two inputs have the name 'x'", |_, graph| graph.input.push(value("x")));
-    assert_fault(FaultKind::InvalidGraph, "two outputs have the name 'y'", |_, graph| graph.output.push(value("y")));
+    assert_fault(FaultKind::DuplicateName, "two inputs have the name 'x'", |_, graph| graph.input.push(value("x")));
+    assert_fault(FaultKind::DuplicateName, "two outputs have the name 'y'", |_, graph| graph.output.push(value("y")));
     let twice = node("Neg", &["x"], &["y"]);
-    assert_fault(FaultKind::InvalidGraph, "two nodes make the value 'y'", |_, graph| graph.node.push(twice));
+    assert_fault(FaultKind::DuplicateName, "two nodes make the value 'y'", |_, graph| graph.node.push(twice));
 }
 
 #[test]
 fn an_output_that_nothing_makes_is_told() {
-    assert_fault(FaultKind::InvalidGraph, "the output 'z' is made by no node", |_, graph| {
+    assert_fault(FaultKind::DanglingName, "the output 'z' is made by no node", |_, graph| {
         graph.output.push(value("z"))
     });
 }
@@ -239,7 +239,7 @@ fn nested_graphs_see_outer_names_and_are_judged_too() {
     let inspection = inspect_changed(|_, graph| graph.node.push(branch("w")));
     assert_eq!(inspection.faults, []);
     assert_eq!(inspection.file.node_count, 3);
-    assert_fault(FaultKind::InvalidGraph, "reads 'elsewhere'", |_, graph| graph.node.push(branch("elsewhere")));
+    assert_fault(FaultKind::DanglingName, "reads 'elsewhere'", |_, graph| graph.node.push(branch("elsewhere")));
 }
 
 #[test]
@@ -302,13 +302,13 @@ fn external_weights_are_judged_by_place_and_length() {
         first_kind(&inspect_in(folder.path(), |_, graph| graph.initializer[0] = tensor))
     };
     assert_eq!(kind("weights.data", "8", "24"), None);
-    assert_eq!(kind("weights.data", "9", "24"), Some(FaultKind::ExternalData));
-    assert_eq!(kind("weights.data", "18446744073709551615", "24"), Some(FaultKind::ExternalData));
+    assert_eq!(kind("weights.data", "9", "24"), Some(FaultKind::ExternalDataShort));
+    assert_eq!(kind("weights.data", "18446744073709551615", "24"), Some(FaultKind::ExternalDataShort));
     assert_eq!(kind("weights.data", "eight", "24"), Some(FaultKind::ExternalData));
     assert_eq!(kind("weights.data", "0", "20"), Some(FaultKind::InvalidWeights));
-    assert_eq!(kind("absent.data", "0", "24"), Some(FaultKind::ExternalData));
+    assert_eq!(kind("absent.data", "0", "24"), Some(FaultKind::ExternalDataMissing));
     assert_eq!(kind("", "0", "24"), Some(FaultKind::ExternalData));
-    assert_eq!(kind("/dev/zero", "0", "24"), Some(FaultKind::ExternalData));
+    assert_eq!(kind("/dev/zero", "0", "24"), Some(FaultKind::ExternalDataOutside));
 }
 
 #[test]

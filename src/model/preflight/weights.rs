@@ -91,13 +91,15 @@ fn invalid(tensor: &TensorProto, what: &str) -> ModelFault {
 }
 
 fn check_external(tensor: &TensorProto, location: &str, model: &Path) -> Result<(), ModelFault> {
-    let fault = |what: String| ModelFault::new(FaultKind::ExternalData, what);
-    let path = inside(location, model).map_err(fault)?;
-    let about = std::fs::metadata(&path)
-        .map_err(|error| fault(format!("the data file '{location}' of the model cannot be read: {error}")))?;
+    let path = inside(location, model)?;
+    let about = std::fs::metadata(&path).map_err(|error| {
+        let what = format!("the data file '{location}' of the model cannot be read: {error}");
+        ModelFault::new(FaultKind::ExternalDataMissing, what)
+    })?;
     let number = |key| value_of(tensor, key).map(str::parse::<u64>).transpose();
     let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
-        return Err(fault(format!("the place of the weight '{}' in '{location}' is not a number", tensor.name)));
+        let what = format!("the place of the weight '{}' in '{location}' is not a number", tensor.name);
+        return Err(ModelFault::new(FaultKind::ExternalData, what));
     };
     let needed = declared_bytes(tensor).unwrap_or(0);
     if length.is_some_and(|length| length != needed) {
@@ -108,7 +110,8 @@ fn check_external(tensor: &TensorProto, location: &str, model: &Path) -> Result<
     }
     let end = offset.unwrap_or(0).saturating_add(needed);
     if !about.is_file() || about.len() < end {
-        return Err(fault(format!("the data file '{location}' is {} bytes long; the model needs {end}", about.len())));
+        let what = format!("the data file '{location}' is {} bytes long; the model needs {end}", about.len());
+        return Err(ModelFault::new(FaultKind::ExternalDataShort, what));
     }
     Ok(())
 }
@@ -118,11 +121,15 @@ fn value_of<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
 }
 
 /// The data file's path, if it lies in the folder of the model.
-fn inside(location: &str, model: &Path) -> Result<PathBuf, String> {
-    let escapes = || format!("the model refers to '{location}', which is outside of its folder");
+fn inside(location: &str, model: &Path) -> Result<PathBuf, ModelFault> {
+    let escapes = || {
+        let what = format!("the model refers to '{location}', which is outside of its folder");
+        ModelFault::new(FaultKind::ExternalDataOutside, what)
+    };
     let relative = Path::new(location);
     if location.is_empty() {
-        return Err("the model does not name the file that holds its weights".into());
+        let what = "the model does not name the file that holds its weights";
+        return Err(ModelFault::new(FaultKind::ExternalData, what));
     }
     if !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
         return Err(escapes());

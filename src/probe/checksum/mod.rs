@@ -2,6 +2,7 @@
 
 pub(super) mod digest;
 mod manifest;
+mod release;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,6 +19,7 @@ use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
 pub use digest::Algorithm;
 use digest::check_digest;
 use manifest::Item;
+pub use release::released;
 
 /// A manifest of 100 000 files fits; more is not a manifest.
 const MANIFEST_BYTES: u64 = 16 << 20;
@@ -152,19 +154,6 @@ fn manifest_items(path: &Path, algorithm: Option<Algorithm>, files: &[String]) -
         items.retain(|item| files.contains(&item.name));
     }
     Ok(items)
-}
-
-/// The SHA-256 that a manifest gives a file: by its place below the manifest's folder, else by its name alone.
-pub fn listed_sha256(manifest: &Path, file: &Path) -> Result<String, StepError> {
-    let items = manifest_items(manifest, None, &[])?;
-    let folder = folder_of(manifest);
-    let mut listed = items.iter().filter(|item| item.algorithm == Algorithm::Sha256);
-    let same_name = |item: &&Item| item.path.file_name() == file.file_name();
-    let found = listed.clone().find(|item| folder.join(&item.path) == file).or_else(|| listed.find(same_name));
-    found.map(|item| item.digest.clone()).ok_or_else(|| {
-        StepError::new(format!("the manifest {} gives {} no SHA-256", manifest.display(), file.display()))
-            .help("name the manifest of the release that the file is from")
-    })
 }
 
 fn check_named(files: &[String], items: &[Item]) -> Result<(), StepError> {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::config::{Config, ExpectedOutput};
-use super::protocol::{Answer, Protocol};
+use super::form::Form;
+use super::parity::Local;
+use super::protocol::Answer;
 use super::tensor::OutputTensor;
+use crate::kind::StepError;
 use crate::model::golden::{Case, CaseResult, Tolerance, Values, Verdict, compare};
 use crate::probe::text::clean;
 
@@ -12,39 +15,49 @@ use crate::probe::text::clean;
 const QUOTED_BYTES: usize = 200;
 
 pub(super) struct Judge<'a> {
-    pub protocol: &'a dyn Protocol,
     config: &'a Config,
     tolerance: Tolerance,
+    form: Form,
+    /// What the model file answers, to compare with.
+    local: Option<&'a Local>,
+}
+
+/// One answer by what is right, and by what the model file answers.
+pub(super) struct Judgement {
+    pub result: CaseResult,
+    pub parity: Option<CaseResult>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(config: &'a Config, protocol: &'a dyn Protocol, tolerance: Tolerance) -> Self {
-        Judge { protocol, config, tolerance }
+    pub(super) fn new(config: &'a Config, tolerance: Tolerance, local: Option<&'a Local>) -> Result<Self, StepError> {
+        Ok(Judge { config, tolerance, form: Form::of(config)?, local })
     }
 
-    /// The outputs that are looked at.
-    pub(super) fn wanted<'b>(&'b self, case: &'b Case) -> Vec<&'b str> {
+    /// The outputs that are looked at in the answer to the case at `index`.
+    pub(super) fn wanted<'b>(&'b self, index: usize, case: &'b Case) -> Vec<&'b str> {
         let of_schema = self.config.schema.iter().map(|output| output.name.as_str());
-        let mut names: Vec<&str> = case.outputs.keys().map(String::as_str).chain(of_schema).collect();
+        let of_file = self.local.into_iter().flat_map(|local| local.outputs(index));
+        let of_case = case.outputs.keys().map(String::as_str);
+        let mut names: Vec<&str> = of_case.chain(of_schema).chain(of_file).collect();
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    pub(super) fn judge(&self, case: &Case, answer: &Answer) -> CaseResult {
-        let mut values = BTreeMap::new();
-        for name in case.outputs.keys() {
-            match answer.tensors.get(name).map(|tensor| (&tensor.shape, &tensor.numbers)) {
-                Some((shape, Ok(data))) => {
-                    values.insert(name.clone(), Values { shape: shape.clone(), data: data.clone() });
-                }
-                Some((_, Err(what))) => {
-                    return CaseResult::run_failed(&case.name, format!("the output '{name}' {what}"));
-                }
-                None => {}
-            }
-        }
+    pub(super) fn judge(&self, index: usize, case: &Case, answer: &Answer) -> Judgement {
+        let parity = self.local.map(|local| local.judge(index, &case.name, answer));
+        Judgement { result: self.judge_by_case(case, answer), parity }
+    }
+
+    fn judge_by_case(&self, case: &Case, answer: &Answer) -> CaseResult {
+        let values = match numbers(&case.name, case.outputs.keys(), answer) {
+            Ok(values) => values,
+            Err(result) => return result,
+        };
         let mut result = compare(case, &values, self.tolerance);
+        if let Some(why) = self.form.fault(answer) {
+            note(&mut result, Verdict::WrongShape, why);
+        }
         for expected in &self.config.schema {
             self.judge_form(case, expected, answer, &mut result);
         }
@@ -79,6 +92,20 @@ impl<'a> Judge<'a> {
         };
         Some(format!("the answer is '{}'; {wanted}", clean(text.as_bytes(), QUOTED_BYTES)))
     }
+}
+
+/// The numbers of the outputs of these names that were answered; a result when one of them holds none.
+pub(super) fn numbers<'a>(
+    case: &str,
+    names: impl Iterator<Item = &'a String>,
+    answer: &Answer,
+) -> Result<BTreeMap<String, Values>, CaseResult> {
+    let answered = names.filter_map(|name| Some((name, answer.tensors.get(name)?)));
+    let values = answered.map(|(name, tensor)| match &tensor.numbers {
+        Ok(data) => Ok((name.clone(), Values { shape: tensor.shape.clone(), data: data.clone() })),
+        Err(what) => Err(CaseResult::run_failed(case, format!("the output '{name}' {what}"))),
+    });
+    values.collect()
 }
 
 fn note(result: &mut CaseResult, verdict: Verdict, difference: String) {

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::config::Config;
 use super::tensor::{Datatypes, written};
 use crate::kind::{Context, StepError};
-use crate::model::golden::{Case, Golden, Tolerance, Values};
+use crate::model::golden::{Case, Tolerance, Values};
 use crate::probe::blocking::run_blocking;
+use crate::probe::onnx::read_cases;
 
 /// The cases with the tolerance of their answers.
 pub(super) struct Cases {
@@ -40,10 +41,7 @@ impl Cases {
 
 async fn read(path: std::path::PathBuf, context: &Context) -> Result<Cases, StepError> {
     run_blocking(context, move |_| {
-        let golden = Golden::read(&path).map_err(|error| {
-            StepError::because(path.display(), &error)
-                .help("`cases` names a golden file; its form is described at `cases` of the kind `onnx_golden`")
-        })?;
+        let golden = read_cases(&path)?;
         Ok(Cases { cases: golden.cases, tolerance: golden.tolerance })
     })
     .await

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::parity::ParityConfig;
 use crate::http::{ClientSettings, Tls};
 use crate::kind::{Services, StepError};
 use crate::probe::json_path::JsonPathText;
@@ -25,6 +26,7 @@ const MOST_REQUESTS: usize = 100_000;
 pub enum ProtocolName {
     #[default]
     V2,
+    Grpc,
     TensorFlow,
     TorchServe,
     OpenAi,
@@ -40,7 +42,8 @@ pub struct Config {
     /// server, with or without `/v1`.
     #[schemars(extend("x-encode" = "url"))]
     pub(super) url: String,
-    /// How the server is asked: `v2` (default: the Open Inference Protocol of KServe, Triton and MLServer),
+    /// How the server is asked: `v2` (default: the Open Inference Protocol of KServe, Triton and MLServer over HTTP),
+    /// `grpc` (the same protocol over gRPC; `url` is then `grpc://HOST:PORT`, or `grpcs://HOST:PORT` with TLS),
     /// `tensorflow` (TensorFlow Serving), `torchserve`, `openai` (chat and embeddings as OpenAI, vLLM or Ollama
     /// offer them), or `json` (any other, described by `body` and `outputs`).
     #[serde(default)]
@@ -67,8 +70,14 @@ pub struct Config {
     /// What the answer must look like, whatever its numbers: outputs with their element type and shape.
     #[serde(default)]
     pub(super) schema: Vec<ExpectedOutput>,
+    /// What the whole answer must look like, as a JSON Schema: `{type: object, required: [predictions]}`. Not with
+    /// `grpc`, whose answers are no JSON.
+    pub(super) answer_schema: Option<Value>,
+    /// `openai`: what the text of the answer to `prompt` must look like, as a JSON Schema; text that is not JSON does not
+    /// fit it.
+    pub(super) text_schema: Option<Value>,
     /// The element type of each input, such as `{ids: INT64}`. Default: what the server's description of the model
-    /// says (only `v2` has one), else `FP32`.
+    /// says (only `v2` and `grpc` have one), else `FP32`.
     #[serde(default)]
     pub(super) datatypes: BTreeMap<String, String>,
     /// `openai`: the question put to `/v1/chat/completions`, with temperature 0 and 64 tokens at most.
@@ -80,7 +89,7 @@ pub struct Config {
     /// `openai`: the whole answer to `prompt`, apart from white space around it.
     pub(super) equals: Option<String>,
     /// More for the request: with `openai` beside its other keys (`{max_tokens: 8}`; null takes a key away), with `v2`
-    /// as its `parameters`.
+    /// and `grpc` as its `parameters`.
     #[serde(default)]
     pub(super) parameters: Map<String, Value>,
     /// `tensorflow`: the signature to call. Default: the one the model has as its default.
@@ -115,10 +124,8 @@ pub struct Config {
     /// none). Giving it means `ready: true`.
     #[schemars(extend("x-encode" = "url"))]
     pub(super) ready_url: Option<String>,
-    /// Where the server tells the SHA-256 of the model it serves.
-    pub(super) served_hash: Option<ServedHash>,
-    /// The model file that should be served; its SHA-256 is compared with `served_hash`.
-    pub(super) model_file: Option<PathBuf>,
+    /// The model file that should be served: is it the one that answers?
+    pub(super) parity: Option<ParityConfig>,
     /// Headers of every request to this server: text, or a secret by reference such as `{X-Api-Key: {secret: triton}}`.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, TextOrSecret>,
@@ -147,21 +154,10 @@ pub struct Config {
 pub struct ExpectedOutput {
     /// The name of the output.
     pub(super) name: String,
-    /// Its element type as the server tells it, such as `FP32` or `INT64`. Only `v2` tells one.
+    /// Its element type as the server tells it, such as `FP32` or `INT64`. Only `v2` and `grpc` tell one.
     pub(super) datatype: Option<String>,
     /// Its shape; -1 is a size that may vary, such as the batch.
     pub(super) shape: Option<Vec<i64>>,
-}
-
-/// Where a server tells which model it serves.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServedHash {
-    /// The address to read.
-    #[schemars(extend("x-encode" = "url"))]
-    pub(super) get: String,
-    /// The place of the SHA-256 in the JSON answer, by a JSONPath.
-    pub(super) path: JsonPathText,
 }
 
 fn default_parallel() -> usize {
@@ -186,29 +182,42 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), StepError> {
         self.check_foreign_keys()?;
         self.check_question()?;
-        self.check_ranges()?;
-        if self.model_file.is_some() && self.served_hash.is_none() {
-            return Err(StepError::new("`model_file` has nothing to be compared with")
-                .help("say where the server tells the SHA-256 it serves: `served_hash: {get: …, path: …}`"));
+        self.check_parity()?;
+        self.check_ranges()
+    }
+
+    fn check_parity(&self) -> Result<(), StepError> {
+        let Some(parity) = &self.parity else { return Ok(()) };
+        if !parity.answers && parity.served_hash.is_none() {
+            return Err(StepError::new("`parity` compares nothing").help(
+                "leave `answers` away, or say where the server tells the SHA-256: `served_hash: {get: …, path: …}`",
+            ));
+        }
+        let has_inputs = self.cases.is_some() || self.input.is_some();
+        if parity.answers && !has_inputs {
+            return Err(StepError::new("there is no input on which the file of `parity` could be run")
+                .help("give `cases` or `input`, or compare hashes only: `parity: {answers: false, served_hash: …}`"));
         }
         Ok(())
     }
 
     fn check_foreign_keys(&self) -> Result<(), StepError> {
-        use ProtocolName::{Json, OpenAi, TensorFlow, TorchServe, V2};
-        let keys: [(&str, bool, &[ProtocolName]); 12] = [
-            ("model", self.model.is_some(), &[V2, TensorFlow, TorchServe, OpenAi]),
-            ("version", self.version.is_some(), &[V2, TensorFlow, TorchServe]),
+        use ProtocolName::{Grpc, Json, OpenAi, TensorFlow, TorchServe, V2};
+        let keys: [(&str, bool, &[ProtocolName]); 14] = [
+            ("model", self.model.is_some(), &[V2, Grpc, TensorFlow, TorchServe, OpenAi]),
+            ("version", self.version.is_some(), &[V2, Grpc, TensorFlow, TorchServe]),
             ("prompt", self.prompt.is_some(), &[OpenAi]),
             ("text", self.text.is_some(), &[OpenAi]),
             ("contains", self.contains.is_some(), &[OpenAi]),
             ("equals", self.equals.is_some(), &[OpenAi]),
-            ("parameters", !self.parameters.is_empty(), &[V2, OpenAi]),
+            ("parameters", !self.parameters.is_empty(), &[V2, Grpc, OpenAi]),
             ("signature", self.signature.is_some(), &[TensorFlow]),
             ("columnar", self.columnar, &[TensorFlow]),
             ("body", self.body.is_some(), &[Json, TorchServe]),
             ("outputs", !self.outputs.is_empty(), &[Json]),
-            ("schema: {datatype}", self.schema.iter().any(|output| output.datatype.is_some()), &[V2]),
+            ("schema: {datatype}", self.schema.iter().any(|output| output.datatype.is_some()), &[V2, Grpc]),
+            ("answer_schema", self.answer_schema.is_some(), &[V2, TensorFlow, TorchServe, OpenAi, Json]),
+            ("text_schema", self.text_schema.is_some(), &[OpenAi]),
         ];
         let foreign = keys.iter().find(|(_, given, protocols)| *given && !protocols.contains(&self.protocol));
         let Some((key, ..)) = foreign else { return Ok(()) };
@@ -230,16 +239,23 @@ impl Config {
                 StepError::new("two right answers are given").help("`expect` goes with `input`, not with `cases`")
             );
         }
-        let about_text = self.contains.is_some() || self.equals.is_some();
+        let about_text = self.contains.is_some() || self.equals.is_some() || self.text_schema.is_some();
         if about_text && self.prompt.is_none() {
             return Err(StepError::new("there is no text to look into")
-                .help("`contains` and `equals` are about the answer to `prompt`"));
+                .help("`contains`, `equals` and `text_schema` are about the answer to `prompt`"));
         }
-        if self.cases.is_none() && self.expect.is_empty() && self.schema.is_empty() && !about_text {
-            return Err(StepError::new("nothing is expected of the answer")
-                .help("give the right answer as `expect`, its form as `schema`, or text as `contains` or `equals`"));
+        if self.cases.is_none() && !about_text && !self.expects_numbers_or_form() {
+            return Err(StepError::new("nothing is expected of the answer").help(
+                "give the right answer as `expect`, its form as `schema` or `answer_schema`, text as `contains` or \
+                 `equals`, or the model file as `parity`",
+            ));
         }
         Ok(())
+    }
+
+    fn expects_numbers_or_form(&self) -> bool {
+        let by_file = self.parity.as_ref().is_some_and(|parity| parity.answers);
+        !self.expect.is_empty() || !self.schema.is_empty() || self.answer_schema.is_some() || by_file
     }
 
     fn check_ranges(&self) -> Result<(), StepError> {
@@ -274,6 +290,7 @@ impl ProtocolName {
     pub(super) fn name(self) -> &'static str {
         match self {
             ProtocolName::V2 => "v2",
+            ProtocolName::Grpc => "grpc",
             ProtocolName::TensorFlow => "tensorflow",
             ProtocolName::TorchServe => "torchserve",
             ProtocolName::OpenAi => "openai",

@@ -1,32 +1,25 @@
-//! One question and its answer over HTTP.
+//! One question and its answer, over HTTP or gRPC.
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use prost::bytes::Bytes;
+use reqwest::Url;
 use serde_json::Value;
 
-use super::config::Config;
+use super::config::{Config, ProtocolName};
+use super::grpc::GrpcChannel;
+use super::http::HttpChannel;
 use super::lenient;
-use crate::base::Secret;
-use crate::base::units::show_bytes;
-use crate::http::{header_name, header_value, read_body, send, shown, unexpected_status};
+use super::route::{Route, Way};
+use crate::base::Clock;
 use crate::kind::{Context, StepError};
-use crate::probe::text::clean;
-
-/// In a message, where a reader wants the first sentence of what the server says.
-const EXCERPT_BYTES: usize = 300;
 
 /// Asks the server with the credentials and limits of the step.
 pub(super) struct Exchange {
-    client: Client,
-    headers: HeaderMap,
-    bearer: Option<Secret<String>>,
-    /// Credentials go here only.
-    server: Url,
-    body_limit: u64,
-    /// Its time limit is that of one request.
-    context: Context,
+    http: HttpChannel,
+    /// With `protocol: grpc`.
+    grpc: Option<GrpcChannel>,
+    clock: Clock,
 }
 
 /// Why there is nothing to judge.
@@ -45,95 +38,52 @@ impl NoAnswer {
     }
 }
 
-/// An answer with any status that says something about the model.
+/// An answer that says something about the model.
 pub(super) struct Reply {
-    pub status: StatusCode,
-    pub bytes: Vec<u8>,
+    pub said: Result<Bytes, Refusal>,
     pub took: Duration,
 }
 
-impl Reply {
-    pub(super) fn json(&self) -> Result<Value, serde_json::Error> {
-        lenient::parse(&self.bytes)
-    }
-
+/// The server is alive and says no.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Refusal {
+    /// The status: of HTTP such as 503, of gRPC such as 14.
+    pub code: u16,
     /// The status with what the server says about it.
-    pub(super) fn complaint(&self) -> String {
-        let said = self.json().ok().and_then(|body| message_of(&body)).unwrap_or_default();
-        let said = if said.is_empty() { self.bytes.as_slice() } else { said.as_bytes() };
-        match clean(said, EXCERPT_BYTES).trim() {
-            "" => self.status.to_string(),
-            said => format!("{}: {said}", self.status),
-        }
-    }
+    pub said: String,
+    /// Nothing is there, which tells nothing where a route is optional.
+    pub no_such_route: bool,
 }
 
-/// The message where the protocols put it.
-fn message_of(body: &Value) -> Option<String> {
-    let places = ["/error/message", "/error", "/message", "/detail"];
-    places.iter().find_map(|place| body.pointer(place)?.as_str()).map(str::to_owned)
+impl Reply {
+    /// The JSON of a good answer.
+    pub(super) fn json(&self) -> Option<Value> {
+        lenient::parse(self.said.as_ref().ok()?).ok()
+    }
 }
 
 impl Exchange {
     pub(super) async fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &config.headers {
-            let value = context.text_or_secret(value).await?;
-            headers.insert(header_name(name)?, header_value(name, value.reveal())?);
-        }
-        let time_limit = config.request_time_limit()?.min(context.time_limit);
+        let speaks_grpc = config.protocol == ProtocolName::Grpc;
         Ok(Exchange {
-            client: config.client_settings()?.client(&context.services)?,
-            headers,
-            bearer: context.optional_secret(config.bearer.as_ref()).await?,
-            server: server.clone(),
-            body_limit: config.body_limit,
-            context: Context { time_limit, ..context.clone() },
+            http: HttpChannel::new(config, server, context).await?,
+            grpc: if speaks_grpc { Some(GrpcChannel::new(config, server, context).await?) } else { None },
+            clock: context.services.clock,
         })
     }
 
     pub(super) fn elapsed(&self) -> Duration {
-        self.context.services.clock.elapsed()
+        self.clock.elapsed()
     }
 
-    pub(super) async fn get(&self, url: &Url) -> Result<Reply, NoAnswer> {
-        self.exchange(self.client.get(url.clone()), url).await
-    }
-
-    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Reply, NoAnswer> {
-        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-        self.exchange(request, url).await
-    }
-
-    async fn exchange(&self, request: RequestBuilder, url: &Url) -> Result<Reply, NoAnswer> {
+    pub(super) async fn ask(&self, route: Route) -> Result<Reply, NoAnswer> {
         let started = self.elapsed();
-        let response = send(self.with_credentials(request, url), &self.context).await.map_err(NoAnswer::Lost)?;
-        let status = response.status();
-        // Nothing was asked of the model: the door is closed, or this is the wrong door.
-        if status.is_redirection() || matches!(status.as_u16(), 401 | 403 | 407) {
-            return Err(NoAnswer::Hopeless(unexpected_status("the model server", &response)));
-        }
-        let body = read_body(response, self.body_limit, &self.context).await.map_err(NoAnswer::Lost)?;
-        let took = self.elapsed().saturating_sub(started);
-        if body.truncated {
-            return Err(NoAnswer::Hopeless(self.too_large(url)));
-        }
-        Ok(Reply { status, bytes: body.bytes, took })
-    }
-
-    fn with_credentials(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
-        if url.origin() != self.server.origin() {
-            return request;
-        }
-        let request = request.headers(self.headers.clone());
-        match &self.bearer {
-            Some(token) => request.bearer_auth(token.reveal()),
-            None => request,
-        }
-    }
-
-    fn too_large(&self, url: &Url) -> StepError {
-        StepError::new(format!("the answer of {} is larger than {}", shown(url), show_bytes(self.body_limit)))
-            .help("raise `body_limit` to judge it, or ask with fewer rows")
+        let said = match (route.way, &self.grpc) {
+            (Way::Get, _) => self.http.get(&route.url).await,
+            (Way::Post(json), _) => self.http.post(&route.url, json).await,
+            (Way::Call(message), Some(grpc)) => grpc.call(&route.url, message).await,
+            (Way::Call(_), None) => Err(NoAnswer::Hopeless(StepError::new("bug: a gRPC call without a channel"))),
+        };
+        Ok(Reply { said: said?, took: self.elapsed().saturating_sub(started) })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::config::Config;
-use super::protocol::{Answer, Protocol, ReadyRoute};
+use super::protocol::{Answer, JsonProtocol, ReadyRoute};
 use super::tensor::{Datatypes, OutputTensor, datatype_of, elements, nest_input};
 use crate::kind::StepError;
 use crate::model::golden::Case;
@@ -32,7 +32,7 @@ impl AnyJson {
     }
 }
 
-impl Protocol for AnyJson {
+impl JsonProtocol for AnyJson {
     fn address(&self) -> &Url {
         &self.url
     }

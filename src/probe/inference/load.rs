@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::Value;
+use prost::bytes::Bytes;
 
-use super::answer::Judge;
+use super::answer::{Judge, Judgement};
 use super::cases::Cases;
 use super::config::Config;
-use super::exchange::{Exchange, NoAnswer, Reply};
-use super::protocol::{Protocol, Usage};
+use super::exchange::{Exchange, NoAnswer, Refusal};
+use super::protocol::{Answer, Protocol, Usage};
+use super::route::Route;
 use super::tensor::Datatypes;
 use crate::kind::StepError;
-use crate::model::golden::{Case, CaseResult};
+use crate::model::golden::{self, Case, CaseResult};
 use crate::probe::text::clean;
 
 /// A server that lost these and answered nothing is taken for gone, so that nobody waits for the rest.
@@ -26,13 +27,17 @@ const MESSAGE_BYTES: usize = 500;
 pub(super) struct Tally {
     /// For each case the worst answer.
     pub results: Vec<Option<CaseResult>>,
+    /// The same by what the model file answers; nothing when that was not asked.
+    pub parity: Vec<Option<CaseResult>>,
     pub requests: usize,
-    /// Seconds of each request that was answered with 2xx.
+    /// Seconds of each request that was answered and not refused.
     pub latencies: Vec<f64>,
+    /// Requests whose answer was not right.
+    pub wrong: usize,
     pub refused: usize,
     pub lost: usize,
-    /// The first refusal: its status, and the status with what the server says.
-    pub refusal: Option<(u16, String)>,
+    /// The first one.
+    pub refusal: Option<Refusal>,
     pub loss: Option<StepError>,
     /// What a language model wrote, the first time.
     pub text: Option<String>,
@@ -47,28 +52,29 @@ pub(super) async fn send_all(
     exchange: &Exchange,
     protocol: &dyn Protocol,
     cases: &Cases,
-    datatypes: &Datatypes,
+    questions: &[Route],
+    judge: &Judge<'_>,
 ) -> Result<Tally, StepError> {
-    let body = |case| protocol.request(case, datatypes).map(|body| body.to_string().into_bytes());
-    let bodies: Vec<Vec<u8>> = cases.cases.iter().map(body).collect::<Result<_, StepError>>()?;
-    let judge = Judge::new(config, protocol, cases.tolerance);
-    let count = config.requests.unwrap_or(bodies.len());
-    let mut tally = Tally { results: vec![None; bodies.len()], ..Tally::default() };
+    let count = config.requests.unwrap_or(questions.len());
+    let nothing = vec![None; questions.len()];
+    let mut tally = Tally { results: nothing.clone(), parity: nothing, ..Tally::default() };
     let started = exchange.elapsed();
     let ask = |request: usize| {
-        let index = request % bodies.len();
-        let reply = exchange.post(protocol.address(), bodies[index].clone());
+        let index = request % questions.len();
+        let reply = exchange.ask(questions[index].clone());
         async move { (index, reply.await) }
     };
     let mut replies = stream::iter(0..count).map(ask).buffer_unordered(config.parallel);
     while let Some((index, reply)) = replies.next().await {
         tally.requests += 1;
-        match reply {
-            Ok(reply) if reply.status.is_success() => {
-                tally.latencies.push(reply.took.as_secs_f64());
-                tally.note_answer(index, &judge, &cases.cases[index], &reply);
+        match reply.map(|reply| (reply.said, reply.took)) {
+            Ok((Ok(message), took)) => {
+                tally.latencies.push(took.as_secs_f64());
+                let case = &cases.cases[index];
+                let answer = protocol.answer(&message, &judge.wanted(index, case));
+                tally.note_answer(index, judge, case, answer);
             }
-            Ok(reply) => tally.note_refusal(&reply),
+            Ok((Err(refusal), _)) => tally.note_refusal(refusal),
             Err(NoAnswer::Hopeless(error)) => return Err(error),
             Err(NoAnswer::Lost(error)) => tally.note_loss(error, count)?,
         }
@@ -78,31 +84,31 @@ pub(super) async fn send_all(
 }
 
 impl Tally {
-    fn note_answer(&mut self, index: usize, judge: &Judge<'_>, case: &Case, reply: &Reply) {
-        let answer = match reply.json() {
-            Ok(body) => judge.protocol.answer(&body, &judge.wanted(case)).map_err(|what| format!("the answer {what}")),
-            Err(error) => Err(format!("the answer is not JSON ({error}): {}", reply.complaint())),
-        };
-        let result = match answer {
+    fn note_answer(&mut self, index: usize, judge: &Judge<'_>, case: &Case, answer: Result<Answer, String>) {
+        let judgement = match answer {
             Ok(answer) => {
-                let result = judge.judge(case, &answer);
+                let judgement = judge.judge(index, case, &answer);
                 if self.text.is_none() && self.usage == Usage::default() {
                     (self.text, self.usage) = (answer.text, answer.usage);
                 }
-                result
+                judgement
             }
             // It may quote names that the server chose.
-            Err(why) => CaseResult::run_failed(&case.name, clean(why.as_bytes(), MESSAGE_BYTES)),
+            Err(why) => {
+                let why = clean(format!("the answer {why}").as_bytes(), MESSAGE_BYTES);
+                Judgement { result: CaseResult::run_failed(&case.name, why), parity: None }
+            }
         };
-        let worst = &mut self.results[index];
-        if worst.as_ref().is_none_or(|worst| is_worse(&result, worst)) {
-            *worst = Some(result);
+        self.wrong += usize::from(judgement.result.verdict != golden::Verdict::Match);
+        keep_worst(&mut self.results[index], judgement.result);
+        if let Some(parity) = judgement.parity {
+            keep_worst(&mut self.parity[index], parity);
         }
     }
 
-    fn note_refusal(&mut self, reply: &Reply) {
+    fn note_refusal(&mut self, refusal: Refusal) {
         self.refused += 1;
-        self.refusal.get_or_insert_with(|| (reply.status.as_u16(), reply.complaint()));
+        self.refusal.get_or_insert(refusal);
     }
 
     fn note_loss(&mut self, error: StepError, count: usize) -> Result<(), StepError> {
@@ -115,8 +121,11 @@ impl Tally {
     }
 }
 
-fn is_worse(result: &CaseResult, than: &CaseResult) -> bool {
-    (result.verdict, result.max_absolute_error) > (than.verdict, than.max_absolute_error)
+fn keep_worst(worst: &mut Option<CaseResult>, result: CaseResult) {
+    let rank = |result: &CaseResult| (result.verdict, result.max_absolute_error);
+    if worst.as_ref().is_none_or(|worst| rank(&result) > rank(worst)) {
+        *worst = Some(result);
+    }
 }
 
 /// The element types of the inputs: those of the step, and for the others what the server says about
@@ -128,10 +137,9 @@ pub(super) async fn datatypes(
     cases: &Cases,
 ) -> Result<Datatypes, StepError> {
     let mut datatypes = Datatypes::new();
-    if let Some(url) = protocol.description().filter(|_| !cases.are_typed(&config.datatypes)) {
-        let reply = exchange.get(&url).await.map_err(NoAnswer::into_error)?;
-        let description = reply.json().ok().filter(|_| reply.status.is_success()).unwrap_or(Value::Null);
-        datatypes = protocol.datatypes(&description);
+    if let Some(route) = protocol.description().filter(|_| !cases.are_typed(&config.datatypes)) {
+        let reply = exchange.ask(route).await.map_err(NoAnswer::into_error)?;
+        datatypes = protocol.datatypes(&reply.said.unwrap_or_else(|_| Bytes::new()));
     }
     datatypes.extend(config.datatypes.clone());
     Ok(datatypes)

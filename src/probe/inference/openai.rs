@@ -6,7 +6,8 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
-use super::protocol::{Answer, Protocol, ReadyRoute, Target, Usage, above, below};
+use super::protocol::{Answer, JsonProtocol, ReadyRoute, Target, Usage, above, below};
+use super::route::Route;
 use super::tensor::{Datatypes, OutputTensor};
 use crate::kind::StepError;
 use crate::model::golden::Case;
@@ -54,7 +55,7 @@ fn with(mut request: Value, parameters: &Map<String, Value>) -> Value {
     request
 }
 
-impl Protocol for OpenAi {
+impl JsonProtocol for OpenAi {
     fn address(&self) -> &Url {
         &self.address
     }
@@ -78,7 +79,7 @@ impl Protocol for OpenAi {
 
     /// The list of models: servers differ in their routes for one model and for health.
     fn readiness(&self) -> Vec<ReadyRoute> {
-        vec![ReadyRoute::required(self.models.clone())]
+        vec![ReadyRoute::required(Route::get(self.models.clone()))]
     }
 
     fn unready(&self, body: &Value) -> Option<String> {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use prost::bytes::Bytes;
 use reqwest::Url;
 use serde_json::Value;
 
 use super::config::{Config, ProtocolName};
+use super::grpc::Grpc;
 use super::json::AnyJson;
 use super::openai::OpenAi;
+use super::over_http::OverHttp;
+use super::route::Route;
 use super::tensor::{Datatypes, OutputTensor};
 use super::tensorflow::TensorFlow;
 use super::torchserve::TorchServe;
@@ -16,9 +20,34 @@ use crate::http::parse_url;
 use crate::kind::StepError;
 use crate::model::golden::Case;
 
-/// A way to ask a model server.
+/// A way to ask a model server; messages are bytes, whatever they are made of.
 pub(super) trait Protocol: Send + Sync {
     /// Where a case is sent to.
+    fn address(&self) -> &Url;
+
+    /// What asks for a case.
+    fn question(&self, case: &Case, datatypes: &Datatypes) -> Result<Route, StepError>;
+
+    /// What an answer says. `wanted` are the outputs that will be looked at: an answer without names gives
+    /// the only one of them. The error completes "the answer …".
+    fn answer(&self, message: &Bytes, wanted: &[&str]) -> Result<Answer, String>;
+
+    /// The routes that tell whether the server and the model are ready.
+    fn readiness(&self) -> Vec<ReadyRoute>;
+
+    /// Why a good answer of such a route means that it is not ready after all.
+    fn unready(&self, message: &Bytes) -> Option<String>;
+
+    /// Where the server describes the model's inputs.
+    fn description(&self) -> Option<Route>;
+
+    /// The element types in that description.
+    fn datatypes(&self, description: &Bytes) -> Datatypes;
+}
+
+/// A protocol whose messages are JSON in bodies of HTTP; [`OverHttp`] makes a [`Protocol`] of it.
+pub(super) trait JsonProtocol: Send + Sync {
+    /// Where a case is posted to.
     fn address(&self) -> &Url;
 
     /// The body that asks for a case.
@@ -48,14 +77,14 @@ pub(super) trait Protocol: Send + Sync {
 }
 
 pub(super) struct ReadyRoute {
-    pub url: Url,
-    /// Whether servers exist that do without it, so that a 404 tells nothing.
+    pub route: Route,
+    /// Whether servers exist that do without it, so that its absence tells nothing.
     pub optional: bool,
 }
 
 impl ReadyRoute {
-    pub(super) fn required(url: Url) -> Self {
-        ReadyRoute { url, optional: false }
+    pub(super) fn required(route: Route) -> Self {
+        ReadyRoute { route, optional: false }
     }
 }
 
@@ -66,6 +95,8 @@ pub(super) struct Answer {
     /// The text that a language model wrote.
     pub text: Option<String>,
     pub usage: Usage,
+    /// The whole answer, where it is JSON.
+    pub body: Option<Value>,
 }
 
 impl Answer {
@@ -85,11 +116,14 @@ pub(super) struct Usage {
 pub(super) fn choose(config: &Config) -> Result<Box<dyn Protocol>, StepError> {
     let target = Target::of(config)?;
     Ok(match config.protocol {
-        ProtocolName::V2 => Box::new(V2::new(&target, &config.parameters)),
-        ProtocolName::TensorFlow => Box::new(TensorFlow::new(target, config.signature.clone(), config.columnar)),
-        ProtocolName::TorchServe => Box::new(TorchServe::new(target, config.body.clone())),
-        ProtocolName::OpenAi => Box::new(OpenAi::new(&target, config)?),
-        ProtocolName::Json => Box::new(AnyJson::new(target.url, config)?),
+        ProtocolName::V2 => Box::new(OverHttp(V2::new(&target, &config.parameters))),
+        ProtocolName::Grpc => Box::new(Grpc::new(target, &config.parameters)?),
+        ProtocolName::TensorFlow => {
+            Box::new(OverHttp(TensorFlow::new(target, config.signature.clone(), config.columnar)))
+        }
+        ProtocolName::TorchServe => Box::new(OverHttp(TorchServe::new(target, config.body.clone()))),
+        ProtocolName::OpenAi => Box::new(OverHttp(OpenAi::new(&target, config)?)),
+        ProtocolName::Json => Box::new(OverHttp(AnyJson::new(target.url, config)?)),
     })
 }
 
@@ -103,7 +137,7 @@ pub(super) struct Target {
 impl Target {
     fn of(config: &Config) -> Result<Self, StepError> {
         let target =
-            Target { url: parse_url(&config.url)?, model: config.model.clone(), version: config.version.clone() };
+            Target { url: server_address(config)?, model: config.model.clone(), version: config.version.clone() };
         // These would vanish from the address, and another route would be asked.
         let hollow = |name: &&String| matches!(name.as_str(), "" | "." | "..");
         if let Some(name) = [&target.model, &target.version].into_iter().flatten().find(hollow) {
@@ -115,6 +149,18 @@ impl Target {
                 .help("give `model`, or put the version into the `url`"));
         }
         Ok(target)
+    }
+}
+
+/// The address of the server. One of gRPC may begin with `grpc` or `grpcs`: to the network that is `http` and `https`.
+fn server_address(config: &Config) -> Result<Url, StepError> {
+    let (scheme, rest) = config.url.split_once("://").unwrap_or_default();
+    match (scheme, config.protocol) {
+        ("grpc", ProtocolName::Grpc) => parse_url(&format!("http://{rest}")),
+        ("grpcs", ProtocolName::Grpc) => parse_url(&format!("https://{rest}")),
+        ("grpc" | "grpcs", _) => Err(StepError::new("this address is one of gRPC, but the protocol is another")
+            .help("write `protocol: grpc`, the Open Inference Protocol over gRPC")),
+        _ => parse_url(&config.url),
     }
 }
 

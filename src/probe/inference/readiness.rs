@@ -1,11 +1,11 @@
 //! What the server says of itself.
 
-use reqwest::StatusCode;
-use serde_json::Value;
+use prost::bytes::Bytes;
 
 use super::config::Config;
 use super::exchange::{Exchange, NoAnswer};
 use super::protocol::{Protocol, ReadyRoute};
+use super::route::Route;
 use crate::http::{parse_url, shown};
 use crate::kind::StepError;
 
@@ -28,7 +28,7 @@ impl Readiness {
 
 pub(super) async fn ask(config: &Config, exchange: &Exchange, protocol: &dyn Protocol) -> Result<Readiness, StepError> {
     if let Some(url) = &config.ready_url {
-        let route = ReadyRoute::required(parse_url(url)?);
+        let route = ReadyRoute::required(Route::get(parse_url(url)?));
         // The body of a route that the step names may mean anything.
         return Ok(ask_route(exchange, &route, &|_| None).await?.map_or(Readiness::Ready, Readiness::NotReady));
     }
@@ -41,7 +41,7 @@ pub(super) async fn ask(config: &Config, exchange: &Exchange, protocol: &dyn Pro
             .help("give `model` beside the address of the server, or `ready_url`"));
     }
     for route in routes {
-        if let Some(why) = ask_route(exchange, &route, &|body| protocol.unready(body)).await? {
+        if let Some(why) = ask_route(exchange, &route, &|message| protocol.unready(message)).await? {
             return Ok(Readiness::NotReady(why));
         }
     }
@@ -52,16 +52,13 @@ pub(super) async fn ask(config: &Config, exchange: &Exchange, protocol: &dyn Pro
 async fn ask_route(
     exchange: &Exchange,
     route: &ReadyRoute,
-    unready: &(dyn Fn(&Value) -> Option<String> + Sync),
+    unready: &(dyn Fn(&Bytes) -> Option<String> + Sync),
 ) -> Result<Option<String>, StepError> {
-    let reply = exchange.get(&route.url).await.map_err(NoAnswer::into_error)?;
-    let place = shown(&route.url);
-    if reply.status.is_success() {
-        // An empty body is the usual one of health routes.
-        return Ok(unready(&reply.json().unwrap_or(Value::Null)).map(|why| format!("{place}: {why}")));
-    }
-    if route.optional && reply.status == StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    Ok(Some(format!("{place} answers {}", reply.complaint())))
+    let reply = exchange.ask(route.route.clone()).await.map_err(NoAnswer::into_error)?;
+    let place = shown(&route.route.url);
+    Ok(match reply.said {
+        Ok(message) => unready(&message).map(|why| format!("{place}: {why}")),
+        Err(refusal) if route.optional && refusal.no_such_route => None,
+        Err(refusal) => Some(format!("{place} answers {}", refusal.said)),
+    })
 }

@@ -123,19 +123,22 @@ pub(super) fn elements(name: &str, values: &Values, datatype: &str) -> Result<Ve
     let element = |number: &f64| match datatype {
         "BOOL" => Some(Value::Bool(*number != 0.0)),
         _ if datatype.starts_with("FP") || datatype == "BF16" => Some(Value::from(*number)),
-        _ if datatype.starts_with("INT") || datatype.starts_with("UINT") => whole(*number),
+        _ if datatype.starts_with("INT") || datatype.starts_with("UINT") => whole(*number).map(Value::from),
         _ => None,
     };
-    values.data.iter().map(element).collect::<Option<Vec<Value>>>().ok_or_else(|| {
-        StepError::new(format!("the input '{name}' cannot be sent as {datatype}")).help(
-            "`datatypes` takes BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64; integers must be whole numbers",
-        )
-    })
+    values.data.iter().map(element).collect::<Option<Vec<Value>>>().ok_or_else(|| cannot_be_sent(name, datatype))
 }
 
-fn whole(number: f64) -> Option<Value> {
+pub(super) fn cannot_be_sent(name: &str, datatype: &str) -> StepError {
+    StepError::new(format!("the input '{name}' cannot be sent as {datatype}")).help(
+        "`datatypes` takes BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64; integers must be whole numbers that \
+         the type can hold",
+    )
+}
+
+pub(super) fn whole(number: f64) -> Option<i64> {
     // 2^53: beyond it a JSON number no longer means one whole number.
-    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then(|| Value::from(number as i64))
+    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
 }
 
 /// The input nested as its shape is.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::protocol::{Answer, Protocol, ReadyRoute, Target, above, below, named};
+use super::protocol::{Answer, JsonProtocol, ReadyRoute, Target, above, below, named};
+use super::route::Route;
 use super::tensor::{Datatypes, nest_input};
 use crate::kind::StepError;
 use crate::model::golden::Case;
@@ -85,7 +86,7 @@ fn columns(predictions: &Value) -> Result<Value, String> {
     Ok(columns.into_iter().map(|(name, rows)| (name.clone(), Value::Array(rows))).collect::<Map<_, _>>().into())
 }
 
-impl Protocol for TensorFlow {
+impl JsonProtocol for TensorFlow {
     fn address(&self) -> &Url {
         &self.predict
     }
@@ -109,7 +110,7 @@ impl Protocol for TensorFlow {
     }
 
     fn readiness(&self) -> Vec<ReadyRoute> {
-        self.model.iter().cloned().map(ReadyRoute::required).collect()
+        self.model.iter().cloned().map(Route::get).map(ReadyRoute::required).collect()
     }
 
     fn unready(&self, body: &Value) -> Option<String> {

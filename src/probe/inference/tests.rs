@@ -1,6 +1,7 @@
 //! The kind against servers that are right, wrong, slow, absent and rude.
 
 mod doubles;
+mod parity;
 mod protocols;
 
 use std::sync::Arc;
@@ -228,7 +229,8 @@ async fn the_served_model_is_compared_with_the_file() {
         ])
         .await;
         let hash = json!({"get": server.url("/about"), "path": "$.models[0].sha256"});
-        let outcome = run(with(config(&server), json!({"served_hash": hash, "model_file": file}))).await.unwrap();
+        let by_hash = json!({"model": file, "answers": false, "served_hash": hash});
+        let outcome = run(with(config(&server), json!({"parity": by_hash}))).await.unwrap();
         assert_eq!((outcome.output.parity, word(outcome.output.verdict).as_str()), (parity, verdict));
         assert_eq!(outcome.output.file_sha256.as_ref(), Some(&digest));
         assert_eq!(outcome.failure.is_some(), parity == Some(false));
@@ -335,6 +337,22 @@ async fn the_form_of_an_answer_can_be_enough() {
 }
 
 #[tokio::test]
+async fn a_whole_answer_can_be_judged_by_a_json_schema() {
+    let server = Double::answering(v2_answer(json!([1, 2]), json!([0.25, 0.75]))).await;
+    let schema = |required: &str| json!({"answer_schema": {"type": "object", "required": [required]}, "expect": {}});
+    let outcome = run(with(config(&server), schema("outputs"))).await.unwrap();
+    assert_eq!((outcome.failure, outcome.output.correct), (None, true));
+    let outcome = run(with(config(&server), schema("model_version"))).await.unwrap();
+    assert_eq!((word(outcome.output.verdict).as_str(), outcome.output.correct), ("wrong_shape", false));
+    let failure = outcome.failure.unwrap();
+    assert!(failure.contains("does not fit `answer_schema`: \"model_version\" is a required"), "{failure}");
+    // Nothing outside of the playbook is read.
+    let elsewhere = json!({"answer_schema": {"$ref": "http://127.0.0.1:1/schema.json"}});
+    let error = run(with(config(&server), elsewhere)).await.unwrap_err();
+    assert!(error.message.contains("not a JSON Schema"), "{error}");
+}
+
+#[tokio::test]
 async fn contradicting_settings_are_refused_before_anything_is_sent() {
     let server = Double::answering(json!({})).await;
     let refused = async |more: Value| -> StepError { run(with(config(&server), more)).await.unwrap_err() };
@@ -351,7 +369,10 @@ async fn contradicting_settings_are_refused_before_anything_is_sent() {
         (json!({"absolute": -1}), "tolerance"),
         (json!({"model": ".."}), "not the name"),
         (json!({"model": null, "version": "1"}), "without `model`"),
-        (json!({"model_file": "m.onnx"}), "nothing to be compared with"),
+        (json!({"parity": {"model": "m.onnx", "answers": false}}), "compares nothing"),
+        (json!({"answer_schema": {"type": "nonsense"}}), "not a JSON Schema"),
+        (json!({"url": "grpc://127.0.0.1:1"}), "the protocol is another"),
+        (json!({"text_schema": {}}), "`text_schema` has no meaning"),
         (json!({"expect": {"p": [[1], [2, 3]]}}), "ragged"),
         (json!({"headers": {"a b": "c"}}), "not the name of a header"),
     ] {

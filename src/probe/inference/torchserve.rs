@@ -4,7 +4,8 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::json::fill;
-use super::protocol::{Answer, Protocol, ReadyRoute, Target, below, named};
+use super::protocol::{Answer, JsonProtocol, ReadyRoute, Target, below, named};
+use super::route::Route;
 use super::tensor::{Datatypes, nest_input};
 use crate::kind::StepError;
 use crate::model::golden::Case;
@@ -23,7 +24,7 @@ impl TorchServe {
     }
 }
 
-impl Protocol for TorchServe {
+impl JsonProtocol for TorchServe {
     fn address(&self) -> &Url {
         &self.predictions
     }
@@ -46,7 +47,7 @@ impl Protocol for TorchServe {
     }
 
     fn readiness(&self) -> Vec<ReadyRoute> {
-        self.ping.iter().cloned().map(ReadyRoute::required).collect()
+        self.ping.iter().cloned().map(Route::get).map(ReadyRoute::required).collect()
     }
 
     fn unready(&self, body: &Value) -> Option<String> {

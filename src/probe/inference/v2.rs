@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::protocol::{Answer, Protocol, ReadyRoute, Target, above, below};
+use super::protocol::{Answer, JsonProtocol, ReadyRoute, Target, above, below};
+use super::route::Route;
 use super::tensor::{Datatypes, OutputTensor, datatype_of, elements};
 use crate::kind::StepError;
 use crate::model::golden::{Case, Values};
@@ -34,7 +35,7 @@ impl V2 {
     }
 }
 
-impl Protocol for V2 {
+impl JsonProtocol for V2 {
     fn address(&self) -> &Url {
         &self.infer
     }
@@ -59,8 +60,8 @@ impl Protocol for V2 {
     }
 
     fn readiness(&self) -> Vec<ReadyRoute> {
-        let health = self.health.iter().map(|url| ReadyRoute { url: url.clone(), optional: true });
-        let model = self.model.iter().map(|url| ReadyRoute::required(below(url, ["ready"])));
+        let health = self.health.iter().map(|url| ReadyRoute { route: Route::get(url.clone()), optional: true });
+        let model = self.model.iter().map(|url| ReadyRoute::required(Route::get(below(url, ["ready"]))));
         health.chain(model).collect()
     }
 

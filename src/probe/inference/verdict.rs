@@ -41,6 +41,10 @@ pub(super) struct Findings {
     pub correct: bool,
     /// Why the step fails.
     pub failure: Option<String>,
+    /// The answers by what the model file answers, as far as it was asked.
+    pub parity: Option<Comparison>,
+    /// Whether the served model is the one on disk, if anything tells it.
+    pub same_model: Option<bool>,
 }
 
 impl Findings {
@@ -48,6 +52,9 @@ impl Findings {
         let answered: Vec<CaseResult> = tally.results.iter().flatten().cloned().collect();
         let comparison = Comparison::of(&answered);
         let all_answered = answered.len() == tally.results.len();
+        let compared: Vec<CaseResult> = tally.parity.iter().flatten().cloned().collect();
+        let by_file = (!compared.is_empty()).then(|| Comparison::of(&compared));
+        let same_model = parity.holds(by_file.as_ref());
         let mut complaints = Vec::new();
         if let Readiness::NotReady(why) = readiness {
             complaints.push((Verdict::NotReady, format!("the server says it is not ready: {why}")));
@@ -57,16 +64,20 @@ impl Findings {
             complaints.extend(refusals(tally).into_iter().chain(losses(tally)));
         }
         if comparison.verdict != golden::Verdict::Match {
-            complaints.push((comparison.verdict.into(), wrong_answers(&comparison, tally.results.len())));
+            let says_ready = if readiness.told() == Some(true) { "the server says it is ready, but " } else { "" };
+            let wrong = wrong_answers(&comparison, tally.results.len());
+            complaints.push((comparison.verdict.into(), format!("{says_ready}{wrong}")));
         }
-        if parity.holds() == Some(false) {
-            complaints.push((Verdict::OtherModel, other_model(parity)));
+        if same_model == Some(false) {
+            complaints.push((Verdict::OtherModel, other_model(parity, by_file.as_ref())));
         }
         Findings {
             verdict: complaints.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Match),
             correct: all_answered && comparison.verdict == golden::Verdict::Match,
             comparison,
             failure: join(complaints),
+            parity: by_file,
+            same_model,
         }
     }
 }
@@ -88,7 +99,7 @@ impl Tally {
 }
 
 fn refusals(tally: &Tally) -> Option<(Verdict, String)> {
-    let (_, why) = tally.refusal.as_ref()?;
+    let why = &tally.refusal.as_ref()?.said;
     let (refused, requests) = (tally.refused, tally.requests);
     Some((Verdict::Refused, format!("{refused} of {requests} requests were refused; the first with {why}")))
 }
@@ -107,12 +118,25 @@ fn wrong_answers(comparison: &Comparison, cases: usize) -> String {
     format!("{mismatched} of {cases} cases are answered wrongly{flips}; case '{case}': {difference}")
 }
 
-fn other_model(parity: &Parity) -> String {
+fn other_model(parity: &Parity, by_file: Option<&Comparison>) -> String {
+    let reasons = [other_hash(parity), by_file.and_then(other_answers)];
+    let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+    format!("the served model is not the file on disk: {}", reasons.join("; "))
+}
+
+fn other_hash(parity: &Parity) -> Option<String> {
+    let (served, file) = (parity.served.as_ref()?, parity.file.as_ref()?);
     // Twelve digits tell two models apart; the output has all of them.
-    let short = |hash: &Option<String>| hash.as_deref().map_or(String::new(), |hash| hash.chars().take(12).collect());
-    format!(
-        "the served model is not the file on disk: SHA-256 {}… is served, the file has {}…",
-        short(&parity.served),
-        short(&parity.file)
-    )
+    let short = |hash: &str| hash.chars().take(12).collect::<String>();
+    (served != file).then(|| format!("SHA-256 {}… is served, the file has {}…", short(served), short(file)))
+}
+
+fn other_answers(comparison: &Comparison) -> Option<String> {
+    let difference = comparison.first_difference.as_deref()?;
+    let Comparison { mismatched, cases, label_flips, .. } = comparison;
+    let flips = if *label_flips > 0 { format!(", {label_flips} labels differ") } else { String::new() };
+    let case = comparison.worst_case.as_deref().unwrap_or_default();
+    Some(format!(
+        "they answer {mismatched} of {cases} cases differently{flips}; case '{case}', by the file: {difference}"
+    ))
 }

@@ -69,10 +69,11 @@ pub struct Config {
     #[serde(default)]
     #[schemars(extend("x-unit" = "duration"))]
     pub window: Option<f64>,
-    /// Count only lines from this moment on, in seconds since 1970, such as
-    /// `{{diagnose.process.started_at}}`. Together with `window` the later one counts.
+    /// Count only lines from this moment on: seconds since 1970, such as
+    /// `{{diagnose.process.started_at}}`, or RFC 3339, such as `{{run.started_at}}`. Together with `window`
+    /// the later one counts.
     #[serde(default)]
-    pub since: Option<f64>,
+    pub since: Option<Moment>,
     /// Look only at this many last lines of each file, or of the journal.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -270,8 +271,34 @@ fn check_group(group: &str, pattern: &Regex) -> Result<(), StepError> {
     Err(StepError::new(format!("the pattern has no group named '{group}'")).help(help))
 }
 
+/// A moment as it is written in a playbook.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Moment {
+    // First, because a template takes the first form that may hold it.
+    Text(String),
+    Seconds(f64),
+}
+
+impl Moment {
+    fn timestamp(&self) -> Result<Timestamp, StepError> {
+        match self {
+            Moment::Seconds(seconds) => Ok(Timestamp(milliseconds(*seconds))),
+            Moment::Text(text) => match (text.parse::<jiff::Timestamp>(), text.parse::<f64>()) {
+                (Ok(moment), _) => Ok(Timestamp(moment.as_millisecond())),
+                (_, Ok(seconds)) if seconds.is_finite() => Ok(Timestamp(milliseconds(seconds))),
+                _ => Err(StepError::new(format!("'{text}' is not a moment"))
+                    .help("write seconds since 1970, or RFC 3339 such as 2026-01-31T23:59:59Z")),
+            },
+        }
+    }
+}
+
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
 fn since(config: &Config, now: Timestamp) -> Result<Option<Timestamp>, StepError> {
-    let milliseconds = |seconds: f64| (seconds * 1000.0).round() as i64;
     let window = match config.window {
         Some(window) if window > 0.0 && window.is_finite() => {
             Some(Timestamp(now.0.saturating_sub(milliseconds(window))))
@@ -279,7 +306,7 @@ fn since(config: &Config, now: Timestamp) -> Result<Option<Timestamp>, StepError
         Some(_) => return Err(StepError::new("the window is not longer than nothing").help("write for example 10m")),
         None => None,
     };
-    Ok(window.max(config.since.map(|seconds| Timestamp(milliseconds(seconds)))))
+    Ok(window.max(config.since.as_ref().map(Moment::timestamp).transpose()?))
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ async fn a_window_counts_only_what_is_in_it() {
     let since = found.first_at.unwrap() - 1.0;
     assert_eq!(output(json!({"file": path, "pattern": "ERROR", "since": since})).await.count, 2);
     assert_eq!(output(json!({"file": path, "pattern": "ERROR", "since": since, "window": 86400})).await.count, 2);
+    // As `run.started_at` gives it.
+    let text = Timestamp((since * 1000.0) as i64).to_rfc3339();
+    assert_eq!(output(json!({"file": path, "pattern": "ERROR", "since": text})).await.count, 2);
 }
 
 #[tokio::test]

@@ -77,6 +77,13 @@ async fn growth_handles_restarts_and_new_series() {
     assert_eq!(output["value"], json!([14.0, 3.0, 2.0]));
 }
 
+#[tokio::test]
+async fn a_gauge_that_falls_is_not_a_counter_that_started_again() {
+    let pages: &[&str] = &["# TYPE memory gauge\nmemory 60\n", "# TYPE memory gauge\nmemory 58\n"];
+    let output = read(pages, json!({"name": "memory", "delta": {"over": 0.01}})).await;
+    assert_eq!(output["increase"], -2.0);
+}
+
 const BEFORE: &str =
     "lag_bucket{le=\"0.1\"} 100\nlag_bucket{le=\"1\"} 100\nlag_bucket{le=\"+Inf\"} 100\nlag_count 100\n";
 const AFTER: &str =

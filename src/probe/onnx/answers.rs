@@ -22,7 +22,7 @@ impl Answers {
             session.round("running batch", index + 1, batches);
             let answered = session.run(&feed.slice(rows)?)?;
             for (place, (name, tensor)) in answered.into_iter().enumerate() {
-                let part = Values::from(&tensor);
+                let part = feed.rows_first(Values::from(&tensor), count);
                 if part.shape.first() != Some(&count) {
                     let shape = &part.shape;
                     return Err(Broken::Shape(format!("'{name}' has the shape {shape:?} for {count} rows")).into());

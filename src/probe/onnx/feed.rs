@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::Data;
+use super::{Data, axis};
 use crate::kind::StepError;
 use crate::model::golden::Values;
 use crate::model::{Tensor, TensorInfo};
@@ -23,8 +23,8 @@ pub(in crate::probe) struct Feed {
 struct Input {
     info: TensorInfo,
     values: Values,
-    /// Given to each run as it is: a setting, not rows.
-    whole: bool,
+    /// The dimension of its rows; `None` for a setting, which is given to each run as it is.
+    rows: Option<usize>,
 }
 
 impl Feed {
@@ -46,44 +46,46 @@ impl Feed {
             let name = if infos.len() == 1 { None } else { Some(info.name.clone()) };
             // `array` chooses among the arrays for the only input; several inputs go by their names.
             let data = Data { array: name.or_else(|| data.array.clone()), ..data.clone() };
-            Ok(Input { info: info.clone(), values: fitted(data.read(Some(model), &info.name)?, info), whole: false })
+            Ok(fitted(data.read(Some(model), &info.name)?, info))
         };
-        Feed::new(infos.iter().map(input).collect::<Result<_, StepError>>()?)
+        Feed::new(infos, infos.iter().map(input).collect::<Result<_, StepError>>()?)
     }
 
     /// Numbers that scatter around zero like those of a standardised feature, the same in every run of the program.
     /// Integers are 0 or 1, which are valid as index, token and flag.
     pub(in crate::probe) fn made_up(infos: &[TensorInfo], rows: usize) -> Result<Feed, StepError> {
         let mut random = Scatter(0x5EED);
-        let input = |info: &TensorInfo| {
+        let axes = axis::of_inputs(infos);
+        let input = |(info, of_rows): (&TensorInfo, &Option<usize>)| {
             let mut shape = Vec::with_capacity(info.shape.len());
             for (axis, size) in info.shape.iter().enumerate() {
-                shape.push(size.or((axis == 0).then_some(rows)).ok_or_else(|| free_size(info))?);
+                shape.push(size.or((*of_rows == Some(axis)).then_some(rows)).ok_or_else(|| free_size(info))?);
             }
-            if axis_of_rows(info) && info.shape[0].is_some() {
+            if *of_rows == Some(0) && info.shape[0].is_some() {
                 shape[0] = shape[0].saturating_mul(rows.div_ceil(shape[0].max(1)));
             }
             let count: usize = shape.iter().product();
             let whole_numbers = info.element.starts_with("int");
             let data = (0..count).map(|_| if whole_numbers { random.bit() } else { random.number() }).collect();
-            Ok(Input { info: info.clone(), values: Values { shape, data }, whole: false })
+            Ok(Values { shape, data })
         };
-        let feed = Feed::new(infos.iter().map(input).collect::<Result<_, StepError>>()?)?;
+        let values = infos.iter().zip(&axes).map(input).collect::<Result<_, StepError>>()?;
+        let feed = Feed::new(infos, values)?;
         Ok(Feed { made_up: true, ..feed })
     }
 
-    fn new(mut inputs: Vec<Input>) -> Result<Feed, StepError> {
-        let any_free = inputs.iter().any(|input| input.info.shape.first() == Some(&None));
-        for input in &mut inputs {
-            // Beside an input with a free number of rows, one with a fixed first size is a setting or a state.
-            input.whole = !axis_of_rows(&input.info) || (any_free && input.info.shape[0].is_some());
-        }
-        let first = inputs.iter().find(|input| !input.whole).ok_or_else(|| {
+    fn new(infos: &[TensorInfo], values: Vec<Values>) -> Result<Feed, StepError> {
+        let given = infos.iter().zip(values).zip(axis::of_inputs(infos));
+        let inputs: Vec<Input> =
+            given.map(|((info, values), rows)| Input { info: info.clone(), values, rows }).collect();
+        // That of an open number of rows leads; the others follow it.
+        let leads = |input: &&Input| input.rows == Some(0);
+        let first = inputs.iter().find(leads).ok_or_else(|| {
             StepError::new("no input of the model has rows").help("this check needs an input with a batch dimension")
         })?;
         let rows = first.values.shape.first().copied().unwrap_or(0);
         let fixed_batch = first.info.shape[0].filter(|size| *size > 0);
-        if let Some(other) = inputs.iter().find(|input| !input.whole && input.values.shape.first() != Some(&rows)) {
+        if let Some(other) = inputs.iter().find(|input| input.count().is_some_and(|count| count != rows)) {
             let (name, shape) = (&other.info.name, &other.values.shape);
             return Err(StepError::new(format!(
                 "'{name}' has the shape {shape:?}, but '{}' has {rows} rows",
@@ -111,7 +113,7 @@ impl Feed {
     /// The inputs of one run over these rows.
     pub(in crate::probe) fn slice(&self, rows: Range<usize>) -> Result<Vec<(String, Tensor)>, StepError> {
         let tensor = |input: &Input| {
-            let values = if input.whole { input.values.clone() } else { part(&input.values, &rows) };
+            let values = input.rows.map_or_else(|| input.values.clone(), |axis| axis::part(&input.values, axis, &rows));
             let tensor = values.to_tensor(&input.info.element).map_err(|detail| {
                 StepError::new(format!("the input '{}' {detail}", input.info.name))
                     .help("compare the data with the inputs that `onnx_load` lists")
@@ -121,6 +123,23 @@ impl Feed {
         self.inputs.iter().map(tensor).collect()
     }
 
+    /// An answer to `rows` rows with its rows in the first dimension. Recurrent models answer with the state that the
+    /// next run takes: what has the shape of such an input has its rows where that has them.
+    pub(in crate::probe) fn rows_first(&self, answer: Values, rows: usize) -> Values {
+        let like_answer = |input: &&Input| {
+            input.rows.is_some_and(|axis| axis > 0 && shape_of(&input.values.shape, axis, rows) == answer.shape)
+        };
+        match self.inputs.iter().find(like_answer).and_then(|state| state.rows) {
+            Some(axis) => axis::rows_first(&answer, axis),
+            None => answer,
+        }
+    }
+
+    /// The inputs of a single run: all rows, or as many as the model takes at once.
+    pub(in crate::probe) fn first_batch(&self) -> Result<Vec<(String, Tensor)>, StepError> {
+        self.slice(0..self.fixed_batch.unwrap_or(self.rows))
+    }
+
     /// The rows in runs of `size`; of the model's own size if it fixes it.
     pub(in crate::probe) fn batches(&self, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (rows, size) = (self.rows, self.fixed_batch.unwrap_or(size).max(1));
@@ -128,8 +147,11 @@ impl Feed {
     }
 }
 
-fn axis_of_rows(info: &TensorInfo) -> bool {
-    !info.shape.is_empty()
+impl Input {
+    /// How many rows it has; 0 when it has too few dimensions, `None` for a setting.
+    fn count(&self) -> Option<usize> {
+        self.rows.map(|axis| self.values.shape.get(axis).copied().unwrap_or(0))
+    }
 }
 
 fn free_size(info: &TensorInfo) -> StepError {
@@ -150,11 +172,10 @@ fn fitted(values: Values, info: &TensorInfo) -> Values {
     }
 }
 
-fn part(values: &Values, rows: &Range<usize>) -> Values {
-    let width: usize = values.shape[1..].iter().product();
-    let mut shape = values.shape.clone();
-    shape[0] = rows.len();
-    Values { shape, data: values.data[rows.start * width..rows.end * width].to_vec() }
+fn shape_of(shape: &[usize], axis: usize, rows: usize) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    shape[axis] = rows;
+    shape
 }
 
 /// The generator of Marsaglia, "Xorshift RNGs" (2003): inputs need to differ, not to be unpredictable.
@@ -233,6 +254,23 @@ mod tests {
         assert_eq!(inputs[1].1, Tensor::I64(ndarray::arr0(16_000).into_dyn()));
         let (_folder, data) = stored(r#"{"x": [[1], [2]]}"#);
         assert!(Feed::read(&infos, &data, Path::new("m")).is_err());
+    }
+
+    #[test]
+    fn a_state_has_its_rows_in_its_second_dimension() {
+        let infos = [info("x", "float32", &[None, Some(1)]), info("state", "float32", &[Some(2), None, Some(1)])];
+        let (_folder, data) = stored(r#"{"x": [[1], [2], [3]], "state": [[[10], [20], [30]], [[11], [21], [31]]]}"#);
+        let feed = Feed::read(&infos, &data, Path::new("m")).unwrap();
+        let state = Values::from(&feed.slice(1..3).unwrap()[1].1);
+        assert_eq!(state, Values { shape: vec![2, 2, 1], data: vec![20.0, 30.0, 21.0, 31.0] });
+        // Two rows of two layers: only the form of the input tells which dimension is which.
+        let answer = feed.rows_first(state, 2);
+        assert_eq!(answer.data, [20.0, 21.0, 30.0, 31.0]);
+        let other = Values { shape: vec![2, 1], data: vec![1.0, 2.0] };
+        assert_eq!(feed.rows_first(other.clone(), 2), other);
+        assert_eq!(Feed::made_up(&infos, 3).unwrap().slice(0..3).unwrap()[1].1.shape(), [2, 3, 1]);
+        let (_folder, data) = stored(r#"{"x": [[1], [2]], "state": [[[10]], [[11]]]}"#);
+        assert!(Feed::read(&infos, &data, Path::new("m")).unwrap_err().message.contains("but 'x' has 2 rows"));
     }
 
     #[test]

@@ -12,17 +12,18 @@
 //! was measured) and a finding in a kind that asks just that. `onnx_load` tells why a model does not load.
 
 pub(super) mod answers;
+mod axis;
+mod cases;
 pub(super) mod data;
 pub(super) mod feed;
-#[cfg(test)]
-mod fixtures;
 pub(super) mod measure;
 pub(super) mod session;
 
 pub(super) use answers::{Answers, Scores};
+pub(super) use cases::read_cases;
 pub(super) use data::Data;
 pub(super) use feed::Feed;
-pub(super) use session::{Bench, Broken, Session, at_bench, with_model};
+pub(super) use session::{Bench, Broken, Session, at_bench, load_error, with_model, with_model_loaded};
 
 use std::path::{Path, PathBuf};
 

@@ -58,6 +58,11 @@ impl Session<'_> {
         self.bench.round(doing, index, count);
     }
 
+    /// Whether nobody waits for the result any more.
+    pub(in crate::probe) fn is_abandoned(&self) -> bool {
+        (self.abandoned)()
+    }
+
     pub(in crate::probe) fn now(&self) -> Duration {
         self.bench.clock.elapsed()
     }
@@ -102,21 +107,33 @@ pub(in crate::probe) async fn with_model<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&Session<'_>) -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    let path = path.to_owned();
-    at_bench(require, context, move |bench| work(&open(bench, &path)?)).await
+    with_model_loaded(path, LoadOptions::default(), require, context, work).await
 }
 
-fn open<'a>(Bench { bench, mut warnings, abandoned }: Bench<'a>, path: &Path) -> Result<Session<'a>, StepError> {
+/// The same for a model that is not loaded as usual.
+pub(in crate::probe) async fn with_model_loaded<T: Send + 'static>(
+    path: &Path,
+    options: LoadOptions,
+    require: Option<EngineName>,
+    context: &Context,
+    work: impl FnOnce(&Session<'_>) -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    let path = path.to_owned();
+    at_bench(require, context, move |bench| work(&open(bench, &path, &options)?)).await
+}
+
+fn open<'a>(bench: Bench<'a>, path: &Path, options: &LoadOptions) -> Result<Session<'a>, StepError> {
+    let Bench { bench, mut warnings, abandoned } = bench;
     let started = bench.clock.elapsed();
     let mut inspection = bench.inspect(path);
     warnings.append(&mut inspection.warnings);
-    let loaded = bench.load_inspected(path, inspection, &LoadOptions::default());
+    let loaded = bench.load_inspected(path, inspection, options);
     let model = loaded.map_err(|fault| load_error(&fault))?;
     let load_seconds = (bench.clock.elapsed() - started).as_secs_f64();
     Ok(Session { model, engine: bench.identity(), warnings, load_seconds, bench, abandoned })
 }
 
-fn load_error(fault: &ModelFault) -> StepError {
+pub(in crate::probe) fn load_error(fault: &ModelFault) -> StepError {
     let kind = fault.kind.name();
     let error = StepError::new(format!("the model does not load ({kind}): {}", fault.detail));
     match fault.is_unjudged() {

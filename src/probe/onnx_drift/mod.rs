@@ -1,4 +1,8 @@
 //! `onnx_drift`: is what comes in still like what the model was made for?
+//!
+//! The population stability index is Σ (c − r) ln(c / r) over intervals at the quantiles of the reference (Siddiqi, "Credit Risk
+//! Scorecards", 2006); what chance adds to it for n and m rows is that of Yurdakul (2018). The test of Kolmogorov and
+//! Smirnov is corrected for the number of columns by Bonferroni, or by Benjamini and Hochberg (1995).
 
 mod columns;
 mod predictions;
@@ -11,6 +15,7 @@ use serde_json::Value;
 
 use super::blocking::run_blocking;
 use super::onnx::{Data, Session, check_count, check_positive, check_share, with_model};
+use crate::base::picture::{Picture, Shape, Unit};
 use crate::kind::{Context, Effect, EngineName, Kind, Outcome, StepError, StepResult};
 use crate::model::golden::Values;
 use crate::statistics::Correction;
@@ -159,6 +164,17 @@ impl Kind for Step {
   reference: {file: models/column-classifier/data/reference.npz}
   current: {file: models/column-classifier/data/valid.npz}";
     const IN_CHILD: bool = true;
+    const PICTURES: &'static [Picture] = &[Picture {
+        title: "Columns that moved most",
+        field: "worst",
+        shape: Shape::Bars {
+            thing: "column",
+            value: "psi",
+            measure: "stability index",
+            unit: Unit::Number,
+            limit: Some("psi_limit"),
+        },
+    }];
     type Config = Config;
     type Output = Output;
 

@@ -1,5 +1,6 @@
 //! The routes of the platform.
 
+mod classify;
 mod inference;
 mod management;
 
@@ -22,6 +23,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
         .route(routes.providers, get(management::providers))
         .route(routes.test, post(management::test))
         .route(routes.reload, post(management::reload))
+        .route("/classify", post(classify::classify))
         .route("/v2/health/ready", get(inference::health))
         .route("/v2/models/{name}", get(inference::metadata))
         .route("/v2/models/{name}/ready", get(inference::ready))

@@ -133,7 +133,7 @@ impl<'g> Simulation<'g> {
         self.delivered.clear();
         self.now = self.now.plus(Duration::from_secs(self.dice.below(4)));
         let parked = self.state.finished == Some(Outcome::Parked);
-        let mut whats = vec![What::Resumed { by: "ada".into() }];
+        let mut whats = vec![What::Resumed { by: "ada".into(), goes_on: std::collections::BTreeSet::default() }];
         if self.dice.chance(if parked { 70 } else { 10 }) {
             whats.extend(self.human());
         }

@@ -162,6 +162,25 @@ async fn chat_is_judged_by_its_text() {
 }
 
 #[tokio::test]
+async fn chat_that_answers_json_is_judged_by_a_schema() {
+    let schema = json!({"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]});
+    let answers = [
+        (r#"{"total": 12.5}"#, None),
+        (r#"{"total": "12.5"}"#, Some("is not of type \"number\" (at /total)")),
+        ("The total is 12.5", Some("the text is not JSON")),
+    ];
+    for (text, says) in answers {
+        let server = Double::answering(chat_answer(text)).await;
+        let config = json!({
+            "url": server.url(""), "protocol": "openai", "model": "llama", "prompt": "Total?", "text_schema": schema,
+        });
+        let outcome = run(config).await.unwrap();
+        assert_eq!(outcome.failure.is_some(), says.is_some());
+        assert!(outcome.failure.unwrap_or_default().contains(says.unwrap_or_default()));
+    }
+}
+
+#[tokio::test]
 async fn chat_without_text_or_with_a_strange_bill_is_invalid() {
     let mut strange = chat_answer("Paris");
     strange["usage"]["prompt_tokens"] = json!("nine");

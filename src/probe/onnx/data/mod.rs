@@ -89,6 +89,14 @@ impl Data {
         }
     }
 
+    /// Every array by its name. Blocking.
+    pub(in crate::probe) fn arrays(&self) -> Result<Vec<(String, Values)>, StepError> {
+        match self.content(None)? {
+            Content::Named(arrays) => Ok(arrays),
+            _ => Err(self.unusable("it does not hold arrays by name")),
+        }
+    }
+
     fn pick(&self, mut arrays: Vec<(String, Values)>, name: &str) -> Result<Values, StepError> {
         let wanted = self.array.as_deref().unwrap_or(name);
         if self.array.is_none() && arrays.len() == 1 {

@@ -1,13 +1,19 @@
-//! The functions against numpy, scipy and scikit-learn, through `scripts/check-statistics.py`.
+//! The statistics and the golden rule against numpy, scipy, scikit-learn and polygraphy, through
+//! `scripts/check-statistics.py`.
 //!
 //! ```text
-//! reference.json                 written by the script, read here: no Python needed to test
-//! target/statistics-cases.json   written here, read by the script: other numbers each time the seed moves
+//! reference.json   values that the script computed once, compared here: no Python needed to test
+//! script ─ cases with fresh random data ─► a test here computes them ─► script compares
 //! ```
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 
-use super::*;
+use runbook::base::environment;
+use runbook::model::golden::{Case, Comparison, Tolerance, Values, compare};
+use runbook::statistics::*;
+use serde_json::{Value, json};
 
 /// Agreement asked for, relative to numbers above 1 and absolute below.
 const TOLERANCE: f64 = 1e-9;
@@ -44,6 +50,12 @@ fn evaluate(function: &str, arguments: &Value) -> Value {
         "bonferroni" => json!(adjusted(&list("p_values"), Correction::Bonferroni)),
         "false_discovery" => json!(adjusted(&list("p_values"), Correction::FalseDiscovery)),
         "entropy" => json!(entropy(&list("shares"))),
+        "evenness" => json!(evenness(&list("shares"))),
+        "class_shares" => json!(class_shares(&classes("predictions"), count("classes"))),
+        "share_index" => json!(share_index(&list("reference"), &list("current"))),
+        "argmax" => json!(argmax(&list("values"))),
+        "disagreements" => json!(disagreements(&classes("left"), &classes("right"))),
+        "golden_rule" => golden(arguments),
         other => panic!("no function '{other}'"),
     }
 }
@@ -92,6 +104,21 @@ fn brier(arguments: &Value) -> Value {
     json!(brier_score(&rows, &whole_numbers(&arguments["labels"])))
 }
 
+/// What `onnx_golden` makes of an answer of two dimensions.
+fn golden(arguments: &Value) -> Value {
+    let values = |name: &str| -> Values { serde_json::from_value(arguments[name].clone()).unwrap() };
+    let tolerance: Tolerance = serde_json::from_value(arguments["tolerance"].clone()).unwrap();
+    let outputs = |name: &str| BTreeMap::from([("y".to_owned(), values(name))]);
+    let case = Case { name: "drawn".into(), inputs: BTreeMap::new(), outputs: outputs("expected") };
+    let judged = Comparison::of(&[compare(&case, &outputs("actual"), tolerance)]);
+    json!({
+        "match": u8::from(judged.matched == 1),
+        "max_absolute_error": judged.max_absolute_error,
+        "max_relative_error": judged.max_relative_error,
+        "label_flips": judged.label_flips,
+    })
+}
+
 /// The largest distance between two values of the same form, relative above 1.
 fn distance(left: &Value, right: &Value) -> f64 {
     match (left, right) {
@@ -111,7 +138,7 @@ fn distance(left: &Value, right: &Value) -> f64 {
 
 #[test]
 fn the_functions_agree_with_the_programs_they_follow() {
-    let cases: Vec<Value> = serde_json::from_str(include_str!("reference.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../src/statistics/reference.json")).unwrap();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
     for case in cases {
         let function = case["function"].as_str().unwrap();
@@ -121,99 +148,25 @@ fn the_functions_agree_with_the_programs_they_follow() {
     }
 }
 
-/// Numbers that look random and are the same on every machine (`SplitMix64` of Steele, Lea and Flood).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() * limit as f64) as usize
-    }
-
-    /// Bell-shaped by summing, with some values repeated.
-    fn sample(&mut self, count: usize) -> Vec<f64> {
-        let bell = |numbers: &mut Self| (0..6).map(|_| numbers.next()).sum::<f64>() - 3.0;
-        (0..count)
-            .map(|index| {
-                let value = bell(self);
-                if index % 5 == 0 { (value * 2.0).round() } else { value }
-            })
-            .collect()
-    }
-
-    fn shares(&mut self, count: usize) -> Vec<f64> {
-        let parts: Vec<f64> = (0..count).map(|_| self.next() + 1e-6).collect();
-        let sum: f64 = parts.iter().sum();
-        parts.into_iter().map(|part| part / sum).collect()
-    }
-}
-
-fn drawn(function: &str, numbers: &mut Numbers) -> Value {
-    let count = 3 + numbers.below(300);
-    match function {
-        "mean" | "standard_deviation" => json!({"values": numbers.sample(count)}),
-        "quantile" => json!({"values": numbers.sample(count), "p": numbers.next()}),
-        "histogram" => json!({"values": numbers.sample(count), "bins": 1 + numbers.below(20)}),
-        "least_squares" => {
-            json!({"x": numbers.sample(count), "y": numbers.sample(count), "confidence": 0.5 + numbers.next() / 2.01})
-        }
-        "confusion" => {
-            let mut classes = || (0..count).map(|_| numbers.below(6)).collect::<Vec<_>>();
-            json!({"labels": classes(), "predictions": classes(), "classes": 6})
-        }
-        "wilson_interval" => json!({"hits": numbers.below(count), "total": count, "confidence": 0.95}),
-        "calibration" => {
-            let confidences: Vec<f64> = (0..count).map(|_| numbers.next()).collect();
-            let correct: Vec<usize> = (0..count).map(|_| numbers.below(2)).collect();
-            json!({"confidences": confidences, "correct": correct, "bins": 1 + numbers.below(20)})
-        }
-        "brier_score" => {
-            let rows: Vec<Vec<f64>> = (0..count).map(|_| numbers.shares(5)).collect();
-            // Every class occurs, as scikit-learn wants it.
-            let labels: Vec<usize> = (0..count).map(|row| if row < 5 { row } else { numbers.below(5) }).collect();
-            json!({"probabilities": rows, "labels": labels})
-        }
-        "psi" => {
-            let (reference, current) = (numbers.sample(count), numbers.sample(200));
-            json!({"reference": reference, "current": current, "bins": 1 + numbers.below(20)})
-        }
-        "psi_limit" => {
-            let (bins, alpha) = (2 + numbers.below(18), 1e-6 + numbers.next() / 10.0);
-            json!({"n": count, "m": 20 + numbers.below(900), "bins": bins, "limit": 0.25, "alpha": alpha})
-        }
-        "kolmogorov_smirnov" => json!({"left": numbers.sample(count), "right": numbers.sample(60)}),
-        "bonferroni" | "false_discovery" => {
-            let p_values: Vec<f64> = (0..count).map(|_| numbers.next().powi(3)).collect();
-            json!({ "p_values": p_values })
-        }
-        "entropy" => json!({"shares": numbers.shares(count)}),
-        other => panic!("no function '{other}'"),
-    }
-}
-
+/// The other way round, by `scripts/check-statistics.py --random`: it draws data, this computes, it compares.
 #[test]
-fn cases_for_the_script_are_written() {
-    const EACH: usize = 20;
-    let reference: Vec<Value> = serde_json::from_str(include_str!("reference.json")).unwrap();
-    let mut functions: Vec<&str> = reference.iter().map(|case| case["function"].as_str().unwrap()).collect();
-    functions.dedup();
-    let mut numbers = Numbers(20_240_607);
-    let mut cases = Vec::new();
-    for function in functions.iter().flat_map(|function| [*function; EACH]) {
-        let arguments = drawn(function, &mut numbers);
-        let value = evaluate(function, &arguments);
+fn random_cases_are_computed_for_the_script() {
+    let Some(path) = environment::path("RUNBOOK_STATISTICS_CASES") else {
+        let text = "NOT CHECKED: statistics on random data; python scripts/check-statistics.py --random does\n";
+        return std::io::stderr().write_all(text.as_bytes()).unwrap();
+    };
+    let mut cases: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(!cases.is_empty(), "{} holds no cases", path.display());
+    for case in &mut cases {
+        let value = evaluate(case["function"].as_str().unwrap(), &case["arguments"]);
         // NaN and infinity become null in JSON.
-        assert!(!value.to_string().contains("null"), "{function}: {value}");
-        cases.push(json!({"function": function, "arguments": arguments, "value": value}));
+        assert!(!value.to_string().contains("null"), "{case}: {value}");
+        case["value"] = value;
     }
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("statistics-cases.json"), serde_json::to_vec(&cases).unwrap()).unwrap();
+    std::fs::write(answers_to(&path), serde_json::to_vec(&cases).unwrap()).unwrap();
+}
+
+/// Beside the cases, with another ending.
+fn answers_to(cases: &Path) -> std::path::PathBuf {
+    cases.with_extension("answers.json")
 }
