@@ -1,5 +1,7 @@
 //! Secrets stay with whom they are meant for: plan entries 59, 27 and 35 of the reliability tests.
 
+#![expect(clippy::print_stdout, reason = "the figures are told")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
