@@ -209,8 +209,8 @@ fn test_59_no_form_of_a_secret_is_stored_shown_or_sent() {
         let format = if number % 2 == 0 { "text" } else { "json" };
         let done = place.args(["run", "leak.yaml", "--format", format]).done();
         tally.search("standard output", done.stdout().as_bytes(), &forms);
-        tally.search("standard error", done.stderr().as_bytes(), &forms);
-        assert!(done.stdout().contains("[secret]"), "{secret:?} was never met:\n{}\n{}", done.stdout(), done.stderr());
+        tally.search("both outputs", done.shown().as_bytes(), &forms);
+        assert!(done.stdout().contains("[secret]"), "{secret:?} was never met:\n{}", done.shown());
         for line in ["show", "show --format json", "history", "audit export"] {
             let shown = place.call(line);
             tally.search(line, shown.stdout().as_bytes(), &forms);
@@ -321,13 +321,13 @@ fn a_secret_is_refused_with_its_place_and_never_shown() {
         ("{env: NOT_SET_HERE}", "", 0o600, "NOT_SET_HERE is not set"),
         ("{credential: key}", "", 0o600, "CREDENTIALS_DIRECTORY is not set"),
         ("{command: {argv: [sh, -c, 'echo hunter22; exit 4']}}", "", 0o600, "exit status: 4"),
-        ("{command: {argv: [sleep, '60'], timeout: 100ms}}", "", 0o600, "within 100 ms"),
+        ("{command: {argv: [sleep, '60'], timeout: 100ms}}", "", 0o600, "gave no secret within"),
     ] {
         place.write("runbook.yaml", format!("secrets: {{key: {reference}}}\n"));
         place.write("key", content);
         std::fs::set_permissions(place.path("key"), std::fs::Permissions::from_mode(mode)).expect("ours");
         let done = place.call("run use.yaml");
-        let said = format!("{}{}", done.stdout(), done.stderr());
+        let said = done.shown();
         assert!(said.contains(part), "{reference}:\n{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
@@ -369,7 +369,8 @@ fn an_age_file_is_opened_by_the_age_program() {
         "make.sh",
         "command -v age && age-keygen -o key.txt && printf sealed-with-age | age -r $(age-keygen -y key.txt) -o a.age",
     );
-    if !place.shell("make.sh").succeeded() {
+    drop(place.shell("make.sh"));
+    if !place.exists("a.age") {
         eprintln!("age is not installed: a program of the same form stands in for it");
         place.write("bin/age", "#!/bin/sh\n[ \"$1 $2 $4\" = '--decrypt --identity --' ] && cat \"$3\" \"$5\"\n");
         std::fs::set_permissions(place.path("bin/age"), std::fs::Permissions::from_mode(0o755)).expect("ours");
