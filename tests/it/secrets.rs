@@ -252,17 +252,21 @@ fn test_59_no_cut_of_a_stream_hides_a_secret() {
 }
 
 #[test]
-fn test_59_a_crash_leaves_no_secret_in_the_write_ahead_log() {
+fn test_59_a_crash_leaves_no_secret_in_the_write_ahead_log_or_in_a_receipt() {
     let secret = SECRETS[1];
     let place = Runbook::new().file("runbook.yaml", "secrets: {key: {file: key}}\n").file(
         "hang.yaml",
         "runbook: 1\nname: hang\ntitle: Hang\nremediate:\n  show: {command: {shell: 'echo $KEY', env: {KEY: {secret: key}}}, risk: safe}\n  \
-         wait: {command: {shell: 'echo > ready; exec sleep 60', env: {KEY: {secret: key}}}, risk: safe, needs: [show]}\n",
+         wait: {command: {shell: 'echo > ready; until [ -e go ]; do sleep 0.02; done; echo $KEY', env: {KEY: {secret: key}}}, risk: safe, needs: [show]}\n",
     );
     private(&place, "key", secret);
     let mut run = place.args(["run", "hang.yaml"]).start();
     run.until("the second step runs", || place.exists("ready"));
     run.kill();
+    // The program goes on without the engine, and what it prints ends up in its receipt.
+    place.write("go", "");
+    place.write("ended.sh", "until [ -e \"$RUNBOOK_STATE\"/receipts/*/*/ended ]; do sleep 0.02; done");
+    drop(place.shell("ended.sh"));
     let open: Vec<String> =
         modes(&place.state()).into_iter().filter(|(_, mode)| mode & 0o077 != 0).map(|(name, _)| name).collect();
     assert_eq!(open, Vec::<String>::new(), "others could read these");
