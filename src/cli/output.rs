@@ -144,3 +144,20 @@ pub fn start_logging() {
         .without_time();
     subscriber.init();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_masked_however_it_is_written() {
+        redaction::learn("written-in-many-pieces").unwrap();
+        let mut written = Vec::new();
+        let mut masked = Masked::new(&mut written);
+        for piece in ["a written-in-", "many", "-pieces b\n", "written-in-many-pieces"] {
+            masked.write_all(piece.as_bytes()).unwrap();
+        }
+        drop(masked);
+        assert_eq!(String::from_utf8(written).unwrap(), "a [secret] b\n[secret]");
+    }
+}

@@ -96,6 +96,7 @@ diagnose:
   lines: {command: {argv: [cat, printed], parse: lines}, effect: read}
   failed: {command: {argv: [sh, -c, 'cat printed >&2; exit 3']}, effect: read, on_error: continue}
   file: {log_scan: {file: printed, pattern: '.*'}, on_error: continue}
+  link: {file: {path: link}, on_error: continue}
 causes:
   leaked: {title: 'It printed {{diagnose.show.stdout}}', when: 'diagnose.failed.exit_code == 3'}
 remediate:
@@ -181,6 +182,9 @@ struct Tally {
 impl Tally {
     fn search(&mut self, place: &str, bytes: &[u8], forms: &[(&'static str, String)]) {
         for (name, form) in forms {
+            // Only what does not depend on the bytes that follow the secret: more of it never stands alone.
+            let whole = form.trim_end_matches('=');
+            let form = if name.starts_with("base64") { &whole[..whole.len() - 1] } else { form };
             self.searches += 1;
             if bytes.windows(form.len()).any(|window| window == form.as_bytes()) {
                 self.leaks.push(format!("{name} of {:?} in {place}", forms[0].1));
@@ -206,6 +210,8 @@ fn test_59_no_form_of_a_secret_is_stored_shown_or_sent() {
         parsed.insert(secret.to_string(), forms.iter().map(|(_, form)| form.clone()).collect());
         place.write("printed.json", serde_json::Value::Object(parsed).to_string());
 
+        // Its target is a text that no other layer has masked before it becomes the output of a step.
+        std::os::unix::fs::symlink(secret, place.path("link")).expect("room");
         let format = if number % 2 == 0 { "text" } else { "json" };
         let done = place.args(["run", "leak.yaml", "--format", format]).done();
         tally.search("standard output", done.stdout().as_bytes(), &forms);

@@ -154,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_at_a_cut_leaves_no_half() {
+        let secret = "kept-apart-from-every-other-test";
+        crate::base::redaction::learn(secret).unwrap();
+        for before in [KEPT - 20, KEPT - 3] {
+            let (filler, after) = (vec![b'm'; before], vec![b'n'; 2 * KEPT - 12]);
+            let capture = of(&[&filler, &secret.as_bytes()[..9], &secret.as_bytes()[9..], &after]);
+            let shown = String::from_utf8(capture.bytes()).unwrap();
+            assert!(!shown.contains("kept-ap") && !shown.contains("er-test") && capture.is_cut(), "{before}");
+        }
+    }
+
+    #[test]
     fn what_was_kept_survives_a_file() {
         let capture = of(&[b"\xff\0\x1b", &vec![b'm'; 3 * KEPT], b"end"]);
         let read: Capture = serde_json::from_str(&serde_json::to_string(&capture).unwrap()).unwrap();
