@@ -92,6 +92,7 @@ diagnose:
 ";
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t60_hosts_that_data_chose_are_not_connected_to() {
     let listener = Listener::new();
     let forms = forms(listener.port);
