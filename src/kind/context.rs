@@ -9,10 +9,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::StepError;
-use super::egress::Resolver;
+use super::egress::{self, Resolver};
 use crate::base::{Clock, RunId, Secret, StepKey};
 use crate::model::Workbench;
 use crate::model::selection::Selection;
+use crate::site::egress::Refused;
 use crate::site::{SecretReference, Site, TextOrSecret};
 
 /// The surroundings of one attempt.
@@ -141,8 +142,18 @@ impl Services {
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(Resolver(self.site.egress.clone())))
+            .dns_resolver(Arc::new(self.resolver()))
             .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// What every connection to a name goes through.
+    pub fn resolver(&self) -> Resolver {
+        Resolver(Arc::new(self.site.egress.clone()))
+    }
+
+    /// Whether the host of an address may be asked, as far as that shows before there is a connection.
+    pub async fn check_host(&self, host: &str) -> Result<(), Refused> {
+        egress::check_before(&self.site.egress, host).await
     }
 }
 

@@ -1,10 +1,15 @@
 //! Where requests may go. Addresses that hand out credentials of the machine are refused wherever they come from;
 //! a host that data has chosen must be one of a list.
 
+mod allowed;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use allowed::{Allowed, BadEntry};
+use allowed::{literal, plain};
 
 /// Metadata services outside the link-local range: Alibaba Cloud, Oracle Cloud and Azure.
 const METADATA_V4: [Ipv4Addr; 3] =
@@ -12,6 +17,11 @@ const METADATA_V4: [Ipv4Addr; 3] =
 /// Metadata services of AWS and Google Cloud in unique local addresses.
 const METADATA_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
+/// Names of metadata services, for a proxy that resolves what name servers here do not know.
+const METADATA_NAMES: [&str; 3] = ["metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"];
+/// What they all lead to.
+const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// Where requests of steps may go.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -21,7 +31,8 @@ pub struct Egress {
     /// `*.example.org`, addresses, and networks such as `10.1.0.0/16`. What the text of a playbook or the inputs of
     /// the person who starts it name needs no entry. Link-local addresses and metadata services of clouds are
     /// refused everywhere unless their address is listed.
-    pub allow: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<Allowed>,
 }
 
 /// Why a request does not go there.
@@ -71,7 +82,9 @@ impl Egress {
 
     /// Whether the host of an address, as a URL parser gives it, may be asked. Names are checked when they are resolved.
     pub fn check_host(&self, host: &str) -> Result<(), Refused> {
-        literal(host).map_or(Ok(()), |address| self.check_address(address))
+        let name = host.trim_end_matches('.');
+        let known = METADATA_NAMES.iter().any(|metadata| metadata.eq_ignore_ascii_case(name));
+        literal(host).or(known.then_some(METADATA)).map_or(Ok(()), |address| self.check_address(address))
     }
 
     /// Whether data may choose this host.
@@ -85,22 +98,14 @@ impl Egress {
 
     fn lists(&self, address: IpAddr) -> bool {
         let address = plain(address);
-        self.allow.iter().filter_map(|entry| network(entry)).any(|(start, bits)| within(address, start, bits))
+        self.allow.iter().any(|entry| entry.holds_address(address))
     }
 
     fn names(&self, name: &str) -> bool {
         // The dot at the end only says that the name is complete.
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        self.allow.iter().map(|entry| entry.to_ascii_lowercase()).any(|entry| match entry.strip_prefix("*.") {
-            Some(parent) => name.strip_suffix(parent).is_some_and(|front| front.len() > 1 && front.ends_with('.')),
-            None => entry == name,
-        })
+        self.allow.iter().any(|entry| entry.holds_name(&name))
     }
-}
-
-/// The address that a host is, without the brackets of RFC 3986.
-fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn is_metadata(address: IpAddr) -> bool {
@@ -110,46 +115,12 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address carries: mapped and compatible (RFC 4291), NAT64 (RFC 6052), 6to4
-/// (RFC 3056). Any other address is itself.
-fn plain(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(six) = address else { return address };
-    let low = |first: u16, second: u16| Ipv4Addr::from(u32::from(first) << 16 | u32::from(second)).into();
-    match six.segments() {
-        // `::` and `::1` are addresses of their own.
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
-        [0, 0, 0, 0, 0, 0 | 0xffff, first, second] | [0x64, 0xff9b, 0, 0, 0, 0, first, second] => low(first, second),
-        [0x2002, first, second, ..] => low(first, second),
-        _ => address,
-    }
-}
-
-/// The first address and the fixed bits of an entry that is an address or a network.
-fn network(entry: &str) -> Option<(IpAddr, u32)> {
-    let (address, bits) = entry.split_once('/').unwrap_or((entry, "128"));
-    Some((plain(literal(address)?), bits.parse().ok()?))
-}
-
-fn within(address: IpAddr, start: IpAddr, bits: u32) -> bool {
-    match (address, start) {
-        (IpAddr::V4(address), IpAddr::V4(start)) => {
-            let differing = u32::from(address) ^ u32::from(start);
-            differing.leading_zeros() >= bits.min(32)
-        }
-        (IpAddr::V6(address), IpAddr::V6(start)) => {
-            let differing = u128::from(address) ^ u128::from(start);
-            differing.leading_zeros() >= bits.min(128)
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn allowing(entries: &[&str]) -> Egress {
-        Egress { allow: entries.iter().map(|entry| (*entry).to_owned()).collect() }
+        Egress { allow: entries.iter().map(|entry| entry.parse().unwrap()).collect() }
     }
 
     #[test]
@@ -167,6 +138,7 @@ mod tests {
             "[64:ff9b::a9fe:a9fe]",
             "[2002:a9fe:a9fe::]",
             "[fd20:ce::254]",
+            "Metadata.google.internal.",
         ] {
             assert!(matches!(Egress::default().check_host(host), Err(Refused::Metadata(_))), "{host}");
         }

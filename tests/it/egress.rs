@@ -164,3 +164,53 @@ fn t60_redirects_lead_nowhere_unless_asked_and_to_no_other_host() {
         assert_eq!((moved.connects(), target.connects()), (2, 0), "{host}");
     }
 }
+
+/// One request of `step`, whose `§` is the port of the listener; how many connections it made.
+fn connects(step: &str, site: &str, proxied: bool) -> (usize, String) {
+    let listener = Listener::new();
+    let step = step.replace('§', &listener.port.to_string());
+    let playbook = format!("runbook: 1\nname: asks\ntitle: Asks\ndiagnose: {{ask: {step}}}\n");
+    let cases = r#"{"cases": [{"name": "one", "inputs": {"x": {"shape": [1], "data": [1.0]}}, "outputs": {"y": {"shape": [1], "data": [1.0]}}}]}"#;
+    let mut place = Runbook::new().file("asks.yaml", playbook).file("runbook.yaml", site).file("golden.json", cases);
+    if proxied {
+        place = place.variable("http_proxy", format!("http://127.0.0.1:{}", listener.port));
+    }
+    let shown = place.call("run asks.yaml").shown();
+    (listener.connects(), shown)
+}
+
+const LISTED: &str = "egress: {allow: [localhost]}\n";
+
+#[test]
+fn t60_grpc_calls_pass_the_same_filter() {
+    let call = "{inference: {url: 'grpc://localhost:§', protocol: grpc, model: ocr, ready: true, cases: golden.json}, timeout: 5s}";
+    let (refused, shown) = connects(call, LISTED, false);
+    assert!(shown.contains("the allowed name leads to"), "{shown}");
+    assert_eq!(refused, 0);
+    assert!(connects(call, "", false).0 > 0, "the same call connects where it may");
+}
+
+#[test]
+fn t60_a_proxy_is_not_asked_for_what_is_refused() {
+    for (host, site, told) in [
+        ("localhost", LISTED, "the allowed name leads to"),
+        ("metadata.google.internal", "", "hands out credentials"),
+        ("169.254.169.254", "", "hands out credentials"),
+    ] {
+        let (refused, shown) = connects(&format!("{{http: {{get: 'http://{host}/'}}}}"), site, true);
+        assert!(shown.contains(told), "{host}: {shown}");
+        assert_eq!(refused, 0, "{host}");
+    }
+    let unknown_here = "{http: {get: 'http://only-the-proxy-knows.invalid/'}}";
+    assert_eq!(connects(unknown_here, "", true).0, 1, "what only the proxy knows is left to it");
+}
+
+#[test]
+fn entries_that_allow_nothing_are_errors_with_their_place() {
+    let site =
+        "egress:\n  allow:\n    - mirror.example.org\n    - https://files.example.org/models\n    - 10.0.0.0/33\n";
+    let playbook = "runbook: 1\nname: asks\ntitle: Asks\ndiagnose: {ask: {disk: {path: /}}}\n";
+    let place = Runbook::new().file("runbook.yaml", site).file("asks.yaml", playbook);
+    let shown = place.call("run asks.yaml").exits(2).shown();
+    insta::assert_snapshot!(shown);
+}
