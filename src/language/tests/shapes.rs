@@ -6,11 +6,16 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::Values;
-use crate::base::Route;
+use crate::base::{Route, environment};
 use crate::language::{Encoding, LanguageError, Request, Slot, Template, Wanted};
 
-/// For each of the five places.
-const CASES: u32 = 20_000;
+/// Values for each of the five places in plain `cargo test`; `RUNBOOK_TEST_VALUES` asks for more.
+const CASES: u32 = 1_000;
+
+fn cases() -> ProptestConfig {
+    let asked = environment::variable("RUNBOOK_TEST_VALUES").and_then(|count| count.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(CASES), failure_persistence: None, ..ProptestConfig::default() }
+}
 
 const FRAGMENTS: [&str; 40] = [
     "\"",
@@ -157,7 +162,7 @@ fn keeps_the_shape_of_promql(value: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn t34_promql_keeps_its_shape(value in hostile()) {
