@@ -12,6 +12,7 @@ mod output;
 mod plan;
 mod reference;
 mod report;
+mod rerun;
 mod run;
 mod setup;
 
@@ -58,6 +59,8 @@ enum Command {
     Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
+    /// Do a run that has ended anew from one of its steps, as a new run that takes over the results before it.
+    Rerun(rerun::RerunArguments),
     /// Approve what a parked run waits for, and go on with it.
     Approve(AnswerArguments),
     /// Reject what a parked run waits for, and let it end.
@@ -352,6 +355,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
+        Command::Rerun(arguments) => rerun::rerun(config, &arguments),
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),

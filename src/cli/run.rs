@@ -31,12 +31,12 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     })
 }
 
-fn exit(ended: &Ended) -> Exit {
+pub(super) fn exit(ended: &Ended) -> Exit {
     ended.outcome.map_or(Exit::Error, Exit::from)
 }
 
 /// Who is asked: a person at the terminal, nobody elsewhere.
-fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
+pub(super) fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
     let interactive = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
     match (yes, interactive) {
         (true, _) => Arc::new(Yes { by: environment::user() }),
