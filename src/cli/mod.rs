@@ -7,6 +7,7 @@ mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
+mod notice;
 mod orders;
 mod output;
 mod plan;
