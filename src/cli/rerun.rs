@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::notice;
 use super::output::Failure;
 use super::run::{approver, exit, named};
 use super::setup::{self, runtime_failure};
@@ -34,6 +35,7 @@ pub(super) struct RerunArguments {
 pub(super) fn rerun(config: Option<&Path>, arguments: &RerunArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let journal = setup::journal(&site)?;
+    notice::left_behind(&site, journal.as_ref());
     let old = named(journal.as_ref(), &arguments.run)?;
     let approver = approver(arguments.yes, arguments.format);
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
