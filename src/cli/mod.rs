@@ -60,7 +60,7 @@ enum Command {
     Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
-    /// Do a run that has ended anew from one of its steps, as a new run that takes over the results before it.
+    /// Do a run anew from one of its steps, as a new run.
     Rerun(rerun::RerunArguments),
     /// Approve what a parked run waits for, and go on with it.
     Approve(AnswerArguments),

@@ -12,6 +12,7 @@ const COMMANDS: [&str; 28] = [
     "show",
     "report",
     "resume",
+    "rerun",
     "approve",
     "reject",
     "resolve",
