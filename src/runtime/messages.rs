@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::host::{Host, Prepared};
-use crate::base::entropy;
 use crate::base::value::show;
+use crate::base::{Redacted, entropy};
 use crate::engine::event::{Event, Outcome, Phase, Record, StepStatus};
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion};
@@ -38,14 +38,17 @@ impl Messages {
         let Some(on) = occasion(&record.event).filter(|on| notify.on.contains(on)) else { return };
         let facts = facts(on, record, prepared, state);
         let template = notify.template.as_deref().unwrap_or("default");
-        let message = self.host.templates.message(template, &facts);
+        let message = match Redacted::of(self.host.templates.message(template, &facts)) {
+            Ok(message) => message,
+            Err(error) => return tracing::error!("a message of run {} is not sent: {error}", record.run),
+        };
         for target in &notify.to {
             self.outstanding += 1;
             self.send(target.clone(), message.clone(), on);
         }
     }
 
-    fn send(&self, target: String, message: notify::Message, on: Occasion) {
+    fn send(&self, target: String, message: Redacted<notify::Message>, on: Occasion) {
         let (host, sender) = (self.host.clone(), self.sender.clone());
         tokio::spawn(async move {
             let subject = message.subject.clone();

@@ -5,7 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::RunId;
+use crate::base::{RunId, private};
 use crate::engine::event::Outcome;
 
 /// Held by the process that runs a run.
@@ -20,7 +20,7 @@ impl Running {
     /// `None` when another process holds it.
     pub(super) fn hold(state: &Path, run: &RunId) -> io::Result<Option<Self>> {
         let path = place(state, run);
-        std::fs::create_dir_all(path.parent().unwrap_or(state))?;
+        private::create_folder(path.parent().unwrap_or(state))?;
         let file = File::options().create(true).truncate(false).write(true).open(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Running { path, _file: file })),

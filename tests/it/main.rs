@@ -23,6 +23,7 @@ mod real_models;
 mod rerun;
 mod runs;
 mod schemas;
+mod secrets;
 mod statistics;
 mod steps;
 mod stopping;
