@@ -2,7 +2,6 @@
 //! reliability test plan.
 
 use runbook::base::{entropy, environment};
-use rustix::process::Signal;
 
 use crate::support::Runbook;
 
@@ -114,19 +113,6 @@ fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does()
     place.args(["resume", &run, "--yes"]).done().exits(1);
     place.call("history").exits(0).does_not_say("nobody runs it");
     assert_eq!(counts(&place), [1, 1, 1]);
-}
-
-#[test]
-fn t12_told_to_end_no_further_step_begins_and_the_state_is_recorded() {
-    let place = place().file("step.sh", WAITING);
-    let mut running = place.args(["run", "twice.yaml", "--yes"]).start();
-    running.until("the first step", || place.exists("waiting"));
-    running.signal(Signal::TERM);
-    running.until_it_says("cancel asked");
-    std::fs::write(place.path("pipe"), "done\n").expect("the step still waits");
-    running.done().exits(4);
-    assert_eq!(counts(&place), [1, 0, 0]);
-    assert_eq!(place.newest()["outcome"], "cancelled");
 }
 
 /// So many kills in plain `cargo test`; `RUNBOOK_TEST_KILLS` asks for more.
