@@ -59,7 +59,7 @@ enum Command {
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
     /// Approve what a parked run waits for, and go on with it.
-    Approve(AnswerArguments),
+    Approve(ApproveArguments),
     /// Reject what a parked run waits for, and let it end.
     Reject(AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
@@ -156,6 +156,10 @@ struct RunArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
+    /// In an emergency, let the answers given here count without those who should agree, and say why. Its owner is
+    /// told.
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    break_glass: Option<String>,
     /// For people, or one JSON event a line for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -232,9 +236,25 @@ struct ResumeArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
+    /// In an emergency, let the answers given here count without those who should agree, and say why. Its owner is
+    /// told.
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    break_glass: Option<String>,
     /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+}
+
+#[derive(Debug, Args)]
+struct ApproveArguments {
+    #[command(flatten)]
+    answer: AnswerArguments,
+    /// The digest of what you were shown; another request of the step is not approved.
+    #[arg(long, requires = "step")]
+    digest: Option<String>,
+    /// In an emergency, approve without those who should agree, and say why. Its owner is told.
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    break_glass: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -352,8 +372,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
-        Command::Approve(arguments) => run::answer(config, &arguments, true),
-        Command::Reject(arguments) => run::answer(config, &arguments, false),
+        Command::Approve(arguments) => run::approve(config, &arguments),
+        Command::Reject(arguments) => run::reject(config, &arguments),
         Command::Resolve(arguments) => run::resolve(config, &arguments),
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use super::ask::Terminal;
 use super::output::Failure;
 use super::setup::{self, runtime_failure};
-use super::{AnswerArguments, Exit, Format, ResolveArguments, ResumeArguments, RunArguments};
+use super::{AnswerArguments, ApproveArguments, Exit, Format, ResolveArguments, ResumeArguments, RunArguments};
 use crate::base::{RunId, StepKey, environment};
 use crate::engine::event::{ApprovalVerdict, Resolution};
 use crate::engine::state::ItemState;
-use crate::engine::{RunState, What};
+use crate::engine::{Answered, RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
-use crate::runtime::{Approver, Ended, Nobody, Yes, stop_requests};
+use crate::runtime::{Approver, BreakGlass, Ended, Nobody, Yes, stop_requests};
 
 pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let library = crate::playbook::Library::new(site.playbooks.clone());
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
-    let approver = approver(arguments.yes, arguments.format);
+    let approver = approver(arguments.yes, arguments.format, arguments.break_glass.as_ref());
     let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(arguments.format))?;
     let prepared =
         host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
@@ -36,7 +36,15 @@ fn exit(ended: &Ended) -> Exit {
 }
 
 /// Who is asked: a person at the terminal, nobody elsewhere.
-fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
+fn approver(yes: bool, format: Format, break_glass: Option<&String>) -> Arc<dyn Approver> {
+    let inner = asked(yes, format);
+    match break_glass {
+        Some(reason) => Arc::new(BreakGlass { reason: reason.clone(), inner }),
+        None => inner,
+    }
+}
+
+fn asked(yes: bool, format: Format) -> Arc<dyn Approver> {
     let interactive = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
     match (yes, interactive) {
         (true, _) => Arc::new(Yes { by: environment::user() }),
@@ -52,7 +60,13 @@ pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit
         Some(run) => named(journal.as_ref(), run)?,
         None => newest_unfinished(journal.as_ref())?,
     };
-    go_on(config, &run, Vec::new(), approver(arguments.yes, arguments.format), arguments.format)
+    go_on(
+        config,
+        &run,
+        Vec::new(),
+        approver(arguments.yes, arguments.format, arguments.break_glass.as_ref()),
+        arguments.format,
+    )
 }
 
 fn newest_unfinished(journal: &dyn Journal) -> Result<RunId, Failure> {
@@ -71,28 +85,62 @@ pub fn named(journal: &dyn Journal, run: &str) -> Result<RunId, Failure> {
     find_run(journal, run).map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))
 }
 
-pub fn answer(config: Option<&Path>, arguments: &AnswerArguments, approved: bool) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+pub fn approve(config: Option<&Path>, arguments: &ApproveArguments) -> Result<Exit, Failure> {
+    let ApproveArguments { answer: given, digest, break_glass } = arguments;
+    let word = |key, shown| Answered {
+        digest: digest.clone().or(shown),
+        break_glass: break_glass.clone(),
+        ..Answered::new(key, ApprovalVerdict::Approved, environment::user(), given.reason.clone())
+    };
+    answer(config, given, word)
+}
+
+pub fn reject(config: Option<&Path>, given: &AnswerArguments) -> Result<Exit, Failure> {
+    let word = |key, digest| Answered {
+        digest,
+        ..Answered::new(key, ApprovalVerdict::Rejected, environment::user(), given.reason.clone())
+    };
+    answer(config, given, word)
+}
+
+/// Answers what waits, each question with its digest. An answer that may not count is kept and told, and the run
+/// stays as it is.
+fn answer(
+    config: Option<&Path>,
+    arguments: &AnswerArguments,
+    word: impl Fn(StepKey, Option<String>) -> Answered,
+) -> Result<Exit, Failure> {
+    let site = setup::site(config)?;
+    let journal = setup::journal(&site)?;
     let run = named(journal.as_ref(), &arguments.run)?;
     let state = state(journal.as_ref(), &run)?;
-    let waiting: Vec<StepKey> = state
-        .items_where(|item| matches!(item, ItemState::Asked { .. }))
-        .map(|(step, item)| state.key(step, item))
-        .filter(|key| arguments.step.as_ref().is_none_or(|step| *step == key.to_string()))
-        .collect();
+    let waiting = waiting(&state, arguments.step.as_deref());
     if waiting.is_empty() {
         let what = arguments.step.clone().unwrap_or_else(|| "nothing in it".to_owned());
         return Err(Failure::new(Exit::Invalid, format!("{what} waits for approval in run {run}"))
             .help(format!("`runbook show {run}` shows where it stands")));
     }
-    let verdict = if approved { ApprovalVerdict::Approved } else { ApprovalVerdict::Rejected };
-    let answers = waiting.into_iter().map(|key| What::Answered {
-        key,
-        verdict,
-        by: environment::user(),
-        reason: arguments.reason.clone(),
+    let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, Some(shown)))).collect();
+    let nobody = approver(false, arguments.format, None);
+    let host = setup::host(site, journal, nobody.clone(), setup::reporter(arguments.format))?;
+    let refused =
+        setup::block_on(async { host.refusals(&run, &answers).await.map_err(|error| runtime_failure(&error)) })?;
+    if !refused.is_empty() {
+        let message = format!("not counted: {}", refused.join("; "));
+        return Err(Failure::new(Exit::Invalid, message)
+            .help(format!("nothing was changed; `runbook show {run}` shows what is asked, and of whom")));
+    }
+    go_on(config, &run, answers, nobody, arguments.format)
+}
+
+/// The open questions of a run with their digests.
+fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
+    let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
+    let named = asked.map(|(index, number)| {
+        let digest = state.steps[index].items[number as usize].digest.clone();
+        (state.key(index, number), digest)
     });
-    go_on(config, &run, answers.collect(), approver(false, arguments.format), arguments.format)
+    named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()
 }
 
 pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Exit, Failure> {
@@ -118,7 +166,7 @@ pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Ex
         _ => Resolution::Abort,
     };
     let resolved = What::DoubtResolved { key, resolution, by: environment::user(), reason: arguments.reason.clone() };
-    go_on(config, &run, vec![resolved], approver(false, arguments.format), arguments.format)
+    go_on(config, &run, vec![resolved], approver(false, arguments.format, None), arguments.format)
 }
 
 fn doubtful(state: &RunState) -> Vec<String> {

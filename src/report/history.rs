@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::layout::{Layout, Look};
 use super::line::{Entry, Line, Tone};
 use super::text::{self, escape_control};
-use super::view::{RunView, StepView};
+use super::view::{Approval, RunView, StepView};
 use super::wording::{account, outcome_mark, phase_title};
 use crate::base::Timestamp;
 use crate::base::units::show_duration;
@@ -150,6 +150,7 @@ fn sketched(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
 fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
     let mut lines = sketched(view, look, step);
     for approval in view.approvals.iter().filter(|approval| approval.key == step.key) {
+        lines.extend(attempted(approval));
         match &approval.answer {
             Some(answer) => {
                 let Entry { word, text, .. } = account::settled(&step.key, answer);
@@ -161,6 +162,17 @@ fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line>
         }
     }
     lines
+}
+
+/// What people said to a question before it was settled.
+fn attempted(approval: &Approval) -> Vec<Line> {
+    let mut texts = Vec::new();
+    if !approval.counted.is_empty() {
+        texts.push(account::counted_words(approval));
+    }
+    texts.extend(approval.refused.iter().map(|(by, why)| format!("the answer of {by} does not count: {why}")));
+    texts.extend(approval.broken_glass.iter().map(|(by, reason)| format!("glass broken by {by}: {reason}")));
+    texts.into_iter().map(|text| Line::Detail { label: "approval", text }).collect()
 }
 
 fn undo(view: &RunView) -> Vec<Line> {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
+use super::approvers::{self, ApproverProblem};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
@@ -33,6 +34,8 @@ pub enum RuntimeError {
     Playbook(Vec<Diagnostic>),
     #[error("the inputs are not valid")]
     Inputs(Vec<InputProblem>),
+    #[error("{step} asks people who cannot agree: {source}")]
+    People { step: String, source: ApproverProblem },
     #[error("the journal of run {run} does not make sense")]
     Damaged { run: String, source: IllegalTransition },
     #[error("run {0} has ended; there is nothing to continue")]
@@ -140,6 +143,7 @@ impl Host {
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
         let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
+        approvers::check(&graph, &self.services.site)?;
         Ok(Prepared { run, playbook, graph })
     }
 
@@ -152,10 +156,12 @@ impl Host {
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
-        plan::compile(
+        let mut graph = plan::compile(
             playbook,
             Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive },
-        )
+        );
+        approvers::resolve(&mut graph, &self.services.site);
+        graph
     }
 
     /// Runs to the end, or until a person is needed.
@@ -189,7 +195,7 @@ impl Host {
 
     /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
     /// an end.
-    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
+    pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
         let records = self.journal.read(run)?;
         let state =
             RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;

@@ -8,6 +8,7 @@
 
 mod anchoring;
 mod answers;
+mod approvers;
 mod attempt;
 mod calls;
 mod driver;
@@ -18,7 +19,7 @@ pub mod orders;
 mod receipts;
 mod signals;
 
-pub use answers::{Answer, Approver, Nobody, Question, Yes};
+pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};

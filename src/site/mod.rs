@@ -2,6 +2,7 @@
 //! default. Channels and service backends are kept as plain data here; the rooms that own those kinds
 //! check and decode them.
 
+pub mod people;
 pub mod secret;
 pub mod window;
 
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference};
 pub use window::Window;
 
@@ -152,6 +154,11 @@ pub struct Contact {
     pub phone: Option<String>,
     /// A channel of this file, such as `slack:ml-alerts`.
     pub channel: Option<String>,
+    /// The names under which this person logs in to machines, as approvals know them. Default: the contact's own
+    /// name.
+    pub logins: Vec<String>,
+    /// Other contacts; makes this one a group of them, which approves when one of them does.
+    pub members: Vec<String>,
 }
 
 impl Site {

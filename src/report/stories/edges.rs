@@ -85,6 +85,8 @@ pub fn hostile() -> Vec<Record> {
                 request: json!({"shell": evil, evil: evil}),
                 risk: Risk::Destructive,
                 expires_at: None,
+                digest: evil.into(),
+                quorum: None,
             },
         )
         .answered("remediate.restore", ApprovalVerdict::Rejected, evil, evil)

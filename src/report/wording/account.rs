@@ -219,7 +219,30 @@ pub fn approval_question(approval: &Approval, times: TimeZoneChoice) -> Vec<Line
     let question = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", text);
     let mut lines = vec![question.into(), Line::detail(approval.summary.clone())];
     lines.extend(request(&approval.request).into_iter().map(Line::detail));
+    if !approval.digest.is_empty() {
+        lines.push(Line::Detail { label: "digest", text: approval.digest.clone() });
+    }
     lines
+}
+
+/// How many of those who have to agree did.
+pub fn counted(approval: &Approval) -> Entry {
+    Entry::new(Mark::Question, approval.key.to_string(), counted_words(approval), "")
+}
+
+/// `1 of 2 approved: ada`.
+pub fn counted_words(approval: &Approval) -> String {
+    format!("{} of {} approved: {}", approval.counted.len(), approval.quorum, approval.counted.join(", "))
+}
+
+/// An answer that does not count.
+pub fn refused(key: &StepKey, by: &str, why: &str) -> Entry {
+    Entry::new(Mark::Failed, key.to_string(), format!("the answer of {by} does not count"), why)
+}
+
+/// An approval without those who should have agreed.
+pub fn broken_glass(key: &StepKey, by: &str, reason: &str) -> Entry {
+    Entry::new(Mark::Alarm, key.to_string(), format!("glass broken by {by}"), reason)
 }
 
 /// What a person answered.
