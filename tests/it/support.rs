@@ -46,8 +46,13 @@ impl Runbook {
     /// Sets an environment variable for every call.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        self.set_variable(name, value);
         self
+    }
+
+    /// Sets an environment variable for every later call.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.into(), value.into());
     }
 
     /// Writes a file below the working folder, with its folders.

@@ -188,11 +188,11 @@ fn tell(world: &mut World, by: &str, change: impl FnOnce(&mut Answered)) -> Vec<
 }
 
 fn refusals(events: &[Event]) -> Vec<&str> {
-    let why = |event| match event {
-        Event::ApprovalRefused { why, .. } => Some(why),
+    let refused = events.iter().filter_map(|event| match event {
+        Event::ApprovalRefused { why, .. } => Some(why.as_str()),
         _ => None,
-    };
-    events.iter().filter_map(why).map(String::as_str).collect()
+    });
+    refused.collect()
 }
 
 #[test]
