@@ -156,8 +156,7 @@ struct RunArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// In an emergency, let the answers given here count without those who should agree, and say why. Its owner is
-    /// told.
+    /// In an emergency, answer without those who should agree, and say why. The owner is told.
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     break_glass: Option<String>,
     /// For people, or one JSON event a line for programs.
@@ -236,8 +235,7 @@ struct ResumeArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// In an emergency, let the answers given here count without those who should agree, and say why. Its owner is
-    /// told.
+    /// In an emergency, answer without those who should agree, and say why. The owner is told.
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     break_glass: Option<String>,
     /// For people, or as JSON for programs.
@@ -252,7 +250,7 @@ struct ApproveArguments {
     /// The digest of what you were shown; another request of the step is not approved.
     #[arg(long, requires = "step")]
     digest: Option<String>,
-    /// In an emergency, approve without those who should agree, and say why. Its owner is told.
+    /// In an emergency, approve without those who should agree, and say why. The owner is told.
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     break_glass: Option<String>,
 }

@@ -153,7 +153,12 @@ impl<'g> Oracle<'g> {
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
             Event::RemediationWithheld { .. } => self.withheld = true,
             Event::PreconditionMet { key } => drop(self.cleared.insert(key.clone())),
-            Event::ApprovalAsked { key, .. } => drop(self.open_questions.insert(key.clone())),
+            Event::ApprovalAsked { key, .. } => {
+                // Whoever agreed before agreed to something else.
+                self.counted.remove(key);
+                self.approved.remove(key);
+                self.open_questions.insert(key.clone());
+            }
             Event::Resumed { .. } => {
                 self.finished = None;
                 self.open_questions.append(&mut self.parked_questions);
