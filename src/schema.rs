@@ -165,10 +165,7 @@ impl<'a> Checker<'a> {
             self.text(node, &text, form, trail);
             return Value::String(text);
         }
-        let wanted: Vec<&str> = form.type_names().collect();
-        let message = format!("'{}' must be {}, but is {}", trail.last_name(), wanted.join(" or "), node.describe());
-        self.problem("wrong-type", message, node.span, form.help());
-        Value::Null
+        self.wrong_shape(node, form.type_names().collect(), form, trail)
     }
 
     fn object(&mut self, node: &Node, entries: &[Entry], form: &Form<'a>, trail: &Trail<'_>) -> Value {
@@ -317,9 +314,19 @@ impl<'a> Checker<'a> {
         if let Some(option) = form::best_option(node, &options) {
             return self.formed(node, option, trail);
         }
-        let shapes: Vec<&str> = options.iter().flat_map(Form::type_names).collect();
-        let message = format!("'{}' must be {}, but is {}", trail.last_name(), shapes.join(" or "), node.describe());
-        self.problem("wrong-type", message, node.span, form.help());
+        self.wrong_shape(node, options.iter().flat_map(Form::type_names).collect(), form, trail)
+    }
+
+    fn wrong_shape(&mut self, node: &Node, wanted: Vec<&str>, form: &Form<'_>, trail: &Trail<'_>) -> Value {
+        if is_secret(node) {
+            let message = format!("a secret cannot stand in '{}', where everybody could read it", trail.last_name());
+            let help = "give it to a program under `env` or `stdin`, to a service under `bearer`, `basic` or `headers`";
+            self.problem("secret-exposed", message, node.span, Some(help.to_owned()));
+        } else {
+            let wanted = wanted.join(" or ");
+            let message = format!("'{}' must be {wanted}, but is {}", trail.last_name(), node.describe());
+            self.problem("wrong-type", message, node.span, form.help());
+        }
         Value::Null
     }
 
@@ -335,6 +342,11 @@ impl<'a> Checker<'a> {
         let message = format!("'{}' cannot be '{text}'", trail.last_name());
         Some(Diagnostic::error("wrong-value", message).at(self.source, node.span).help(help))
     }
+}
+
+/// Whether the node is `{secret: NAME}`, which takes the place of a value where one may stand.
+fn is_secret(node: &Node) -> bool {
+    node.entries().len() == 1 && node.get("secret").is_some_and(|name| name.as_str().is_some())
 }
 
 /// What a reference of the document refers to.

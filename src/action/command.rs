@@ -15,8 +15,10 @@ use super::process::shim::{self, Shim};
 use super::process::{
     self, Capture, Confinement, Enforcement, Environment, Finished, Launch, Limits, Orphan, Sandbox, Stopped,
 };
+use crate::base::Secret;
 use crate::base::units::show_duration;
 use crate::kind::{Context, Effect, Kind, Left, Outcome, StepError, StepResult};
+use crate::site::{SecretReference, TextOrSecret};
 
 /// What an output field holds of a stream: more is a log file, not an answer.
 const MAX_TEXT: usize = 64 * 1024;
@@ -42,14 +44,15 @@ pub struct Config {
     #[serde(default)]
     #[schemars(extend("x-constant" = true))]
     shell: Option<String>,
-    /// Environment variables: capital letters, digits and underscores. Beside them the program gets only
+    /// Environment variables: capital letters, digits and underscores. A value is text, a number, true or false, or
+    /// a secret by reference, such as `{TOKEN: {secret: pager_key}}`. Beside them the program gets only
     /// PATH, HOME, LANG, LC_*, TZ, USER, LOGNAME and TMPDIR of the engine, and RB_RUN, RB_STEP, RB_ATTEMPT
     /// and RB_IDEMPOTENCY_KEY.
     #[serde(default)]
     env: BTreeMap<String, Scalar>,
-    /// Text for standard input, which is empty without it.
+    /// For standard input, which is empty without it: text, or a secret by reference, such as `{secret: pager_key}`.
     #[serde(default)]
-    stdin: Option<String>,
+    stdin: Option<TextOrSecret>,
     /// The folder the program starts in; by default that of the engine.
     #[serde(default)]
     cwd: Option<PathBuf>,
@@ -88,16 +91,18 @@ enum Scalar {
     Flag(bool),
     Whole(i64),
     Number(f64),
+    Secret(SecretReference),
 }
 
-impl std::fmt::Display for Scalar {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Scalar::Text(text) => formatter.write_str(text),
-            Scalar::Flag(flag) => write!(formatter, "{flag}"),
-            Scalar::Whole(number) => write!(formatter, "{number}"),
-            Scalar::Number(number) => write!(formatter, "{number}"),
-        }
+impl Scalar {
+    async fn text(&self, context: &Context) -> Result<Secret<String>, StepError> {
+        Ok(Secret::new(match self {
+            Scalar::Text(text) => text.clone(),
+            Scalar::Flag(flag) => flag.to_string(),
+            Scalar::Whole(number) => number.to_string(),
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Secret(reference) => return context.secret(reference).await,
+        }))
     }
 }
 
@@ -182,7 +187,7 @@ impl Kind for Step {
         let success = config.success.clone();
         let orphan = config.orphan.unwrap_or(Orphan::Finish);
         let is_limited = !config.limits.is_empty() || config.sandbox.is_some();
-        let launch = launch(config, &context)?;
+        let launch = launch(config, &context).await?;
         let finished = match shim(&context, orphan) {
             Some(shim) => shim.run(launch, &context.cancel).await?,
             None if is_limited => return Err(StepError::new("limits and a sandbox need the `runbook` program itself")),
@@ -217,7 +222,7 @@ fn judge(finished: Finished, parse: Parse, success: &[i32]) -> StepResult<Output
     Ok(Outcome::judged(output, failure))
 }
 
-fn launch(config: Config, context: &Context) -> Result<Launch, StepError> {
+async fn launch(config: Config, context: &Context) -> Result<Launch, StepError> {
     let argv = match (config.argv, config.shell) {
         (Some(argv), None) => argv,
         (None, Some(text)) => vec!["/bin/sh".into(), "-c".into(), text],
@@ -227,7 +232,11 @@ fn launch(config: Config, context: &Context) -> Result<Launch, StepError> {
         }
     };
     let grace = Duration::try_from_secs_f64(config.grace).map_err(|error| StepError::because("'grace'", &error))?;
-    let environment = environment(&config.env, context)?;
+    let environment = environment(&config.env, context).await?;
+    let stdin = match &config.stdin {
+        Some(given) => Some(context.text_or_secret(given).await?.reveal().clone()),
+        None => None,
+    };
     let Config { limits, sandbox, new_privileges, .. } = config;
     if new_privileges && sandbox.is_some() {
         return Err(StepError::new("a program in a sandbox cannot gain privileges")
@@ -235,21 +244,21 @@ fn launch(config: Config, context: &Context) -> Result<Launch, StepError> {
     }
     let confinement = Confinement { limits, sandbox, new_privileges };
     let launch = Launch::new(argv, environment, config.cwd)?;
-    Ok(launch.stdin(config.stdin).grace(grace).confined(confinement))
+    Ok(launch.stdin(stdin).grace(grace).confined(confinement))
 }
 
-fn environment(given: &BTreeMap<String, Scalar>, context: &Context) -> Result<Environment, StepError> {
+async fn environment(given: &BTreeMap<String, Scalar>, context: &Context) -> Result<Environment, StepError> {
     let mut environment = Environment::inherited();
     for (name, value) in given {
         process::check_name(name).map_err(|why| {
             StepError::new(format!("cannot set an environment variable: {why}"))
                 .help("pass data as RB_…; write a constant as argv: [env, NAME=value, program]")
         })?;
-        let value = value.to_string();
-        if value.contains('\0') {
+        let value = value.text(context).await?;
+        if value.reveal().contains('\0') {
             return Err(StepError::new(format!("the value of {name} holds a NUL byte, which no variable can")));
         }
-        environment.set(name, value);
+        environment.set(name, value.reveal().clone());
     }
     environment.set("RB_RUN", context.run.to_string());
     environment.set("RB_STEP", context.step.to_string());

@@ -144,7 +144,8 @@ async fn install(config: Config, context: &Context) -> StepResult<Output> {
     let source = Source::of(&config)?;
     let mode = config.mode.as_deref().map(parse_mode).transpose()?;
     let settings = ClientSettings { follow_redirects: true, tls: config.tls.as_ref(), ..ClientSettings::default() };
-    let client = fetch::Fetcher::new(settings.client(&context.services)?, config.bearer.as_ref(), &source, context)?;
+    let client =
+        fetch::Fetcher::new(settings.client(&context.services)?, config.bearer.as_ref(), &source, context).await?;
     let expected = manifest::expected_digest(&config, &source, &client).await?;
     let replacement = Replacement::new(&config.to, context)?.mode(mode).keep(config.keep);
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
+use super::output;
 use crate::base::environment;
 use crate::engine::event::{ApprovalVerdict, Risk};
 use crate::runtime::{Answer, Approver, Question};
@@ -53,7 +54,7 @@ fn agrees(text: &str, yes: &str) -> bool {
 }
 
 fn prompt(text: &str) -> Option<String> {
-    let mut output = io::stdout().lock();
+    let mut output = output::stdout();
     write!(output, "{text}").and_then(|()| output.flush()).ok()?;
     drop(output);
     let mut answer = String::new();

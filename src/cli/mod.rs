@@ -10,6 +10,7 @@ mod model;
 mod orders;
 mod output;
 mod plan;
+mod protection;
 mod reference;
 mod report;
 mod run;
@@ -338,6 +339,7 @@ pub fn main() -> Exit {
     // What a careless parent left open is not for the programs that steps start.
     close_fds::set_fds_cloexec(3, &[]);
     output::start_logging();
+    protection::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use super::Exit;
-use crate::base::{Diagnostic, environment};
+use crate::base::{Diagnostic, environment, redaction};
 
 /// Why a command could not do what was asked.
 #[derive(Debug)]
@@ -65,20 +65,68 @@ pub fn colour(stream: &impl IsTerminal) -> bool {
         && environment::variable("TERM").as_deref() != Some("dumb")
 }
 
+/// Standard output, without secrets.
+pub fn stdout() -> Masked<io::Stdout> {
+    Masked::new(io::stdout())
+}
+
+/// Standard error, without secrets.
+pub fn stderr() -> Masked<io::Stderr> {
+    Masked::new(io::stderr())
+}
+
+/// Masks secrets in each line before it is written. It ends with a line, with a flush, or when it is dropped.
+pub struct Masked<W: Write> {
+    writer: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write> Masked<W> {
+    fn new(writer: W) -> Self {
+        Masked { writer, line: Vec::new() }
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        self.writer.write_all(&redaction::known().bytes(&line))
+    }
+}
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if bytes.ends_with(b"\n") {
+            self.release()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.release()?;
+        self.writer.flush()
+    }
+}
+
+impl<W: Write> Drop for Masked<W> {
+    fn drop(&mut self) {
+        drop(self.release());
+    }
+}
+
 /// Writes a line to standard output. A reader that went away (`| head`) is no error of ours.
 pub fn line(text: &str) {
-    drop(writeln!(io::stdout().lock(), "{text}"));
+    drop(writeln!(stdout(), "{text}"));
 }
 
 /// Writes text to standard output as it is.
 pub fn text(text: &str) {
-    let mut output = io::stdout().lock();
+    let mut output = stdout();
     drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
 }
 
 /// Writes a line to standard error.
 pub fn error(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(stderr(), "{text}"));
 }
 
 /// Pretty JSON on standard output.
@@ -91,8 +139,25 @@ pub fn start_logging() {
     let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| "warn".into());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(colour(&io::stderr()))
         .without_time();
     subscriber.init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_masked_however_it_is_written() {
+        redaction::learn("written-in-many-pieces").unwrap();
+        let mut written = Vec::new();
+        let mut masked = Masked::new(&mut written);
+        for piece in ["a written-in-", "many", "-pieces b\n", "written-in-many-pieces"] {
+            masked.write_all(piece.as_bytes()).unwrap();
+        }
+        drop(masked);
+        assert_eq!(String::from_utf8(written).unwrap(), "a [secret] b\n[secret]");
+    }
 }

@@ -125,9 +125,9 @@ fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, G
 pub fn reporter(format: Format) -> FanOut {
     let stdout = io::stdout();
     let main: Box<dyn Reporter> = match format {
-        Format::Json => return FanOut::new(vec![Box::new(Json::new(Box::new(stdout)))]),
+        Format::Json => return FanOut::new(vec![Box::new(Json::new(Box::new(output::stdout())))]),
         Format::Text if stdout.is_terminal() => Box::new(Progress::new(ProgressDrawTarget::stdout(), look())),
-        Format::Text => Box::new(Plain::new(Box::new(stdout), TimeZoneChoice::Local).sketching(sketches())),
+        Format::Text => Box::new(Plain::new(Box::new(output::stdout()), TimeZoneChoice::Local).sketching(sketches())),
     };
     FanOut::new(vec![main, Box::new(Console)])
 }
@@ -185,6 +185,8 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::SecretInClear { .. } => Failure::because(Exit::Invalid, error)
+            .help("nothing was started or kept; refer to the secret by its name, {secret: NAME}".to_owned()),
         RuntimeError::CannotKeep { .. } => Failure::because(Exit::Error, error)
             .help("nothing was started; make the state folder writable, or name another with RUNBOOK_STATE".to_owned()),
         other => Failure::because(Exit::Error, other),

@@ -3,6 +3,7 @@
 use reqwest::Response;
 
 use super::{broken_transfer, shown};
+use crate::base::redaction;
 use crate::base::units::show_bytes;
 use crate::kind::{Context, StepError};
 
@@ -14,10 +15,20 @@ pub struct Body {
     pub truncated: bool,
 }
 
-/// Reads a body up to `limit` bytes and leaves the rest.
-pub async fn read_body(mut response: Response, limit: u64, context: &Context) -> Result<Body, StepError> {
-    let url = response.url().clone();
+/// Reads a body up to `limit` bytes and leaves the rest. Secrets that the peer repeats are masked.
+pub async fn read_body(response: Response, limit: u64, context: &Context) -> Result<Body, StepError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let redactor = redaction::known();
+    // A secret that the limit cuts in two would not be found, so enough is read to see it whole.
+    let seen = read_bytes(response, limit.saturating_add(redactor.longest()), context).await?;
+    let truncated = seen.truncated || seen.bytes.len() > limit;
+    let mut bytes = redactor.bytes(&seen.bytes).into_owned();
+    bytes.truncate(limit);
+    Ok(Body { bytes, truncated })
+}
+
+async fn read_bytes(mut response: Response, limit: usize, context: &Context) -> Result<Body, StepError> {
+    let url = response.url().clone();
     let mut body = Body::default();
     loop {
         let received = body.bytes.len() as u64;

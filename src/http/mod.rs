@@ -13,7 +13,6 @@ pub mod test_server;
 use reqwest::{RequestBuilder, Response, Url};
 
 use crate::kind::{Context, StepError};
-use crate::site::SecretReference;
 pub use body::{Body, read_body, read_text};
 pub use client::{ClientSettings, Tls};
 pub use fault::{broken_transfer, cannot_connect, unexpected_status};
@@ -63,14 +62,6 @@ pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
 
 /// The media type that goes with [`encode_form`].
 pub const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Fetches a secret for a request.
-pub fn secret(reference: &SecretReference) -> Result<crate::base::Secret<String>, StepError> {
-    reference.resolve().map_err(|error| {
-        StepError::because("cannot get the secret for the request", &error)
-            .help("set the environment variable for this program, or write the file with mode 0600")
-    })
-}
 
 /// Sends a request and waits for the head of the answer, within the time limit of the attempt.
 pub async fn send(request: RequestBuilder, context: &Context) -> Result<Response, StepError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 
 use crate::audit::KeyFileError;
+use crate::base::redaction::Unredactable;
 
 /// Shared, because one failed commit is the answer to every append of its group.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -30,6 +31,8 @@ pub enum JournalError {
     Conflict { run: String, expected: u64, found: u64 },
     #[error("an event of run {run} cannot be kept: {what}")]
     Unwritable { run: String, what: String },
+    #[error("an event cannot be kept without a secret in it")]
+    Secret(#[from] Unredactable),
     #[error("the journal {} cannot keep its promises here: {what}", path.display())]
     Unsupported { path: PathBuf, what: String },
     #[error("cannot {doing} the journal {}", path.display())]
@@ -63,6 +66,7 @@ impl JournalError {
             }
             JournalError::Conflict { .. } => "watch the run with `runbook show` instead: it is running elsewhere",
             JournalError::Unwritable { .. } => "let the step output less, for example with `extract`",
+            JournalError::Secret(_) => "replace the secret by one that nobody could guess",
             JournalError::Unsupported { .. } => "put the state folder on a local disk; network file systems do not do",
             JournalError::Io { .. } => {
                 "check that the state folder exists, that you may read and write in it (even reading needs \

@@ -8,7 +8,7 @@ use super::encoding::{check_order, contents, records};
 use super::summary::summarise;
 use super::{Journal, JournalError, Pending, RunFilter, RunSummary, Stored, Visitor};
 use crate::audit::{Content, Entry, Head};
-use crate::base::RunId;
+use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
 /// Stands for the path in errors.
@@ -75,7 +75,7 @@ impl Memory {
 }
 
 impl Journal for MemoryJournal {
-    fn append(&self, run: &RunId, records: Vec<Record>) -> Pending {
+    fn append(&self, run: &RunId, records: Redacted<Vec<Record>>) -> Pending {
         Pending::known(self.add(run, &records))
     }
 

@@ -28,7 +28,7 @@ mod writer;
 use std::ops::ControlFlow;
 
 use crate::audit::{Entry, Hash, Head, Note};
-use crate::base::RunId;
+use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
 pub use check::{JournalExportError, export, verify};
@@ -50,7 +50,8 @@ pub trait Journal: Send + Sync {
     /// the order of the calls, whether or not their results are awaited.
     ///
     /// Calling it can block for a moment when the disk is thousands of appends behind.
-    fn append(&self, run: &RunId, records: Vec<Record>) -> Pending;
+    /// It takes nothing that has not been through the redactor, so no path to the disk can forget it.
+    fn append(&self, run: &RunId, records: Redacted<Vec<Record>>) -> Pending;
 
     /// The events of a run in order; none if there is no such run. An entry that does not match its
     /// hash is an error: a run must not be resumed from facts that somebody edited.

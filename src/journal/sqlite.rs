@@ -12,7 +12,7 @@ use super::summary::summarise;
 use super::writer::{Entrance, Failure, Writer};
 use super::{Journal, JournalError, Pending, Proofs, RunFilter, RunSummary, Stored, Visitor, encoding, schema, tree};
 use crate::audit::{Entry, Hash, Head, KeyFile, Note};
-use crate::base::RunId;
+use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
 /// A journal in a file. Dropping it writes what is queued and closes the file.
@@ -103,7 +103,7 @@ fn write_to(path: PathBuf, key: Option<KeyFile>) -> impl FnMut(Vec<Batch>) -> Re
 }
 
 impl Journal for SqliteJournal {
-    fn append(&self, run: &RunId, records: Vec<Record>) -> Pending {
+    fn append(&self, run: &RunId, records: Redacted<Vec<Record>>) -> Pending {
         if records.is_empty() {
             return Pending::known(Ok(()));
         }

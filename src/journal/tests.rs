@@ -7,7 +7,7 @@ mod tampering;
 use serde_json::json;
 
 use super::{Journal, SqliteJournal};
-use crate::base::{RunId, Timestamp};
+use crate::base::{Redacted, RunId, Timestamp};
 use crate::engine::Record;
 use crate::engine::event::{Event, FORMAT, Outcome, Phase, RunStarted, Severity};
 
@@ -42,9 +42,13 @@ pub(super) fn record(run: &RunId, seq: u64, event: Event) -> Record {
     Record { run: run.clone(), seq, at: Timestamp(1_700_000_000_000 + seq as i64), event }
 }
 
+pub(super) fn masked(records: Vec<Record>) -> Redacted<Vec<Record>> {
+    Redacted::of(records).unwrap()
+}
+
 /// Events of a run that number from `first` on.
-pub(super) fn records(run: &RunId, first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Record> {
-    (first..).zip(events).map(|(seq, event)| record(run, seq, event)).collect()
+pub(super) fn records(run: &RunId, first: u64, events: impl IntoIterator<Item = Event>) -> Redacted<Vec<Record>> {
+    masked((first..).zip(events).map(|(seq, event)| record(run, seq, event)).collect())
 }
 
 pub(super) fn add(journal: &dyn Journal, run: &RunId, first: u64, events: impl IntoIterator<Item = Event>) {

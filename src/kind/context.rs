@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::StepError;
-use crate::base::{Clock, RunId, StepKey};
+use crate::base::{Clock, RunId, Secret, StepKey};
 use crate::model::Workbench;
 use crate::model::selection::Selection;
-use crate::site::Site;
+use crate::site::{SecretReference, Site, TextOrSecret};
 
 /// The surroundings of one attempt.
 #[derive(Clone)]
@@ -43,6 +43,33 @@ impl Context {
         self.subject.as_ref().ok_or_else(|| {
             StepError::new("there is nothing to undo here").help("this kind belongs under the `undo` key of a step")
         })
+    }
+
+    /// Fetches a secret; it may go to the peer or program it is meant for and nowhere else.
+    pub async fn secret(&self, reference: &SecretReference) -> Result<Secret<String>, StepError> {
+        reference.resolve(&self.services.site.secrets).await.map_err(|error| {
+            let help = error.help();
+            StepError::because("cannot get a secret", &error).help(help)
+        })
+    }
+
+    /// The same for an optional one.
+    pub async fn optional_secret(
+        &self,
+        reference: Option<&SecretReference>,
+    ) -> Result<Option<Secret<String>>, StepError> {
+        match reference {
+            Some(reference) => self.secret(reference).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The text itself, or the secret that stands for it.
+    pub async fn text_or_secret(&self, given: &TextOrSecret) -> Result<Secret<String>, StepError> {
+        match given {
+            TextOrSecret::Text(text) => Ok(Secret::new(text.clone())),
+            TextOrSecret::Secret(reference) => self.secret(reference).await,
+        }
     }
 
     /// A context for tests of a kind: no site file, a limit of ten seconds.

@@ -168,7 +168,7 @@ impl Known {
     pub fn write(&self, file: &Path) {
         let unfinished: PathBuf = file.with_extension(format!("{}.new", std::process::id()));
         let written = serde_json::to_vec(self).map_err(io::Error::from).and_then(|text| {
-            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            file.parent().map_or(Ok(()), crate::base::private::create_folder)?;
             std::fs::write(&unfinished, text)?;
             std::fs::rename(&unfinished, file)
         });

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{ChannelEntry, DeliveryError, Message, Receipt};
+use crate::base::Redacted;
 
 /// How often and for how long a delivery is tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +64,7 @@ pub struct Delivery {
 pub async fn deliver(
     entry: &ChannelEntry,
     config: Value,
-    message: Message,
+    message: Redacted<Message>,
     http: reqwest::Client,
     policy: DeliveryPolicy,
     jitter: u64,
@@ -72,7 +73,7 @@ pub async fn deliver(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let sending = (entry.send)(config.clone(), message.clone(), http.clone());
+        let sending = (entry.send)(config.clone(), message.clone().into_inner(), http.clone());
         let result = timeout_at(deadline, sending).await.unwrap_or_else(|_| Err(too_slow(policy)));
         let Err(error) = &result else { return Delivery { attempts, result } };
         let delay = policy.delay(attempts, error.retry_after, jitter);
@@ -133,7 +134,9 @@ mod tests {
 
     async fn timed(entry: ChannelEntry, script: Value) -> (Delivery, Duration) {
         let start = Instant::now();
-        let delivery = deliver(&entry, script, doubles::message(), doubles::http(), DeliveryPolicy::default(), 7).await;
+        let delivery =
+            deliver(&entry, script, doubles::masked(doubles::message()), doubles::http(), DeliveryPolicy::default(), 7)
+                .await;
         (delivery, start.elapsed())
     }
 

@@ -202,6 +202,11 @@ pub fn message_on(on: Occasion) -> Message {
     Templates::shipped().message("default", &Facts::sample(on))
 }
 
+/// The message as a run hands it over.
+pub fn masked(message: Message) -> crate::base::Redacted<Message> {
+    crate::base::Redacted::of(message).unwrap()
+}
+
 /// A secret kept the way the site file wants it: in a file only its owner can read.
 pub struct KeptSecret {
     _folder: tempfile::TempDir,

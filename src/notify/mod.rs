@@ -203,7 +203,7 @@ fn without_values(text: &str, config: &Value) -> String {
     for value in texts_in(config) {
         shown = shown.replace(&format!("`{value}`"), "[value]").replace(&format!("{value:?}"), "[value]");
     }
-    if text.contains("`env` or `file`") {
+    if text.contains("`env`, `file`") {
         shown.push_str("; a secret is given by reference, such as {env: SLACK_TOKEN} or {file: /run/secrets/slack}");
     }
     shown

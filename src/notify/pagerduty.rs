@@ -52,7 +52,7 @@ impl Channel for Sender {
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
-        let key = post::fetch(&config.routing_key)?;
+        let key = post::fetch(&config.routing_key).await?;
         let event = event(key.reveal(), &config.source, &message);
         let said = Post::json(&config.url, event.to_string())?.hiding(&key).send(&http).await?;
         let answer: Value = serde_json::from_str(&said).unwrap_or_default();
@@ -126,7 +126,7 @@ mod tests {
     async fn deliver_to(double: &HttpDouble, message: Message) -> Delivery {
         let key = keep("r0u71n6k3y\n");
         let config = json!({"routing_key": key.config, "url": double.url});
-        deliver(entry(), config, message, doubles::http(), doubles::impatient(), 1).await
+        deliver(entry(), config, doubles::masked(message), doubles::http(), doubles::impatient(), 1).await
     }
 
     #[tokio::test]

@@ -10,9 +10,10 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use super::text::{one_line, shorten};
 use super::{DeliveryError, Receipt};
+use crate::base::redaction::{self, MARK};
 use crate::base::{Clock, Secret, Timestamp};
 use crate::kind::StepError;
-use crate::site::SecretReference;
+use crate::site::{SecretReference, Secrets};
 
 /// Long enough for a slow gateway, short enough that four attempts fit into one delivery.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -80,7 +81,9 @@ impl Post {
     }
 
     fn without_secrets(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal().as_str(), "[secret]"))
+        let hidden =
+            self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal().as_str(), MARK));
+        redaction::text(&hidden).into_owned()
     }
 
     /// Host and port: enough to find the culprit, and never secret.
@@ -146,8 +149,10 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 /// Fetches a secret; a file that is not there yet or a variable that is not set does not appear by waiting.
-pub fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryError> {
-    secret.resolve().map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
+pub async fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryError> {
+    // Names were replaced by what they stand for when the channel was found.
+    let fetched = secret.resolve(&Secrets::default()).await;
+    fetched.map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
 }
 
 /// The receipt for a peer that says nothing of use beside "accepted".

@@ -63,9 +63,9 @@ impl Channel for Sender {
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let body = payload(&message);
         match (config.webhook, config.token) {
-            (Some(webhook), _) => by_webhook(&post::fetch(&webhook)?, body, &http).await,
+            (Some(webhook), _) => by_webhook(&post::fetch(&webhook).await?, body, &http).await,
             (None, Some(token)) => {
-                let token = post::fetch(&token)?;
+                let token = post::fetch(&token).await?;
                 as_bot(&config.api, &token, config.channel.unwrap_or_default(), body, &http).await
             }
             (None, None) => Err(DeliveryError::lasting("neither a webhook nor a token is set")),
@@ -260,8 +260,15 @@ mod tests {
     async fn a_limited_webhook_is_tried_again() {
         let double = HttpDouble::start(vec![Reply::status(429, "").retry_after("0"), Reply::status(200, "ok")]).await;
         let (_secret, config) = webhook(&double);
-        let delivery =
-            deliver(&CHANNELS[0], config, doubles::message(), doubles::http(), doubles::impatient(), 1).await;
+        let delivery = deliver(
+            &CHANNELS[0],
+            config,
+            doubles::masked(doubles::message()),
+            doubles::http(),
+            doubles::impatient(),
+            1,
+        )
+        .await;
         assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt("ok".into()))));
         assert_eq!(double.requests()[0].body, double.requests()[1].body);
     }
@@ -270,8 +277,15 @@ mod tests {
     async fn a_deleted_webhook_is_final_and_its_address_is_not_shown() {
         let double = HttpDouble::start(vec![Reply::status(404, "no_service")]).await;
         let (_secret, config) = webhook(&double);
-        let delivery =
-            deliver(&CHANNELS[0], config, doubles::message(), doubles::http(), doubles::impatient(), 1).await;
+        let delivery = deliver(
+            &CHANNELS[0],
+            config,
+            doubles::masked(doubles::message()),
+            doubles::http(),
+            doubles::impatient(),
+            1,
+        )
+        .await;
         let error = delivery.result.unwrap_err();
         assert_eq!((delivery.attempts, error.transient), (1, false));
         assert!(error.message.ends_with("no_service") && !error.message.contains("/hook"), "{error}");

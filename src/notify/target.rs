@@ -33,11 +33,14 @@ pub fn parse_target(text: &str) -> Result<(&str, &str), TargetError> {
 pub fn resolve(site: &Site, target: &str) -> Result<(&'static ChannelEntry, Value), TargetError> {
     let (kind, name) = parse_target(target)?;
     let entry = CHANNELS.iter().find(|entry| entry.name == kind).ok_or_else(|| unknown_kind(site, target, kind))?;
-    let config = match site.channels.get(kind).and_then(|named| named.get(name)) {
+    let mut config = match site.channels.get(kind).and_then(|named| named.get(name)) {
         Some(config) => config.clone(),
         None if name.is_empty() => nameless(site, entry)?,
         None => return Err(unknown_name(site, target, entry)),
     };
+    site.secrets
+        .insert_into(&mut config)
+        .map_err(|error| TargetError { message: format!("{target}: {error}"), help: Some(error.help().to_owned()) })?;
     (entry.check)(&config).map_err(|error| TargetError {
         message: format!("{target}: {error}"),
         help: Some(format!("in the site file, channels.{kind}.{name} looks for example like {}", entry.example)),

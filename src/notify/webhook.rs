@@ -40,7 +40,7 @@ impl Channel for Sender {
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
-        let secret = post::fetch(&config.secret)?;
+        let secret = post::fetch(&config.secret).await?;
         let key = key(secret.reveal())?;
         let body = serde_json::to_string(&message)
             .map_err(|error| DeliveryError::lasting(format!("bug: the message cannot be written as JSON: {error}")))?;
@@ -116,7 +116,8 @@ mod tests {
         let secret = keep(SECRET);
         let config = json!({"url": double.url, "secret": secret.config});
         let message = doubles::message();
-        let delivery = deliver(entry(), config, message.clone(), doubles::http(), doubles::impatient(), 1).await;
+        let delivery =
+            deliver(entry(), config, doubles::masked(message.clone()), doubles::http(), doubles::impatient(), 1).await;
         assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt(format!("accepted as {}", message.id)))));
         let key = BASE64_STANDARD.decode(&SECRET["whsec_".len()..]).unwrap();
         for request in double.requests() {

@@ -196,6 +196,10 @@ impl Place<'_> {
         if rest.is_empty() && self.catalogue.playbook.inputs.iter().any(|(input, _)| input == head) {
             help = Some(format!("inputs are written inputs.{head}"));
         }
+        if matches!(head, "secret" | "secrets") {
+            help =
+                Some("a secret is no value: write {secret: NAME} under `env`, `stdin`, `headers` or `bearer`".into());
+        }
         Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
     }
 }

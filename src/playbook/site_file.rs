@@ -12,7 +12,7 @@ use crate::kind::schema_of;
 use crate::notify::CHANNELS;
 use crate::schema::{Schema, decode};
 use crate::site::{self, Site};
-use crate::yaml;
+use crate::yaml::{self, Node};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -76,6 +76,18 @@ pub fn site_schema() -> Value {
     schema
 }
 
+/// A name of a name: a secret is kept in one place, and a circle of names in none.
+fn aliases(root: &Node, source: &Source) -> Vec<Diagnostic> {
+    let named = root.get("secrets").map(Node::entries).unwrap_or_default();
+    let aliases = named.iter().filter_map(|entry| Some((&entry.key, entry.value.get("secret")?)));
+    let problem = |(name, alias): (&String, &Node)| {
+        Diagnostic::error("secret-alias", format!("the secret '{name}' is only another name"))
+            .at(source, alias.span)
+            .help("say where it is kept: env, file, credential, command or age".to_owned())
+    };
+    aliases.map(problem).collect()
+}
+
 /// Reads a site file.
 pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -86,6 +98,7 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let root = yaml::parse(&source)?;
     let mut problems = Vec::new();
     let value = decode(&root, Schema::whole(&SCHEMA), &source, &mut problems).value;
+    problems.extend(aliases(&root, &source));
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {

@@ -29,7 +29,7 @@ use super::json_path::JsonPathText;
 use crate::base::{Field, Type};
 use crate::http::{Body, ClientSettings, Tls, read_body, send, until_cancelled};
 use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
-use crate::site::SecretReference;
+use crate::site::{SecretReference, TextOrSecret};
 use expectation::StatusExpectation;
 
 pub struct Step;
@@ -69,10 +69,12 @@ pub struct Config {
     form: Option<BTreeMap<String, String>>,
     /// Text as the body. Say its type under `headers` as `Content-Type`.
     body: Option<String>,
-    /// Headers of the request. Secrets belong under `bearer` or `basic`.
+    /// Headers of the request: text, or a secret by reference such as `{X-Api-Key: {secret: grafana_key}}`. `bearer`
+    /// and `basic` make the usual ones.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    /// A token for `Authorization: Bearer`, by reference: `{env: NAME}` or `{file: path}`.
+    headers: BTreeMap<String, TextOrSecret>,
+    /// A token for `Authorization: Bearer`, by reference: `{secret: NAME}` for one of the site file, `{env: NAME}` or
+    /// `{file: path}`.
     bearer: Option<SecretReference>,
     /// A user and a password by reference, for `Authorization: Basic`.
     basic: Option<Basic>,
@@ -113,7 +115,8 @@ pub struct Config {
 struct Basic {
     /// The name of the user.
     user: String,
-    /// The password, by reference: `{env: NAME}` or `{file: path}`.
+    /// The password, by reference: `{secret: NAME}` for one of the site file, `{env: NAME}` or
+    /// `{file: path}`.
     password: SecretReference,
 }
 
@@ -192,7 +195,7 @@ async fn ask(config: &Config, context: &Context) -> StepResult<Output> {
     let (method, url) = request::target(config)?;
     let changing = !method.is_safe();
     let expectation = config.status.clone().or_else(|| changing.then(StatusExpectation::success));
-    let request = request::build(config, method, url, context)?;
+    let request = request::build(config, method, url, context).await?;
     let started = context.services.clock.elapsed();
     let response = send(request, context).await?;
     let head = answer::Head::of(&response);

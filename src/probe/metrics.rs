@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::http::{ClientSettings, Tls, parse_url, read_text, secret, send, unexpected_status, until_cancelled};
+use crate::http::{ClientSettings, Tls, parse_url, read_text, send, unexpected_status, until_cancelled};
 use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
 use crate::site::SecretReference;
 use exposition::{Labels, Metric, Sample};
@@ -177,7 +177,7 @@ async fn read_page(config: &Config, context: &Context) -> Result<Reading, StepEr
     let settings = ClientSettings { tls: config.tls.as_ref(), ..ClientSettings::default() };
     let mut request = settings.client(&context.services)?.get(url).header(ACCEPT, TEXT_FORMAT);
     if let Some(token) = &config.bearer {
-        request = request.bearer_auth(secret(token)?.reveal());
+        request = request.bearer_auth(context.secret(token).await?.reveal());
     }
     let clock = &context.services.clock;
     let started = clock.elapsed();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::Secret;
-use crate::http::{ClientSettings, FORM, encode_form, parse_url, read_body, secret, send, until_cancelled};
+use crate::http::{ClientSettings, FORM, encode_form, parse_url, read_body, send, until_cancelled};
 use crate::kind::{Context, Effect, Kind, Outcome, StepError, StepResult};
 use crate::site::SecretReference;
 
@@ -103,7 +103,7 @@ impl Kind for Step {
 }
 
 async fn ask(config: &Config, context: &Context) -> StepResult<Output> {
-    let (base, token) = source(config, context)?;
+    let (base, token) = source(config, context).await?;
     let (path, form) = question(config, context)?;
     let url = parse_url(&format!("{}{path}", base.trim_end_matches('/')))?;
     let form = encode_form(form.iter().map(|(name, value)| (*name, value.as_str())));
@@ -138,9 +138,9 @@ fn output(found: answer::Found, latency: Duration) -> Output {
 }
 
 /// Where to ask, and the token for that address.
-fn source(config: &Config, context: &Context) -> Result<(String, Option<Secret<String>>), StepError> {
+async fn source(config: &Config, context: &Context) -> Result<(String, Option<Secret<String>>), StepError> {
     let site = context.services.site.prometheus.as_ref();
-    let own_token = config.bearer.as_ref().map(secret).transpose()?;
+    let own_token = context.optional_secret(config.bearer.as_ref()).await?;
     if let Some(url) = &config.url {
         return Ok((url.clone(), own_token));
     }
@@ -150,7 +150,7 @@ fn source(config: &Config, context: &Context) -> Result<(String, Option<Secret<S
     })?;
     match own_token {
         Some(token) => Ok((site.url.clone(), Some(token))),
-        None => Ok((site.url.clone(), site.token.as_ref().map(secret).transpose()?)),
+        None => Ok((site.url.clone(), context.optional_secret(site.token.as_ref()).await?)),
     }
 }
 

@@ -1,10 +1,15 @@
 //! Text from outside made safe to show: no control characters, no runaway length.
 
+use crate::base::redaction;
+
 /// Text for people from bytes of any encoding, at most about `limit` bytes of it.
 ///
 /// Control characters could move the cursor or recolour a terminal, and direction marks could make a
 /// line read as something else; both appear as escapes. What is not UTF-8 appears as U+FFFD.
 pub(super) fn clean(bytes: &[u8], limit: usize) -> String {
+    // Masked before it is cut, or the part of a secret that is left would be shown.
+    let masked = redaction::known();
+    let bytes = masked.bytes(bytes);
     // Looking at a little more than `limit` decides whether something was cut, whatever its length.
     let head = &bytes[..bytes.len().min(limit + 4)];
     let mut shown = String::with_capacity(head.len().min(limit));

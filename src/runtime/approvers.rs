@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::host::{Host, RuntimeError};
-use crate::base::{RunId, entropy};
+use crate::base::{Redacted, RunId, entropy};
 use crate::engine::event::Record;
 use crate::engine::{Event, Graph, Input, What, decide};
+use crate::journal::JournalError;
 use crate::site::{PeopleError, Site};
 
 /// Why the people a step asks can never agree.
@@ -66,7 +67,7 @@ impl Host {
         });
         let whys: Vec<String> = whys.collect();
         if !records.is_empty() {
-            self.journal.append(run, records).await?;
+            self.journal.append(run, Redacted::of(records).map_err(JournalError::from)?).await?;
         }
         Ok(whys)
     }

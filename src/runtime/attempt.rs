@@ -7,6 +7,8 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::Redacted;
+use crate::base::redaction::Unredactable;
 use crate::base::units::show_duration;
 use crate::engine::event::AttemptResult;
 use crate::kind::{Context, KindEntry, Outcome, StepError};
@@ -23,8 +25,18 @@ pub(super) enum Way {
     TakenOver,
 }
 
-/// Runs the attempt to its end.
+/// Runs the attempt to its end. What it reports is without secrets from here on: the state in memory, which
+/// conditions and templates are filled from, must be what the journal says.
 pub(super) async fn run(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> AttemptResult {
+    Redacted::of(attempt(kind, way, request, context).await).map_or_else(unredactable, Redacted::into_inner)
+}
+
+fn unredactable(error: Unredactable) -> AttemptResult {
+    let help = Some("replace the secret by one that nobody could guess".into());
+    AttemptResult::Error { message: format!("its result cannot be kept: {error}"), help, code: None }
+}
+
+async fn attempt(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> AttemptResult {
     let work = match way {
         Way::New => kind.run,
         Way::TakenOver => kind.adopt,

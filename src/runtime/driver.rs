@@ -14,11 +14,12 @@ use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
-use crate::base::{RunId, StepKey, Timestamp, entropy};
+use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
 use crate::engine::approval;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
 use crate::engine::{Answered, Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
+use crate::journal::JournalError;
 use crate::kind::{Context, KindEntry, Left, Subject};
 use crate::playbook::registry;
 
@@ -149,11 +150,12 @@ impl Driver {
         if records.is_empty() {
             return Ok(());
         }
+        let records = Redacted::of(records).map_err(JournalError::from)?;
         self.make_receipts(&records);
         self.host.journal.append(&self.prepared.run, records.clone()).await?;
         self.forget_receipts(&records);
         let refusal = self.host.anchoring.before_effects(&records).await.err();
-        for record in &records {
+        for record in records.iter() {
             match (commands_for(&record.event), &refusal) {
                 (Some(command), Some(why)) if record.event.is_remediation_intent() => self.refuse(command, why),
                 (Some(command), _) => self.carry_out(command),

@@ -13,7 +13,7 @@ use super::approvers::{self, ApproverProblem};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
-use crate::base::{Clock, Diagnostic, RunId, Source, entropy};
+use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
 use crate::engine::event::Risk;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
@@ -44,6 +44,8 @@ pub enum RuntimeError {
     PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
     #[error("the kept playbook of run {run} is not the one it was started with ({path})")]
     PlaybookChanged { run: String, path: PathBuf },
+    #[error("{what} has a secret of the site file in it")]
+    SecretInClear { what: String },
     #[error("cannot keep a copy of the playbook at {path}")]
     CannotKeep { path: PathBuf, source: std::io::Error },
     #[error("bug: the engine produced an event it does not accept")]
@@ -171,6 +173,8 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        self.services.site.meet_secrets().await;
+        refuse_secrets(&prepared)?;
         if !prepared.graph.look_only {
             self.keep_playbook(&prepared.playbook)?;
         }
@@ -185,6 +189,7 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        self.services.site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
@@ -228,10 +233,10 @@ impl Host {
             return Ok(());
         }
         let write = || {
-            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            private::create_folder(path.parent().unwrap_or(&path))?;
             // Written beside and renamed, so that a crash leaves no half text under the final name.
             let new = path.with_extension(format!("new-{}", std::process::id()));
-            std::fs::write(&new, playbook.source.text.as_bytes())?;
+            private::write(&new, playbook.source.text.as_bytes())?;
             std::fs::rename(&new, &path)
         };
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
@@ -240,6 +245,21 @@ impl Host {
     fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
+}
+
+/// The text of a playbook is kept as it is and inputs are data that goes anywhere, so neither may hold a secret.
+fn refuse_secrets(prepared: &Prepared) -> Result<(), RuntimeError> {
+    let known = redaction::known();
+    let source = &prepared.playbook.source;
+    if known.finds(&source.text) {
+        return Err(RuntimeError::SecretInClear { what: format!("the playbook {}", source.path.display()) });
+    }
+    for (name, value) in prepared.graph.inputs().as_object().into_iter().flatten() {
+        if known.finds(&value.to_string()) {
+            return Err(RuntimeError::SecretInClear { what: format!("the input '{name}'") });
+        }
+    }
+    Ok(())
 }
 
 /// The attempts that were started and whose end is not known, as they were asked for.

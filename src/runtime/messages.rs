@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::host::{Host, Prepared};
-use crate::base::entropy;
 use crate::base::value::show;
+use crate::base::{Redacted, entropy};
 use crate::engine::event::{Event, Outcome, Phase, Record, StepStatus};
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion};
@@ -42,7 +42,10 @@ impl Messages {
         }
         let facts = facts(on, record, prepared, state);
         let template = self.notify.as_ref().and_then(|notify| notify.template.as_deref()).unwrap_or("default");
-        let message = self.host.templates.message(template, &facts);
+        let message = match Redacted::of(self.host.templates.message(template, &facts)) {
+            Ok(message) => message,
+            Err(error) => return tracing::error!("a message of run {} is not sent: {error}", record.run),
+        };
         for target in targets {
             self.outstanding += 1;
             self.send(target, message.clone(), on);
@@ -59,7 +62,7 @@ impl Messages {
         targets
     }
 
-    fn send(&self, target: String, message: notify::Message, on: Occasion) {
+    fn send(&self, target: String, message: Redacted<notify::Message>, on: Occasion) {
         let (host, sender) = (self.host.clone(), self.sender.clone());
         tokio::spawn(async move {
             let subject = message.subject.clone();

@@ -1,6 +1,6 @@
 //! Standing orders in the journal: reading them, and giving one.
 
-use crate::base::{RunId, Timestamp};
+use crate::base::{Redacted, RunId, Timestamp};
 use crate::engine::event::{Event, Record};
 use crate::engine::standing::{Order, STREAM, Standing};
 use crate::journal::{Journal, JournalError};
@@ -24,7 +24,7 @@ pub async fn give(journal: &dyn Journal, at: Timestamp, order: Order) -> Result<
         let seq = standing(journal)?.seq + 1;
         let record = Record { run: stream(), seq, at, event: Event::StandingOrder(order.clone()) };
         tries += 1;
-        match journal.append(&stream(), vec![record]).await {
+        match journal.append(&stream(), Redacted::of(vec![record])?).await {
             Err(JournalError::Conflict { .. }) if tries < TRIES => {}
             done => return done,
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use people::PeopleError;
-pub use secret::{SecretError, SecretReference};
+pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use window::Window;
 
 /// The default name of the site file, looked for in the working directory.
@@ -31,6 +31,9 @@ pub struct Site {
     pub state: PathBuf,
     /// Where `promql` steps ask when they name no address of their own.
     pub prometheus: Option<Prometheus>,
+    /// Secrets by a name of your own, each with the place where it is kept. Playbooks and channels refer to one
+    /// as `{secret: NAME}`.
+    pub secrets: Secrets,
     /// People and groups, by name.
     pub contacts: BTreeMap<String, Contact>,
     /// Notification channels: kind, then name, then the channel's settings.
@@ -62,6 +65,7 @@ impl Default for Site {
             playbooks: vec![PathBuf::from("playbooks")],
             state: PathBuf::from(".runbook"),
             prometheus: None,
+            secrets: Secrets::default(),
             contacts: BTreeMap::new(),
             channels: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -173,6 +177,14 @@ impl Site {
         }
     }
 
+    /// Fetches the secrets that can be had without starting a program, wherever the site file refers to them, so
+    /// that they are masked even where a playbook meets one by chance: in a log, in the answer of a service.
+    pub async fn meet_secrets(&self) {
+        let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
+        let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
+        self.secrets.meet(channels.chain(token)).await;
+    }
+
     pub fn journal_file(&self) -> PathBuf {
         self.state.join("journal.sqlite")
     }
@@ -192,6 +204,7 @@ impl Site {
     pub fn based_at(mut self, folder: &Path) -> Self {
         self.playbooks = self.playbooks.into_iter().map(|path| folder.join(path)).collect();
         self.state = folder.join(self.state);
+        self.secrets = self.secrets.based_at(folder);
         self.templates = self.templates.map(|path| folder.join(path));
         self.audit.key = self.audit.key.map(|path| folder.join(path));
         self.models.onnxruntime = self.models.onnxruntime.map(|path| folder.join(path));

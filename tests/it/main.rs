@@ -23,6 +23,7 @@ mod providers;
 mod real_models;
 mod runs;
 mod schemas;
+mod secrets;
 mod statistics;
 mod steps;
 mod stopping;

@@ -18,7 +18,7 @@ use super::Source;
 use crate::action::keep::{Replacement, StagedFile};
 use crate::base::Secret;
 use crate::base::units::show_bytes;
-use crate::http::{broken_transfer, read_text, secret, send, shown, unexpected_status};
+use crate::http::{broken_transfer, read_text, send, shown, unexpected_status};
 use crate::kind::{Context, StepError};
 use crate::site::SecretReference;
 
@@ -48,14 +48,14 @@ pub(super) struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    pub(super) fn new(
+    pub(super) async fn new(
         client: Client,
         bearer: Option<&SecretReference>,
         source: &Source,
         context: &'a Context,
     ) -> Result<Self, StepError> {
         let token = match (bearer, source) {
-            (Some(bearer), Source::Address(url)) => Some((secret(bearer)?, url.clone())),
+            (Some(bearer), Source::Address(url)) => Some((context.secret(bearer).await?, url.clone())),
             _ => None,
         };
         Ok(Fetcher { client, token, context })

@@ -34,7 +34,7 @@ fn mirror() -> Router {
         || async { Body::from_stream(futures_util::stream::iter(MODEL.chunks(5).map(Ok::<_, std::io::Error>))) };
     let guarded = |headers: HeaderMap| async move {
         match headers.get("authorization").map(|value| value.as_bytes()) {
-            Some(b"Bearer hunter2") => Ok(MODEL),
+            Some(b"Bearer hunter22") => Ok(MODEL),
             _ => Err(StatusCode::UNAUTHORIZED),
         }
     };
@@ -199,7 +199,7 @@ async fn the_token_goes_to_the_mirror_and_not_to_the_host_of_the_manifest() {
     let other = TestServer::serve(Router::new().route("/sums", manifest)).await;
     let place = Place::with(None);
     let token = place.folder.path().join("token");
-    fs::write(&token, "hunter2").unwrap();
+    fs::write(&token, "hunter22").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
     let config = json!({
         "url": server.url("/guarded/model.onnx"), "to": place.target, "bearer": {"file": token},

@@ -56,8 +56,15 @@ const CODE: &[&str] = &[
 ];
 
 /// Variables for a program; nothing else is passed on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Environment(Vec<(OsString, OsString)>);
+
+impl std::fmt::Debug for Environment {
+    /// The names alone: a value may be a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Environment {
     /// What is taken over from the engine's own environment.

@@ -55,6 +55,16 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// What a descendant holding a pipe may delay the end of a step; a pipe never decides when a step ends.
 const PIPE_WAIT: Duration = Duration::from_secs(1);
 
+/// Text for standard input, which may be a secret.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Input(String);
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
 /// A program to run: found, checked, ready to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -62,7 +72,7 @@ pub struct Launch {
     argv: Vec<String>,
     environment: Environment,
     folder: Option<PathBuf>,
-    stdin: Option<String>,
+    stdin: Option<Input>,
     grace: Duration,
     confinement: Confinement,
     /// What sets up the program's own process before it.
@@ -88,7 +98,7 @@ impl Launch {
     /// Text for standard input, which is otherwise empty.
     #[must_use]
     pub fn stdin(mut self, text: Option<String>) -> Self {
-        self.stdin = text;
+        self.stdin = text.map(Input);
         self
     }
 
@@ -157,7 +167,7 @@ pub async fn run(launch: Launch, cancel: &CancellationToken) -> Result<Finished,
 async fn supervise(
     group: &mut Group,
     streams: group::Streams,
-    stdin: Option<String>,
+    stdin: Option<Input>,
     stop: impl Future<Output = Stop>,
     hurry: &CancellationToken,
 ) -> Result<Finished, StartError> {
@@ -165,12 +175,14 @@ async fn supervise(
     let mut outputs = Outputs::new(streams.stdout, streams.stderr).map_err(StartError::watch)?;
     let (stopped, leaked) = {
         let mut drained = pin!(outputs.drain().fuse());
-        let fed = feed(streams.stdin, stdin.unwrap_or_default());
+        let fed = feed(streams.stdin, stdin.unwrap_or_default().0);
         let ended = pin!(group.end(stop, hurry));
         let stopped = alongside(ended, pin!(join(&mut drained, fed))).await;
         let leaked = !drained.is_terminated() && tokio::time::timeout(PIPE_WAIT, drained).await.is_err();
         (stopped, leaked)
     };
+    outputs.stdout.1.finish();
+    outputs.stderr.1.finish();
     let status = group.reap();
     Ok(Finished {
         code: status.and_then(|status| status.code()),

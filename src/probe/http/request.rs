@@ -4,7 +4,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Url};
 
 use super::Config;
-use crate::http::{FORM, encode_form, header_name, header_value, parse_url, secret};
+use crate::base::redaction;
+use crate::http::{FORM, encode_form, header_name, header_value, parse_url};
 use crate::kind::{Context, StepError};
 
 /// The one method that is given, and its address.
@@ -27,16 +28,22 @@ pub(super) fn target(config: &Config) -> Result<(Method, Url), StepError> {
 }
 
 /// The request, ready to be sent.
-pub(super) fn build(config: &Config, method: Method, url: Url, context: &Context) -> Result<RequestBuilder, StepError> {
+pub(super) async fn build(
+    config: &Config,
+    method: Method,
+    url: Url,
+    context: &Context,
+) -> Result<RequestBuilder, StepError> {
     let client = config.client_settings()?.client(&context.services)?;
     let mut request = with_body(config, client.request(method, url))?;
     for (name, value) in &config.headers {
-        request = request.header(header_name(name)?, header_value(name, value)?);
+        let value = context.text_or_secret(value).await?;
+        request = request.header(header_name(name)?, header_value(name, value.reveal())?);
     }
     if config.idempotency_header {
         request = request.header("idempotency-key", header_value("Idempotency-Key", &context.idempotency_key)?);
     }
-    authorize(config, request)
+    authorize(config, request, context).await
 }
 
 fn with_body(config: &Config, request: RequestBuilder) -> Result<RequestBuilder, StepError> {
@@ -52,11 +59,17 @@ fn with_body(config: &Config, request: RequestBuilder) -> Result<RequestBuilder,
     }
 }
 
-fn authorize(config: &Config, request: RequestBuilder) -> Result<RequestBuilder, StepError> {
+async fn authorize(config: &Config, request: RequestBuilder, context: &Context) -> Result<RequestBuilder, StepError> {
     match (&config.bearer, &config.basic) {
         (None, None) => Ok(request),
-        (Some(bearer), None) => Ok(request.bearer_auth(secret(bearer)?.reveal())),
-        (None, Some(basic)) => Ok(request.basic_auth(&basic.user, Some(secret(&basic.password)?.reveal()))),
+        (Some(bearer), None) => Ok(request.bearer_auth(context.secret(bearer).await?.reveal())),
+        (None, Some(basic)) => {
+            let password = context.secret(&basic.password).await?;
+            // The two are sent as one text in base64, whose letters where they meet depend on both. It is longer
+            // than the password, so it is never too short.
+            let _ = redaction::learn(&format!("{}:{}", basic.user, password.reveal()));
+            Ok(request.basic_auth(&basic.user, Some(password.reveal())))
+        }
         (Some(_), Some(_)) => Err(StepError::new("two credentials are given").help("give one of `bearer` and `basic`")),
     }
 }

@@ -35,7 +35,9 @@ fn app() -> Router {
 fn describe(headers: &HeaderMap, body: String) -> String {
     let headers: BTreeMap<&str, &str> =
         headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    json!({"headers": headers, "body": body}).to_string()
+    // Backwards, because a secret that a peer repeats as it is arrives masked.
+    let credentials: String = headers.get("authorization").into_iter().flat_map(|text| text.chars().rev()).collect();
+    json!({"headers": headers, "body": body, "credentials": credentials}).to_string()
 }
 
 type Piece = Result<&'static str, std::io::Error>;
@@ -119,19 +121,21 @@ async fn bodies_and_headers_arrive_as_configured() {
     let server = TestServer::serve(app()).await;
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
-    std::fs::write(&token, "hunter2\n").unwrap();
+    std::fs::write(&token, "hunter22\n").unwrap();
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 
     let config = json!({
         "post": server.url("/echo"), "json": {"provider": "a\"b", "n": [1, null]},
-        "headers": {"X-Trace": "t1"}, "bearer": {"file": token}, "idempotency_header": true,
+        "headers": {"X-Trace": "t1", "X-Api-Key": {"file": token}}, "bearer": {"file": token}, "idempotency_header": true,
     });
     let echo = run(config).await.unwrap().output["json"].clone();
     let sent: Value = serde_json::from_str(echo["body"].as_str().unwrap()).unwrap();
     assert_eq!(sent, json!({"provider": "a\"b", "n": [1, null]}));
     assert_eq!(echo["headers"]["content-type"], "application/json");
     assert_eq!(echo["headers"]["x-trace"], "t1");
-    assert_eq!(echo["headers"]["authorization"], "Bearer hunter2");
+    assert_eq!(echo["headers"]["x-api-key"], "[secret]");
+    assert_eq!(echo["credentials"], "22retnuh reraeB");
+    assert_eq!(echo["headers"]["authorization"], "Bearer [secret]");
     assert_eq!(echo["headers"]["idempotency-key"], "test-key");
     assert_eq!(echo["headers"].get("accept-encoding"), None, "a compressed body could not be looked into");
 
@@ -140,7 +144,8 @@ async fn bodies_and_headers_arrive_as_configured() {
     });
     let echo = run(config).await.unwrap().output["json"].clone();
     assert_eq!(echo["body"], "a+b=c%26d");
-    assert_eq!(echo["headers"]["authorization"], "Basic dTpodW50ZXIy");
+    assert_eq!(echo["credentials"], "==gMyIXZ05WdopTd cisaB");
+    assert_eq!(echo["headers"]["authorization"], "Basic [secret]");
 
     let echo = run(json!({"post": server.url("/echo"), "body": "plain"})).await.unwrap().output["json"].clone();
     assert_eq!(echo["body"], "plain");
@@ -260,7 +265,7 @@ async fn mistakes_are_found_before_anything_is_sent() {
         (json!({"get": "http://a/", "headers": {"X A": "a"}}), "not the name of a header"),
         (json!({"get": "http://a/", "extract": {"x": "$["}}), "not a JSONPath"),
         (json!({"get": "http://a/", "tls": {"ca_file": "/nonexistent"}}), "cannot read the certificates"),
-        (json!({"get": "http://a/", "bearer": {"file": "/nonexistent"}}), "cannot get the secret"),
+        (json!({"get": "http://a/", "bearer": {"file": "/nonexistent"}}), "cannot get a secret"),
         (json!({"get": "http://a/", "connect_timeout": -1}), "connect_timeout"),
     ] {
         let error = run(config.clone()).await.unwrap_err();

@@ -12,7 +12,7 @@ use super::parity::ParityConfig;
 use crate::http::{ClientSettings, Tls};
 use crate::kind::{Services, StepError};
 use crate::probe::json_path::JsonPathText;
-use crate::site::SecretReference;
+use crate::site::{SecretReference, TextOrSecret};
 
 /// A load test belongs to a tool made for it; more in flight would mostly measure this program.
 const MOST_PARALLEL: usize = 64;
@@ -126,9 +126,9 @@ pub struct Config {
     pub(super) ready_url: Option<String>,
     /// The model file that should be served: is it the one that answers?
     pub(super) parity: Option<ParityConfig>,
-    /// Headers of every request to this server. Secrets belong under `bearer`.
+    /// Headers of every request to this server: text, or a secret by reference such as `{X-Api-Key: {secret: triton}}`.
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, TextOrSecret>,
     /// A token for `Authorization: Bearer`, by reference: `{env: NAME}` or `{file: path}`. It is sent to the server of
     /// `url` only, not to another one that `ready_url` or `served_hash` names.
     pub(super) bearer: Option<SecretReference>,

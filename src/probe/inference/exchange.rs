@@ -63,11 +63,11 @@ impl Reply {
 }
 
 impl Exchange {
-    pub(super) fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
+    pub(super) async fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
         let speaks_grpc = config.protocol == ProtocolName::Grpc;
         Ok(Exchange {
-            http: HttpChannel::new(config, server, context)?,
-            grpc: speaks_grpc.then(|| GrpcChannel::new(config, server, context)).transpose()?,
+            http: HttpChannel::new(config, server, context).await?,
+            grpc: if speaks_grpc { Some(GrpcChannel::new(config, server, context).await?) } else { None },
             clock: context.services.clock,
         })
     }

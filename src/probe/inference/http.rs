@@ -10,7 +10,7 @@ use super::exchange::{NoAnswer, Refusal};
 use super::lenient;
 use crate::base::Secret;
 use crate::base::units::show_bytes;
-use crate::http::{header_name, header_value, read_body, secret, send, shown, unexpected_status};
+use crate::http::{header_name, header_value, read_body, send, shown, unexpected_status};
 use crate::kind::{Context, StepError};
 use crate::probe::text::clean;
 
@@ -30,16 +30,17 @@ pub(super) struct HttpChannel {
 }
 
 impl HttpChannel {
-    pub(super) fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
+    pub(super) async fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
-            headers.insert(header_name(name)?, header_value(name, value)?);
+            let value = context.text_or_secret(value).await?;
+            headers.insert(header_name(name)?, header_value(name, value.reveal())?);
         }
         let time_limit = config.request_time_limit()?.min(context.time_limit);
         Ok(HttpChannel {
             client: config.client_settings()?.client(&context.services)?,
             headers,
-            bearer: config.bearer.as_ref().map(secret).transpose()?,
+            bearer: context.optional_secret(config.bearer.as_ref()).await?,
             server: server.clone(),
             body_limit: config.body_limit,
             context: Context { time_limit, ..context.clone() },

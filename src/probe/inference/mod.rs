@@ -200,7 +200,7 @@ async fn ask(config: &Config, context: &Context) -> StepResult<Output> {
     let protocol = protocol::choose(config)?;
     let protocol = &*protocol;
     let cases = Cases::of(config, context).await?;
-    let exchange = Exchange::new(config, protocol.address(), context)?;
+    let exchange = Exchange::new(config, protocol.address(), context).await?;
     let parity = Parity::of(config, &cases, &exchange, context).await?;
     let judge = Judge::new(config, cases.tolerance, parity.local.as_ref())?;
     let readiness = readiness::ask(config, &exchange, protocol).await?;

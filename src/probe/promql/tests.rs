@@ -30,12 +30,17 @@ async fn found(data: Value) -> Value {
 }
 
 /// A server that answers with what it was asked, as the labels of a series.
+/// Backwards, because a secret that a peer repeats as it is arrives masked.
+fn credentials(headers: &HeaderMap) -> String {
+    headers.get("authorization").into_iter().flat_map(|value| value.to_str().unwrap().chars().rev()).collect()
+}
+
 async fn echo() -> TestServer {
     let reply = |path: &'static str| {
         move |headers: HeaderMap, body: String| async move {
             let labels = json!({
                 "path": path, "form": body,
-                "authorization": headers.get("authorization").map_or("", |value| value.to_str().unwrap()),
+                "authorization": credentials(&headers),
             });
             let data = match path {
                 "range" => {
@@ -158,7 +163,7 @@ async fn the_token_of_the_site_goes_to_the_address_of_the_site_only() {
     let server = echo().await;
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
-    std::fs::write(&token, "hunter2").unwrap();
+    std::fs::write(&token, "hunter22").unwrap();
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let prometheus = Prometheus { url: server.url("/prefix"), token: Some(SecretReference::File(token)) };
     let site = Site { prometheus: Some(prometheus), ..Site::default() };
@@ -168,7 +173,7 @@ async fn the_token_of_the_site_goes_to_the_address_of_the_site_only() {
         let output = (entry::<Step>().run)(config, context.clone()).await.unwrap().output;
         output["series"][0]["labels"]["authorization"].clone()
     };
-    assert_eq!(sent(json!({"query": "up"})).await, "Bearer hunter2");
+    assert_eq!(sent(json!({"query": "up"})).await, "22retnuh reraeB");
     assert_eq!(sent(json!({"query": "up", "url": server.url("/prefix")})).await, "");
 }
 

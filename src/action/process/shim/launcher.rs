@@ -18,6 +18,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_par
 use serde::{Deserialize, Serialize};
 
 use crate::action::process::{Confinement, Enforcement, Launch, Limits, Sandbox, cgroup, table};
+use crate::base::private;
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "__launch";
@@ -100,7 +101,7 @@ impl Launcher {
     pub fn become_program(set_up: &str, argv: &[OsString]) -> io::Result<()> {
         let launcher: Launcher = serde_json::from_str(set_up)?;
         // Opened before the sandbox, under which it could not be.
-        let mut file = File::create(&launcher.report)?;
+        let mut file = private::create(&launcher.report)?;
         let mut report = Report::default();
         match launcher.set_up() {
             Ok(sandbox) => report.sandbox = sandbox,

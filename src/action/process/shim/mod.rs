@@ -33,6 +33,7 @@ use receipt::{Ended, Progress, Receipt};
 pub use serve::serve;
 
 use super::{Handle, Launch, Orphan, StartError, group};
+use crate::base::redaction::Handover;
 use crate::kind::{Left, StepError};
 
 /// The hidden subcommand of the shim.
@@ -50,6 +51,8 @@ struct Request {
     orphan: Orphan,
     time_limit: Duration,
     cgroups: bool,
+    /// What must not be in the output that goes into the receipt.
+    secrets: Handover,
 }
 
 /// How a program is run under a shim.
@@ -92,7 +95,8 @@ impl Shim {
         let watch = |source| StepError::from(StartError::watch(source));
         let receipt = std::path::absolute(&self.receipt).map_err(watch)?;
         let Shim { orphan, time_limit, cgroups, .. } = self;
-        let request = Request { launch, receipt, orphan, time_limit, cgroups };
+        let secrets = Handover::of_this_process();
+        let request = Request { launch, receipt, orphan, time_limit, cgroups, secrets };
         // Plain data: numbers and text always become JSON.
         let mut line = serde_json::to_vec(&request).map_err(|error| watch(error.into()))?;
         line.push(b'\n');

@@ -39,6 +39,7 @@ pub fn serve() -> io::Result<()> {
     input.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
     drop(line);
+    request.secrets.learn().map_err(io::Error::other)?;
     let receipt = Receipt::new(&request.receipt);
     let own = Identity::own().ok_or_else(|| io::Error::other("there is no /proc"))?;
     if !receipt.begin(own)? {

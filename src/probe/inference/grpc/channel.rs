@@ -12,10 +12,11 @@ use tonic::{Request, Status};
 
 use super::status::{self, Meaning};
 use crate::base::units::{show_bytes, show_duration};
-use crate::http::{authority, cannot_connect, secret};
+use crate::http::{authority, cannot_connect};
 use crate::kind::{Context, StepError};
 use crate::probe::inference::config::Config;
 use crate::probe::inference::exchange::{NoAnswer, Refusal};
+use crate::site::TextOrSecret;
 
 /// How much longer a server is told to try than anybody waits.
 const GRACE: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ pub(in crate::probe::inference) struct GrpcChannel {
 
 impl GrpcChannel {
     /// Connects when the first call is made.
-    pub fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
+    pub async fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
         let settings = config.client_settings()?;
         let mut endpoint = Endpoint::from_shared(server.origin().ascii_serialization())
             .and_then(|endpoint| endpoint.user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION"))))
@@ -46,7 +47,7 @@ impl GrpcChannel {
         }
         Ok(GrpcChannel {
             channel: endpoint.connect_lazy(),
-            metadata: metadata(config)?,
+            metadata: metadata(config, context).await?,
             peer: authority(server),
             body_limit: config.body_limit,
             time_limit: config.request_time_limit()?.min(context.time_limit),
@@ -126,7 +127,7 @@ fn trust(authorities: Option<Vec<u8>>) -> ClientTlsConfig {
     }
 }
 
-fn metadata(config: &Config) -> Result<MetadataMap, StepError> {
+async fn metadata(config: &Config, context: &Context) -> Result<MetadataMap, StepError> {
     let mut metadata = MetadataMap::new();
     for (name, value) in &config.headers {
         let wrong = || {
@@ -134,10 +135,13 @@ fn metadata(config: &Config) -> Result<MetadataMap, StepError> {
                 .help("names are words with dashes that do not end in `-bin`; values are one line of plain text")
         };
         let key: AsciiMetadataKey = name.to_ascii_lowercase().parse().map_err(|_| wrong())?;
-        metadata.insert(key, value.parse().map_err(|_| wrong())?);
+        let given = context.text_or_secret(value).await?;
+        let mut header: AsciiMetadataValue = given.reveal().parse().map_err(|_| wrong())?;
+        header.set_sensitive(matches!(value, TextOrSecret::Secret(_)));
+        metadata.insert(key, header);
     }
     if let Some(reference) = &config.bearer {
-        let token = secret(reference)?;
+        let token = context.secret(reference).await?;
         let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", token.reveal()))
             .map_err(|_| StepError::new("the token of `bearer` has a control character in it"))?;
         value.set_sensitive(true);

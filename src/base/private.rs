@@ -1,0 +1,24 @@
+//! Folders and files of the state folder, which nobody else may look into.
+//!
+//! The modes are given file by file: a mask of the process (`umask`) would pass to the programs that steps
+//! start, and what those write, such as the configuration of a service, must stay readable as before.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Creates the folder and those above it that are missing, for the owner alone (0700).
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// An empty file for the owner alone (0600), to be written. One that is there keeps its mode.
+pub fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Writes a file for the owner alone.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create(path)?.write_all(bytes)
+}
