@@ -1,5 +1,6 @@
 //! The command line.
 
+mod answer;
 mod ask;
 mod audit;
 mod describe;
@@ -60,11 +61,11 @@ enum Command {
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
     /// Approve what a parked run waits for, and go on with it.
-    Approve(ApproveArguments),
+    Approve(answer::ApproveArguments),
     /// Reject what a parked run waits for, and let it end.
-    Reject(AnswerArguments),
+    Reject(answer::AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
-    Resolve(ResolveArguments),
+    Resolve(answer::ResolveArguments),
     /// Keep every run from changing anything, until it is lifted.
     Freeze(orders::FreezeArguments),
     /// Lift a freeze.
@@ -157,9 +158,8 @@ struct RunArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// In an emergency, answer without those who should agree, and say why. The owner is told.
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    break_glass: Option<String>,
+    #[command(flatten)]
+    emergency: Emergency,
     /// For people, or one JSON event a line for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -236,68 +236,18 @@ struct ResumeArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// In an emergency, answer without those who should agree, and say why. The owner is told.
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    break_glass: Option<String>,
+    #[command(flatten)]
+    emergency: Emergency,
     /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
-struct ApproveArguments {
-    #[command(flatten)]
-    answer: AnswerArguments,
-    /// The digest of what you were shown; another request of the step is not approved.
-    #[arg(long, requires = "step")]
-    digest: Option<String>,
+struct Emergency {
     /// In an emergency, approve without those who should agree, and say why. The owner is told.
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     break_glass: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct AnswerArguments {
-    /// The run, or the beginning of its identifier.
-    run: String,
-    /// The step, such as remediate.restore. Default: every step that waits.
-    step: Option<String>,
-    /// Why; kept in the audit trail.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-    /// For people, or as JSON for programs.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-struct ResolveArguments {
-    /// The run, or the beginning of its identifier.
-    run: String,
-    /// The step in doubt, such as remediate.restore; `runbook show` names it.
-    step: String,
-    #[command(flatten)]
-    resolution: ResolutionArguments,
-    /// How you know; kept in the audit trail.
-    #[arg(long)]
-    reason: String,
-    /// For people, or as JSON for programs.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct ResolutionArguments {
-    /// It was done; go on after it.
-    #[arg(long)]
-    done: bool,
-    /// It was not done, or repeating it is harmless: do it again.
-    #[arg(long)]
-    retry: bool,
-    /// It was not done and must not be.
-    #[arg(long)]
-    abort: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -372,9 +322,9 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
-        Command::Approve(arguments) => run::approve(config, &arguments),
-        Command::Reject(arguments) => run::reject(config, &arguments),
-        Command::Resolve(arguments) => run::resolve(config, &arguments),
+        Command::Approve(arguments) => answer::approve(config, &arguments),
+        Command::Reject(arguments) => answer::reject(config, &arguments),
+        Command::Resolve(arguments) => answer::resolve(config, &arguments),
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),

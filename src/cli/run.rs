@@ -1,4 +1,4 @@
-//! `run`, `resume`, `approve`, `reject`, `resolve`.
+//! `run` and `resume`, and how each command goes on with a run.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -7,11 +7,9 @@ use std::sync::Arc;
 use super::ask::Terminal;
 use super::output::Failure;
 use super::setup::{self, runtime_failure};
-use super::{AnswerArguments, ApproveArguments, Exit, Format, ResolveArguments, ResumeArguments, RunArguments};
-use crate::base::{RunId, StepKey, environment};
-use crate::engine::event::{ApprovalVerdict, Resolution};
-use crate::engine::state::ItemState;
-use crate::engine::{Answered, RunState, What};
+use super::{Exit, Format, ResumeArguments, RunArguments};
+use crate::base::{RunId, environment};
+use crate::engine::{RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
 use crate::runtime::{Approver, BreakGlass, Ended, Nobody, Yes, stop_requests};
 
@@ -20,7 +18,7 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let library = crate::playbook::Library::new(site.playbooks.clone());
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
-    let approver = approver(arguments.yes, arguments.format, arguments.break_glass.as_ref());
+    let approver = approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref());
     let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(arguments.format))?;
     let prepared =
         host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
@@ -35,7 +33,7 @@ fn exit(ended: &Ended) -> Exit {
     ended.outcome.map_or(Exit::Error, Exit::from)
 }
 
-/// Who is asked: a person at the terminal, nobody elsewhere.
+/// Who is asked, and whether they go on alone in an emergency.
 fn approver(yes: bool, format: Format, break_glass: Option<&String>) -> Arc<dyn Approver> {
     let inner = asked(yes, format);
     match break_glass {
@@ -44,7 +42,8 @@ fn approver(yes: bool, format: Format, break_glass: Option<&String>) -> Arc<dyn 
     }
 }
 
-fn asked(yes: bool, format: Format) -> Arc<dyn Approver> {
+/// A person at the terminal, nobody elsewhere.
+pub(super) fn asked(yes: bool, format: Format) -> Arc<dyn Approver> {
     let interactive = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
     match (yes, interactive) {
         (true, _) => Arc::new(Yes { by: environment::user() }),
@@ -64,7 +63,7 @@ pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit
         config,
         &run,
         Vec::new(),
-        approver(arguments.yes, arguments.format, arguments.break_glass.as_ref()),
+        approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref()),
         arguments.format,
     )
 }
@@ -85,103 +84,14 @@ pub fn named(journal: &dyn Journal, run: &str) -> Result<RunId, Failure> {
     find_run(journal, run).map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))
 }
 
-pub fn approve(config: Option<&Path>, arguments: &ApproveArguments) -> Result<Exit, Failure> {
-    let ApproveArguments { answer: given, digest, break_glass } = arguments;
-    let word = |key, shown| Answered {
-        digest: digest.clone().or(shown),
-        break_glass: break_glass.clone(),
-        ..Answered::new(key, ApprovalVerdict::Approved, environment::user(), given.reason.clone())
-    };
-    answer(config, given, word)
-}
-
-pub fn reject(config: Option<&Path>, given: &AnswerArguments) -> Result<Exit, Failure> {
-    let word = |key, digest| Answered {
-        digest,
-        ..Answered::new(key, ApprovalVerdict::Rejected, environment::user(), given.reason.clone())
-    };
-    answer(config, given, word)
-}
-
-/// Answers what waits, each question with its digest. An answer that may not count is kept and told, and the run
-/// stays as it is.
-fn answer(
-    config: Option<&Path>,
-    arguments: &AnswerArguments,
-    word: impl Fn(StepKey, Option<String>) -> Answered,
-) -> Result<Exit, Failure> {
-    let site = setup::site(config)?;
-    let journal = setup::journal(&site)?;
-    let run = named(journal.as_ref(), &arguments.run)?;
-    let state = state(journal.as_ref(), &run)?;
-    let waiting = waiting(&state, arguments.step.as_deref());
-    if waiting.is_empty() {
-        let what = arguments.step.clone().unwrap_or_else(|| "nothing in it".to_owned());
-        return Err(Failure::new(Exit::Invalid, format!("{what} waits for approval in run {run}"))
-            .help(format!("`runbook show {run}` shows where it stands")));
-    }
-    let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, Some(shown)))).collect();
-    let nobody = approver(false, arguments.format, None);
-    let host = setup::host(site, journal, nobody.clone(), setup::reporter(arguments.format))?;
-    let refused =
-        setup::block_on(async { host.refusals(&run, &answers).await.map_err(|error| runtime_failure(&error)) })?;
-    if !refused.is_empty() {
-        let message = format!("not counted: {}", refused.join("; "));
-        return Err(Failure::new(Exit::Invalid, message)
-            .help(format!("nothing was changed; `runbook show {run}` shows what is asked, and of whom")));
-    }
-    go_on(config, &run, answers, nobody, arguments.format)
-}
-
-/// The open questions of a run with their digests.
-fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
-    let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
-    let named = asked.map(|(index, number)| {
-        let digest = state.steps[index].items[number as usize].digest.clone();
-        (state.key(index, number), digest)
-    });
-    named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()
-}
-
-pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
-    let run = named(journal.as_ref(), &arguments.run)?;
-    let key: StepKey = arguments
-        .step
-        .parse()
-        .map_err(|error: crate::base::id::InvalidStepKey| Failure::because(Exit::Invalid, &error))?;
-    let state = state(journal.as_ref(), &run)?;
-    let in_doubt: Vec<String> = doubtful(&state);
-    if !in_doubt.contains(&key.to_string()) {
-        let help = if in_doubt.is_empty() {
-            format!("nothing in run {run} is in doubt")
-        } else {
-            format!("in doubt: {}", in_doubt.join(", "))
-        };
-        return Err(Failure::new(Exit::Invalid, format!("{key} is not in doubt")).help(help));
-    }
-    let resolution = match &arguments.resolution {
-        chosen if chosen.done => Resolution::Done,
-        chosen if chosen.retry => Resolution::Retry,
-        _ => Resolution::Abort,
-    };
-    let resolved = What::DoubtResolved { key, resolution, by: environment::user(), reason: arguments.reason.clone() };
-    go_on(config, &run, vec![resolved], approver(false, arguments.format, None), arguments.format)
-}
-
-fn doubtful(state: &RunState) -> Vec<String> {
-    // An attempt that was running when the program died is in doubt as soon as the run goes on.
-    let items = state.items_where(|item| matches!(item, ItemState::Doubtful { .. } | ItemState::Running { .. }));
-    let undo = state.undo.as_ref().and_then(|undo| undo.running.clone());
-    items.map(|(step, item)| state.key(step, item)).chain(undo).map(|key| key.to_string()).collect()
-}
-
-fn state(journal: &dyn Journal, run: &RunId) -> Result<RunState, Failure> {
+/// Where a run stands, by its journal.
+pub(super) fn state(journal: &dyn Journal, run: &RunId) -> Result<RunState, Failure> {
     let records = journal.read(run).map_err(|error| setup::journal_failure(&error))?;
     RunState::replay(&records).map_err(|error| Failure::because(Exit::Error, &error))
 }
 
-fn go_on(
+/// Goes on with a run, beginning with what somebody said.
+pub(super) fn go_on(
     config: Option<&Path>,
     run: &RunId,
     first: Vec<What>,

@@ -54,6 +54,9 @@ pub enum Event {
         /// How many people have to agree; journals from before had no such number, and one was enough.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quorum: Option<u32>,
+        /// The people and groups who are asked, as the playbook names them; empty when it does not matter who answers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by: Vec<String>,
     },
     /// One of several people who have to agree did.
     ApprovalCounted {

@@ -268,6 +268,7 @@ impl Turn<'_> {
             risk: step.risk,
             expires_at: Some(self.input.at.plus(timeout.unwrap_or(approval::DEFAULT_TIMEOUT))),
             quorum: step.approval.as_ref().and_then(|approval| approval.quorum),
+            by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
         }
     }
 

@@ -41,7 +41,8 @@ pub enum Occasion {
     Unresolved,
     Escalated,
     Parked,
-    /// Somebody went on without those who should have agreed. The channel of the owner is told in any case.
+    /// Somebody went on without those who should have agreed. All of `to`, and the channel of the owner, are told
+    /// in any case.
     BreakGlass,
     Error,
 }

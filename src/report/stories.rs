@@ -141,7 +141,7 @@ impl Story {
         let key = key.parse().unwrap();
         let expires_at = Some(Timestamp(self.now + 900_000));
         let summary = format!("download the model of ocr-v2 to {FILE}");
-        let (digest, quorum) = ("4f1c8a2b90d3e765".to_owned(), None);
+        let (digest, quorum, by) = ("4f1c8a2b90d3e765".to_owned(), None, Vec::new());
         let asked = Event::ApprovalAsked {
             key,
             summary,
@@ -150,6 +150,7 @@ impl Story {
             expires_at,
             digest,
             quorum,
+            by,
         };
         self.then(1, asked)
     }

@@ -121,6 +121,8 @@ pub struct Approval {
     pub digest: String,
     /// How many people have to agree.
     pub quorum: u32,
+    /// Who is asked, as the playbook names them; empty when it does not matter who answers.
+    pub by: Vec<String>,
     /// Who has agreed while more have to.
     pub counted: Vec<String>,
     /// Answers that did not count: whose, and why.

@@ -38,6 +38,9 @@ impl Messages {
         let Some(on) = occasion(&record.event).filter(|_| !prepared.graph.look_only) else { return };
         let targets = self.targets(on, prepared);
         if targets.is_empty() {
+            if on == Occasion::BreakGlass {
+                tracing::warn!("nobody is told of it: neither `notify` nor a channel of the owner names anybody");
+            }
             return;
         }
         let facts = facts(on, record, prepared, state);
@@ -52,11 +55,12 @@ impl Messages {
         }
     }
 
-    /// Who is told: those who asked to be, and of broken glass the owner in any case.
+    /// Who is told: those who asked to be; of broken glass everybody who is told of anything, and the owner.
     fn targets(&self, on: Occasion, prepared: &Prepared) -> BTreeSet<String> {
-        let wanted = self.notify.as_ref().filter(|notify| notify.on.contains(&on));
+        let broken = on == Occasion::BreakGlass;
+        let wanted = self.notify.as_ref().filter(|notify| broken || notify.on.contains(&on));
         let mut targets: BTreeSet<String> = wanted.iter().flat_map(|notify| notify.to.iter().cloned()).collect();
-        let owner = prepared.playbook.header.owner.as_ref().filter(|_| on == Occasion::BreakGlass);
+        let owner = prepared.playbook.header.owner.as_ref().filter(|_| broken);
         let contact = owner.and_then(|owner| self.host.services.site.contacts.get(owner));
         targets.extend(contact.and_then(|contact| contact.channel.clone()));
         targets

@@ -86,7 +86,8 @@ pub fn hostile() -> Vec<Record> {
                 risk: Risk::Destructive,
                 expires_at: None,
                 digest: evil.into(),
-                quorum: None,
+                quorum: Some(2),
+                by: vec![evil.into()],
             },
         )
         .answered("remediate.restore", ApprovalVerdict::Rejected, evil, evil)

@@ -107,7 +107,9 @@ impl RunView {
     }
 
     fn ask(&mut self, at: Timestamp, event: &Event) {
-        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum } = event else { return };
+        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum, by } = event else {
+            return;
+        };
         self.step_mut(key).state = StepState::Asked;
         self.approvals.push(Approval {
             key: key.clone(),
@@ -118,6 +120,7 @@ impl RunView {
             expires_at: *expires_at,
             digest: digest.clone(),
             quorum: quorum.unwrap_or(1),
+            by: by.clone(),
             counted: Vec::new(),
             refused: Vec::new(),
             broken_glass: None,

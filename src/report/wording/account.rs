@@ -217,12 +217,29 @@ pub fn approval_question(approval: &Approval, times: TimeZoneChoice) -> Vec<Line
     let until = approval.expires_at.map(|at| format!(", until {}", times.time(at))).unwrap_or_default();
     let text = format!("{}{until}", approval.risk);
     let question = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", text);
-    let mut lines = vec![question.into(), Line::detail(approval.summary.clone())];
+    std::iter::once(question.into()).chain(approval_terms(approval)).collect()
+}
+
+/// What exactly is asked, of whom, and the digest that an answer is bound to.
+pub fn approval_terms(approval: &Approval) -> Vec<Line> {
+    let mut lines = vec![Line::detail(approval.summary.clone())];
     lines.extend(request(&approval.request).into_iter().map(Line::detail));
+    if approval.quorum > 1 || !approval.by.is_empty() {
+        lines.push(Line::Detail { label: "asks", text: asked_of(approval) });
+    }
     if !approval.digest.is_empty() {
         lines.push(Line::Detail { label: "digest", text: approval.digest.clone() });
     }
     lines
+}
+
+/// `2 of ml-platform, sre`, or `2 people`.
+pub fn asked_of(approval: &Approval) -> String {
+    match (approval.quorum, approval.by.is_empty()) {
+        (1, false) => format!("one of {}", approval.by.join(", ")),
+        (quorum, false) => format!("{quorum} of {}", approval.by.join(", ")),
+        (quorum, true) => format!("{quorum} people"),
+    }
 }
 
 /// How many of those who have to agree did.
@@ -340,7 +357,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     }
     for step in &view.steps {
         match step.state {
-            StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
+            StepState::Asked => steps.push(approve_command(view, &step.key)),
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
                     "find out whether {0} took effect, then: runbook resolve {1} {0} --done|--retry|--abort --reason TEXT",
@@ -360,6 +377,14 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
         _ => {}
     }
     steps
+}
+
+/// Bound to what the reader was shown.
+fn approve_command(view: &RunView, key: &StepKey) -> String {
+    let asked = view.approvals.iter().rev().find(|approval| approval.key == *key);
+    let digest = asked.map(|approval| approval.digest.as_str()).filter(|digest| !digest.is_empty());
+    let bound = digest.map(|digest| format!(" --digest {digest}")).unwrap_or_default();
+    format!("runbook approve {} {key}{bound}", view.run)
 }
 
 /// Whether the latest answer says that the fault exists.
