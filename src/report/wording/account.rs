@@ -357,7 +357,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     }
     for step in &view.steps {
         match step.state {
-            StepState::Asked => steps.push(approve_command(view, &step.key)),
+            StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
                     "find out whether {0} took effect, then: runbook resolve {1} {0} --done|--retry|--abort --reason TEXT",
@@ -377,14 +377,6 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
         _ => {}
     }
     steps
-}
-
-/// Bound to what the reader was shown.
-fn approve_command(view: &RunView, key: &StepKey) -> String {
-    let asked = view.approvals.iter().rev().find(|approval| approval.key == *key);
-    let digest = asked.map(|approval| approval.digest.as_str()).filter(|digest| !digest.is_empty());
-    let bound = digest.map(|digest| format!(" --digest {digest}")).unwrap_or_default();
-    format!("runbook approve {} {key}{bound}", view.run)
 }
 
 /// Whether the latest answer says that the fault exists.
