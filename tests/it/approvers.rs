@@ -40,8 +40,12 @@ impl Waiting {
     }
 
     fn ended(playbook: &str, exit: i32) -> Self {
-        let place = Runbook::new().file("runbook.yaml", SITE).file("restart.yaml", playbook).file("hangs", "");
-        let place = place.variable("USER", "ada");
+        Waiting::of_files(&[("restart.yaml", playbook)], exit)
+    }
+
+    fn of_files(playbooks: &[(&str, &str)], exit: i32) -> Self {
+        let place = Runbook::new().file("runbook.yaml", SITE).file("hangs", "").variable("USER", "ada");
+        playbooks.iter().for_each(|(name, text)| place.write(name, text));
         place.call("run restart.yaml").exits(exit);
         let run = place.newest_run();
         Waiting { place, run }
@@ -80,6 +84,7 @@ fn two_others_have_to_agree() {
 
 /// Everybody who may not approve, and every answer that is about something else, is refused and recorded.
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t54_answers_that_must_not_count_do_not() {
     let tried = Cell::new(0);
     let refuse = |waiting: &mut Waiting, user: &str, more: &[&str], why: &str| {
@@ -172,6 +177,21 @@ fn who_is_asked_has_to_be_known_and_enough() {
         let place = Runbook::new().file("runbook.yaml", site).file("restart.yaml", PLAYBOOK).file("hangs", "");
         place.variable("USER", "ada").call("run restart.yaml").exits(2).says(why).says("site file");
     }
+}
+
+/// Whoever goes on with a run has not started it, and what it calls belongs to the one who did: they may not approve
+/// there what they may not approve in their own.
+#[test]
+fn t54_a_called_run_belongs_to_who_started_its_caller() {
+    let one = PLAYBOOK.replace("quorum: 2", "quorum: 1");
+    let called = one.replace("name: restart", "name: called");
+    let caller = one.replace("[rm, hangs]", "[touch, first]")
+        + "  call: {fixes: [stuck], needs: [restart], playbook: {name: called}, risk: safe}\n";
+    let mut waiting = Waiting::of_files(&[("restart.yaml", &caller), ("playbooks/called.yaml", &called)], 3);
+    waiting.approve("grace", &[]);
+    let started = waiting.events("run_started");
+    assert_eq!(started.iter().map(|event| event["by"].as_str()).collect::<Vec<_>>(), [Some("ada"), Some("ada")]);
+    assert!(waiting.place.exists("first") && waiting.place.exists("hangs"));
 }
 
 /// What waits for a person holds nothing: the program has ended, and others can write to the same journal.
