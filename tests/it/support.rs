@@ -386,6 +386,8 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let changing = [
         (r"\b\d{4}-\d{6}-[2-9b-z]{4}\b", "[run]"),
         (r"\b[0-9a-f]{64}\b", "[hash]"),
+        // The digest of a question covers paths and ports of the test.
+        (r"\b(digest:?\s+)[0-9a-f]{16}\b", "$1[digest]"),
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "[time]"),
         (r"\b\d\d:\d\d:\d\dZ?", "[time]"),
         (r#""(duration_ms|at|due|started_at|finished_at|since|took_ms)":( ?)\d+"#, r#""$1":$2[number]"#),
