@@ -12,15 +12,18 @@ mod approvers;
 mod attempt;
 mod calls;
 mod driver;
+mod egress;
 mod guards;
 mod host;
 mod messages;
 pub mod orders;
 mod receipts;
+mod running;
 mod signals;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};
+pub use running::is_running;
 pub use signals::stop_requests;
