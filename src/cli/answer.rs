@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::output::Failure;
-use super::run::{asked, go_on, named, state};
+use super::run::{approver, go_on, named, state};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format};
 use crate::base::{StepKey, environment};
@@ -104,7 +104,7 @@ fn answer(
             .help(format!("`runbook show {run}` shows where it stands")));
     }
     let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, Some(shown)))).collect();
-    let approver = asked(false, arguments.format);
+    let approver = approver(false, arguments.format);
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
     let refused =
         setup::block_on(async { host.refusals(&run, &answers).await.map_err(|error| runtime_failure(&error)) })?;
@@ -149,7 +149,7 @@ pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Ex
         _ => Resolution::Abort,
     };
     let resolved = What::DoubtResolved { key, resolution, by: environment::user(), reason: arguments.reason.clone() };
-    go_on(config, &run, vec![resolved], asked(false, arguments.format), arguments.format)
+    go_on(config, &run, vec![resolved], approver(false, arguments.format), arguments.format)
 }
 
 fn doubtful(state: &RunState) -> Vec<String> {

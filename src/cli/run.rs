@@ -8,7 +8,7 @@ use super::ask::Terminal;
 use super::notice;
 use super::output::Failure;
 use super::setup::{self, runtime_failure};
-use super::{Exit, Format, ResumeArguments, RunArguments};
+use super::{Emergency, Exit, Format, ResumeArguments, RunArguments};
 use crate::base::{RunId, environment};
 use crate::engine::{RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
@@ -19,7 +19,7 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let library = crate::playbook::Library::new(site.playbooks.clone());
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
-    let approver = approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref());
+    let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
     let journal = setup::journal(&site)?;
     notice::left_behind(&site, journal.as_ref());
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
@@ -37,16 +37,16 @@ pub(super) fn exit(ended: &Ended) -> Exit {
 }
 
 /// Who is asked, and whether they go on alone in an emergency.
-pub(super) fn approver(yes: bool, format: Format, break_glass: Option<&String>) -> Arc<dyn Approver> {
-    let inner = asked(yes, format);
-    match break_glass {
+fn approver_in(emergency: &Emergency, yes: bool, format: Format) -> Arc<dyn Approver> {
+    let inner = approver(yes, format);
+    match &emergency.break_glass {
         Some(reason) => Arc::new(BreakGlass { reason: reason.clone(), inner }),
         None => inner,
     }
 }
 
-/// A person at the terminal, nobody elsewhere.
-pub(super) fn asked(yes: bool, format: Format) -> Arc<dyn Approver> {
+/// Who is asked: a person at the terminal, nobody elsewhere.
+pub(super) fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
     let interactive = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
     match (yes, interactive) {
         (true, _) => Arc::new(Yes { by: environment::user() }),
@@ -66,7 +66,7 @@ pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit
         config,
         &run,
         Vec::new(),
-        approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref()),
+        approver_in(&arguments.emergency, arguments.yes, arguments.format),
         arguments.format,
     )
 }

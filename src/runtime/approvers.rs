@@ -49,6 +49,9 @@ pub(super) fn check(graph: &Graph, site: &Site) -> Result<(), RuntimeError> {
 impl Host {
     /// Keeps the answers that do not count, without waking the run, and says why they do not.
     pub async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
+        // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
+        let _held = self.hold(run)?;
+        self.services.site.meet_secrets().await;
         let (prepared, mut state, _) = self.restore(run)?;
         let mut records: Vec<Record> = Vec::new();
         for what in answers {

@@ -230,7 +230,7 @@ impl Host {
     }
 
     /// The sole right to run it; a called run is its caller's.
-    fn hold(&self, run: &RunId) -> Result<Option<Running>, RuntimeError> {
+    pub(super) fn hold(&self, run: &RunId) -> Result<Option<Running>, RuntimeError> {
         if run.is_child() {
             return Ok(None);
         }

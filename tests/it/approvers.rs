@@ -204,4 +204,22 @@ fn a_run_that_waits_holds_nothing() {
     waiting.place.write("other.yaml", other);
     waiting.place.call("run other.yaml").exits(0);
     waiting.place.call("audit verify").exits(0);
+    let lock = waiting.place.state().join("running").join(format!("{}.lock", waiting.run));
+    std::fs::File::open(lock).expect("the file of its lock").try_lock().expect("nobody runs it");
+}
+
+/// An answer that does not count is written down by whoever runs the run, and by nobody beside them.
+#[test]
+fn nobody_adds_to_a_run_that_another_process_runs() {
+    let mut waiting = Waiting::of(PLAYBOOK);
+    let lock = waiting.place.state().join("running").join(format!("{}.lock", waiting.run));
+    let held = std::fs::File::open(lock).expect("the file of its lock");
+    held.try_lock().expect("nobody runs it");
+    let before = waiting.events("approval_refused").len();
+    let code = waiting.approve("mallory", &[]);
+    assert_eq!(waiting.events("approval_refused").len(), before);
+    code.exits(1).says("another process");
+    drop(held);
+    waiting.approve("mallory", &[]).exits(2);
+    assert_eq!(waiting.events("approval_refused").len(), before + 1);
 }
