@@ -121,6 +121,7 @@ const KILLS: u64 = 10;
 const LATEST_KILL_MS: u64 = 400;
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t02_killed_at_random_no_step_that_must_not_be_repeated_runs_twice() {
     let asked = environment::variable("RUNBOOK_TEST_KILLS").and_then(|count| count.parse().ok());
     let (kills, mut unfinished, mut in_doubt) = (asked.unwrap_or(KILLS), 0, 0);
