@@ -21,7 +21,7 @@ impl Running {
     pub(super) fn hold(state: &Path, run: &RunId) -> io::Result<Option<Self>> {
         let path = place(state, run);
         private::create_folder(path.parent().unwrap_or(state))?;
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let file = private::create(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Running { path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
