@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::notice;
 use super::output::Failure;
-use super::run::{approver, exit, named};
+use super::run::{approver_in, exit, named};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format};
 use crate::base::environment;
@@ -39,7 +39,7 @@ pub(super) fn rerun(config: Option<&Path>, arguments: &RerunArguments) -> Result
     let journal = setup::journal(&site)?;
     notice::left_behind(&site, journal.as_ref());
     let old = named(journal.as_ref(), &arguments.run)?;
-    let approver = approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref());
+    let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
     let from = From { step: &arguments.from, only: arguments.only };
     let (prepared, first) =

@@ -37,7 +37,7 @@ pub(super) fn exit(ended: &Ended) -> Exit {
 }
 
 /// Who is asked, and whether they go on alone in an emergency.
-fn approver_in(emergency: &Emergency, yes: bool, format: Format) -> Arc<dyn Approver> {
+pub(super) fn approver_in(emergency: &Emergency, yes: bool, format: Format) -> Arc<dyn Approver> {
     let inner = approver(yes, format);
     match &emergency.break_glass {
         Some(reason) => Arc::new(BreakGlass { reason: reason.clone(), inner }),

@@ -216,9 +216,9 @@ fn nobody_adds_to_a_run_that_another_process_runs() {
     let held = std::fs::File::open(lock).expect("the file of its lock");
     held.try_lock().expect("nobody runs it");
     let before = waiting.events("approval_refused").len();
-    let code = waiting.approve("mallory", &[]);
+    let refused = waiting.approve("mallory", &[]);
     assert_eq!(waiting.events("approval_refused").len(), before);
-    code.exits(1).says("another process");
+    refused.exits(2).says("another process");
     drop(held);
     waiting.approve("mallory", &[]).exits(2);
     assert_eq!(waiting.events("approval_refused").len(), before + 1);
