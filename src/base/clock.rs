@@ -82,6 +82,14 @@ impl Clock {
         Clock { wall: Timestamp(wall.as_millis() as i64), started: Instant::now() }
     }
 
+    /// The same clock, put forward if it is behind `moment`: time that was recorded does not come again, even
+    /// if the wall clock was set back since.
+    #[must_use]
+    pub fn not_before(self, moment: Timestamp) -> Self {
+        let behind = moment.since(self.now());
+        Clock { wall: self.wall.plus(behind), ..self }
+    }
+
     pub fn now(&self) -> Timestamp {
         self.wall.plus(self.elapsed())
     }

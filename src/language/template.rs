@@ -9,7 +9,7 @@ use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{LanguageError, Lookup, Names, Scope};
+use super::{fuel, LanguageError, Lookup, Names, Scope};
 use crate::base::suggestion;
 use crate::base::value::show;
 
@@ -53,7 +53,7 @@ impl Template {
             return Err(LanguageError::new(format!("the template is nested deeper than {MAX_NESTING} levels"))
                 .help("prepare the value in a step of its own".to_owned()));
         }
-        let compiled = Compiled::compile(text).map_err(|error| {
+        let mut compiled = Compiled::compile(text).map_err(|error| {
             LanguageError::new(format!("not a valid template: {}", error.reason()))
                 .help("names are inserted as {{inputs.name}}".to_owned())
         })?;
@@ -63,7 +63,10 @@ impl Template {
         references.retain(|name| seen.insert(name.clone()));
         let parts = match plain_pieces(&compiled) {
             Some(pieces) => Parts::Plain(pieces),
-            None => Parts::Blocks(Arc::new(compiled)),
+            None => {
+                fuel::count_rounds(&mut compiled).map_err(|error| LanguageError::new(error.to_string()))?;
+                Parts::Blocks(Arc::new(compiled))
+            }
         };
         Ok(Template { text: text.into(), parts, references })
     }
@@ -136,8 +139,7 @@ impl Template {
         handlebars.set_strict_mode(true);
         handlebars.register_escape_fn(move |text| encoding.encode(text, false));
         handlebars.register_template("template", compiled.clone());
-        handlebars
-            .render("template", &data)
+        fuel::render(&mut handlebars, "template", &data)
             .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))
     }
 

@@ -1,6 +1,7 @@
 //! What the runs of one process share, and how a run is prepared and continued.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::Risk;
+use crate::engine::event::{Risk, StepOutline};
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Services;
@@ -35,6 +36,10 @@ pub enum RuntimeError {
     Inputs(Vec<InputProblem>),
     #[error("the journal of run {run} does not make sense")]
     Damaged { run: String, source: IllegalTransition },
+    #[error("bug: run {run} cannot be gone on with: the program panicked over its events")]
+    Panicked { run: String },
+    #[error("this version of runbook makes another plan of the playbook of run {run} than the one it was started with")]
+    PlanChanged { run: String },
     #[error("run {0} has ended; there is nothing to continue")]
     Over(String),
     #[error("the playbook of run {run} is not kept any more ({path})")]
@@ -47,6 +52,25 @@ pub enum RuntimeError {
     CannotKeep { path: PathBuf, source: std::io::Error },
     #[error("bug: the engine produced an event it does not accept")]
     Engine(#[from] IllegalTransition),
+}
+
+impl RuntimeError {
+    /// Whether it is about this run alone, so that others can be gone on with.
+    pub fn spoils_only_this_run(&self) -> bool {
+        match self {
+            RuntimeError::Damaged { .. }
+            | RuntimeError::Panicked { .. }
+            | RuntimeError::PlanChanged { .. }
+            | RuntimeError::PlaybookGone { .. }
+            | RuntimeError::PlaybookChanged { .. }
+            | RuntimeError::Playbook(_)
+            | RuntimeError::Engine(_) => true,
+            RuntimeError::Journal(error) => {
+                matches!(error, JournalError::Corrupt { .. } | JournalError::NewerVersion { .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A run that is ready to start.
@@ -114,9 +138,21 @@ impl Host {
 
     /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
     pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
-        if let Ok(mut reporter) = self.reporter.lock() {
-            tell(reporter.as_mut());
-        }
+        // Unwinding poisons the lock, which is what keeps the reporter from being used again.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if let Ok(mut reporter) = self.reporter.lock() {
+                tell(reporter.as_mut());
+            }
+        }));
+    }
+
+    /// Shows what happened in a run before, so that the reader of its continuation sees the whole of it. A run
+    /// that cannot be gone on with is not shown.
+    pub fn show_before(&self, run: &RunId) -> Result<(), RuntimeError> {
+        self.restore(run)?;
+        let before = self.journal.read(run)?;
+        self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        Ok(())
     }
 
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
@@ -216,6 +252,9 @@ impl Host {
             return Err(RuntimeError::PlaybookChanged { run: run.to_string(), path });
         }
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
+        if !is_same_plan(&graph.header.steps, &header.steps) {
+            return Err(RuntimeError::PlanChanged { run: run.to_string() });
+        }
         graph.header = (**header).clone();
         Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
     }
@@ -228,10 +267,8 @@ impl Host {
         }
         let write = || {
             private::create_folder(path.parent().unwrap_or(&path))?;
-            // Written beside and renamed, so that a crash leaves no half text under the final name.
-            let new = path.with_extension(format!("new-{}", std::process::id()));
-            private::write(&new, playbook.source.text.as_bytes())?;
-            std::fs::rename(&new, &path)
+            // As durable as the journal, which is worth nothing to a run without it.
+            private::write_durably(&path, playbook.source.text.as_bytes())
         };
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
     }
@@ -239,6 +276,14 @@ impl Host {
     fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
+}
+
+/// Events name steps, and the state counts them by their place: in another plan they would mean other steps.
+fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
+    let plan = |steps: &[StepOutline]| -> Vec<_> {
+        steps.iter().map(|step| (step.id.clone(), step.phase, step.kind.clone(), step.needs.clone())).collect()
+    };
+    plan(compiled) == plan(recorded)
 }
 
 /// The text of a playbook is kept as it is and inputs are data that goes anywhere, so neither may hold a secret.
