@@ -9,7 +9,7 @@ use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{fuel, LanguageError, Lookup, Names, Scope};
+use super::{LanguageError, Lookup, Names, Scope, fuel};
 use crate::base::suggestion;
 use crate::base::value::show;
 
