@@ -2,6 +2,7 @@
 //! depend on the data, so that no look at the template alone can tell.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use handlebars::template::{HelperTemplate, TemplateElement};
@@ -41,17 +42,29 @@ fn is_each(block: &HelperTemplate) -> bool {
     block.name.as_name() == Some("each")
 }
 
-/// Fills a template whose rounds are counted.
+/// The length of what is inserted, which is not yet in the text: there a mark stands for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Length(Arc<AtomicUsize>);
+
+impl Length {
+    /// Counts a value. One that there is no room for need not be kept: the next write fails.
+    pub fn has_room_for(&self, value: &str) -> bool {
+        self.0.fetch_add(value.len(), Ordering::Relaxed) + value.len() <= MAX_TEXT
+    }
+}
+
+/// Fills a template whose rounds and inserted values are counted.
 pub(super) fn render(
     handlebars: &mut Handlebars<'_>,
     name: &str,
     data: &serde_json::Value,
+    inserted: Length,
 ) -> Result<String, handlebars::RenderError> {
     handlebars.register_helper(ROUND, Box::new(Rounds(AtomicUsize::new(0))));
-    let mut text = Bounded(Vec::new());
+    let mut text = Bounded { text: Vec::new(), inserted };
     handlebars.render_to_write(name, data, &mut text)?;
     // Made of pieces that were text themselves.
-    Ok(String::from_utf8_lossy(&text.0).into_owned())
+    Ok(String::from_utf8_lossy(&text.text).into_owned())
 }
 
 struct Rounds(AtomicUsize);
@@ -72,14 +85,17 @@ impl HelperDef for Rounds {
     }
 }
 
-struct Bounded(Vec<u8>);
+struct Bounded {
+    text: Vec<u8>,
+    inserted: Length,
+}
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_TEXT {
+        if self.text.len() + bytes.len() + self.inserted.0.load(Ordering::Relaxed) > MAX_TEXT {
             return Err(io::Error::other(format!("it makes more than {MAX_TEXT} bytes")));
         }
-        self.0.extend_from_slice(bytes);
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

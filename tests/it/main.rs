@@ -2,11 +2,13 @@
 
 mod approvals;
 mod conformance;
+mod corpus;
 mod crash;
 mod datacloak;
 mod disk;
 mod docs;
 mod dry_run;
+mod egress;
 mod faults;
 mod fixtures;
 mod guards;
