@@ -100,3 +100,17 @@ impl Clock {
         Instant::now().duration_since(self.started)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t10_time_that_was_recorded_does_not_come_again() {
+        let clock = Clock::start();
+        let ahead = clock.now().plus(Duration::from_secs(31_536_000));
+        let run = clock.not_before(ahead);
+        assert!(run.now() >= ahead && run.now().since(ahead) < Duration::from_secs(60));
+        assert!(clock.not_before(Timestamp(0)).now() < ahead, "a clock that is not behind stays as it is");
+    }
+}

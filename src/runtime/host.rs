@@ -1,7 +1,6 @@
 //! What the runs of one process share, and how a run is prepared and continued.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -138,12 +137,9 @@ impl Host {
 
     /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
     pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
-        // Unwinding poisons the lock, which is what keeps the reporter from being used again.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            if let Ok(mut reporter) = self.reporter.lock() {
-                tell(reporter.as_mut());
-            }
-        }));
+        if let Ok(mut reporter) = self.reporter.lock() {
+            tell(reporter.as_mut());
+        }
     }
 
     /// Shows what happened in a run before, so that the reader of its continuation sees the whole of it. A run

@@ -18,6 +18,8 @@ mod messages;
 pub mod orders;
 mod receipts;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 pub use answers::{Answer, Approver, Nobody, Question, Yes};
 pub use driver::Ended;

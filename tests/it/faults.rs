@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::proofs::journal;
 use crate::support::{Done, Runbook};
-use crate::tracing::{each, is_possible, most_by_one_thread, trace, traced, try_all};
+use crate::tracing::{each, is_possible, most_by_one_thread, tell, trace, traced, try_all};
 
 /// Six steps, with each way in which a step in doubt can be treated: reading, idempotent, once with a check, and
 /// once, for which a person is asked.
@@ -185,7 +185,6 @@ fn with_fault<'a>(place: &'a Runbook, point: &Point, fault: &str, also: &str) ->
 
 /// Kills whoever makes the call, be it the program or the shim of a step, right before it.
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t01_killed_at_every_sync_and_write_no_finished_step_runs_again() {
     if !is_possible("test 1 (kill at every sync and write)") {
         return;
@@ -216,16 +215,15 @@ fn t01_killed_at_every_sync_and_write_no_finished_step_runs_again() {
         }
         drop(place.call("audit verify").exits(0));
     });
-    eprintln!(
+    tell(&format!(
         "test 1: {} crash points, double runs = 0, a person was asked {} times",
         points.len(),
         asked.load(Ordering::Relaxed)
-    );
+    ));
 }
 
 /// A sync that fails is the end of what may be promised, even though the next one would succeed.
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t07_after_a_failed_sync_nothing_is_claimed_or_remediated() {
     if !is_possible("test 7 (a sync that fails)") {
         return;
@@ -254,12 +252,11 @@ fn t07_after_a_failed_sync_nothing_is_claimed_or_remediated() {
         drop(place.call("audit verify").exits(0));
     });
     let kept = acknowledgements.load(Ordering::Relaxed);
-    eprintln!("test 7: {} syncs failed, {kept} acknowledgements, lost = 0", points.len());
+    tell(&format!("test 7: {} syncs failed, {kept} acknowledgements, lost = 0", points.len()));
 }
 
 /// From some write on the disk is full; then there is room again, and nothing has to be repaired.
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t06_a_disk_that_fills_up_at_any_write_is_told_of_and_recovered_from() {
     if !is_possible("test 6 (no space at every write)") {
         return;
@@ -279,12 +276,11 @@ fn t06_a_disk_that_fills_up_at_any_write_is_told_of_and_recovered_from() {
         assert_eq!(place.newest()["outcome"], "resolved", "{what}");
         drop(place.call("audit verify").exits(0));
     });
-    eprintln!("test 6: {} writes without space, 0 remediations without an intent", points.len());
+    tell(&format!("test 6: {} writes without space, 0 remediations without an intent", points.len()));
 }
 
 /// Slow is not broken: no time limit runs while the journal waits for the disk.
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t09_a_disk_that_takes_its_time_is_no_time_out() {
     if !is_possible("test 9 (a slow disk)") {
         return;
@@ -293,5 +289,8 @@ fn t09_a_disk_that_takes_its_time_is_no_time_out() {
     place.write("six.yaml", PLAYBOOK.replace("risk: safe}", "risk: safe, timeout: 1s}"));
     let delay = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=200000"];
     let done = traced(&place, &delay, &RUN).done().exits(0).does_not_say("not done within");
-    eprintln!("test 9: 200 ms more for each sync, false time-outs = 0, {:.0} runs/min", 60.0 / done.took.as_secs_f64());
+    tell(&format!(
+        "test 9: 200 ms more for each sync, false time-outs = 0, {:.0} runs/min",
+        60.0 / done.took.as_secs_f64()
+    ));
 }

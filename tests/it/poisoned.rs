@@ -12,6 +12,7 @@ use runbook::report::RunView;
 use crate::faults::{RUN, effects, place};
 use crate::proofs::journal;
 use crate::support::Runbook;
+use crate::tracing::tell;
 use serde_json::json;
 
 fn open(place: &Runbook) -> SqliteJournal {
@@ -36,7 +37,6 @@ fn real_runs() -> Vec<Vec<Record>> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t03_every_prefix_of_a_real_journal_is_a_legal_state() {
     let mut prefixes = 0;
     for records in real_runs() {
@@ -48,7 +48,7 @@ fn t03_every_prefix_of_a_real_journal_is_a_legal_state() {
             prefixes += 1;
         }
     }
-    eprintln!("test 3: {prefixes} prefixes of real journals, illegal = 0");
+    tell(&format!("test 3: {prefixes} prefixes of real journals, illegal = 0"));
 }
 
 /// These events as those of another run, numbered anew.
@@ -78,7 +78,6 @@ fn slips(records: &[Record]) -> Vec<Vec<Record>> {
 
 /// Whatever order events come in: an error at most, and never a panic, of the engine or of a view.
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t17_no_order_of_events_makes_the_replay_or_a_view_panic() {
     let (mut tried, mut refused) = (0, 0);
     for records in real_runs() {
@@ -91,7 +90,7 @@ fn t17_no_order_of_events_makes_the_replay_or_a_view_panic() {
         }
     }
     assert!(tried > 1_000 && refused > 0, "{tried}, {refused}");
-    eprintln!("test 17: {tried} poisoned journals, {refused} refused, panics = 0");
+    tell(&format!("test 17: {tried} poisoned journals, {refused} refused, panics = 0"));
 }
 
 /// Journals of runs that have not ended, each with something in it that cannot be.
@@ -130,7 +129,6 @@ fn poisons(begun: &[Record]) -> Vec<(&'static str, Vec<Record>)> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t17_a_poisoned_run_is_left_as_it_is_and_everything_else_goes_on() {
     let place = place();
     drop(place.args(RUN).done().exits(0));
@@ -173,5 +171,5 @@ fn t17_a_poisoned_run_is_left_as_it_is_and_everything_else_goes_on() {
     drop(place.call("history").exits(0).does_not_say("panicked"));
     drop(place.call("audit verify").exits(0));
     drop(place.file("fault", "").args(RUN).done().exits(0));
-    eprintln!("test 17: {} poisoned runs, crash loops = 0", poisons.len());
+    tell(&format!("test 17: {} poisoned runs, crash loops = 0", poisons.len()));
 }

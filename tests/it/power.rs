@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::disk::{CALLS, Call, Disk, calls};
 use crate::faults::{RUN, STEPS, acknowledged, effects, go_on_to_the_end, judge, nothing_said_is_lost, place};
 use crate::support::Runbook;
-use crate::tracing::{each, is_possible, trace, traced};
+use crate::tracing::{each, is_possible, tell, trace, traced};
 
 /// What the world saw of the run until some moment.
 #[derive(Default)]
@@ -59,7 +59,6 @@ fn come_back(world: &World, place: &Runbook, what: &str) -> usize {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t04_whatever_was_not_synced_is_lost_and_nothing_that_was_acknowledged() {
     if !is_possible("test 4 (writes that were not synced are lost)") {
         return;
@@ -93,5 +92,5 @@ fn t04_whatever_was_not_synced_is_lost_and_nothing_that_was_acknowledged() {
         kept.fetch_add(come_back(&world, &place, &what), Ordering::Relaxed);
     });
     let kept = kept.load(Ordering::Relaxed);
-    eprintln!("test 4: {} power failures, {kept} acknowledgements, lost = 0", moments.len());
+    tell(&format!("test 4: {} power failures, {kept} acknowledgements, lost = 0", moments.len()));
 }

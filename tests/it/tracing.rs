@@ -9,13 +9,18 @@ use runbook::base::environment;
 
 use crate::support::{Call, Runbook};
 
+/// Tells the reader of the log, whatever the test's outcome: what was not tried, and how much was.
+pub fn tell(text: &str) {
+    // Not `eprintln!`, which is kept from the log when the test passes.
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()));
+}
+
 /// Whether a program can be traced here. Where it cannot, that is said.
-#[expect(clippy::print_stderr, reason = "what could not be tried here must be seen")]
 pub fn is_possible(test: &str) -> bool {
     let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     let possible = tried.is_ok_and(|status| status.success());
     if !possible {
-        eprintln!("NOT CHECKED: {test} needs strace and the right to trace; the Debian package is named strace");
+        tell(&format!("NOT CHECKED: {test} needs strace and the right to trace; the Debian package is named strace"));
     }
     possible
 }
