@@ -48,6 +48,36 @@ pub enum Event {
         request: Value,
         risk: Risk,
         expires_at: Option<Timestamp>,
+        /// What an answer is bound to; empty in journals from before answers were bound.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        digest: String,
+        /// How many people have to agree; journals from before had no such number, and one was enough.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quorum: Option<u32>,
+        /// The people and groups who are asked, as the playbook names them; empty when it does not matter who answers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by: Vec<String>,
+    },
+    /// One of several people who have to agree did.
+    ApprovalCounted {
+        key: StepKey,
+        by: String,
+        reason: String,
+        /// How many have agreed, this one included.
+        have: u32,
+        quorum: u32,
+    },
+    /// An answer that does not count; the question stays as it was.
+    ApprovalRefused {
+        key: StepKey,
+        by: String,
+        why: String,
+    },
+    /// In an emergency somebody went on without those who should have agreed.
+    GlassBroken {
+        key: StepKey,
+        by: String,
+        reason: String,
     },
     ApprovalSettled {
         key: StepKey,
@@ -99,6 +129,15 @@ pub enum Event {
         #[serde(rename = "due")]
         at: Timestamp,
         since: Timestamp,
+    },
+    /// The result of a step in the run that this one is done anew from; the step is not done in this run.
+    StepTakenOver {
+        key: StepKey,
+        from: RunId,
+        status: StepStatus,
+        output: Value,
+        reason: Option<String>,
+        items: Vec<TakenItem>,
     },
     StepFinished {
         key: StepKey,
@@ -183,8 +222,31 @@ pub struct RunStarted {
     pub by: String,
     /// `hand`, or what else started the run.
     pub trigger: String,
+    /// The run that this one is done anew from, and where it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RerunOf>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
+}
+
+/// Where a run that is done anew begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RerunOf {
+    pub run: RunId,
+    /// The first step that is done anew.
+    pub from: String,
+    /// Only this step is done anew, and nothing that follows from it.
+    pub only: bool,
+}
+
+/// An item of a step whose result is taken over; a step that does not fan out has one without a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TakenItem {
+    pub value: Option<Value>,
+    pub status: StepStatus,
+    pub output: Value,
+    pub reason: Option<String>,
+    pub attempts: u32,
 }
 
 /// What a view needs to know of a step.

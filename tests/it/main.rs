@@ -1,6 +1,7 @@
 //! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
 
 mod approvals;
+mod approvers;
 mod clock;
 mod conformance;
 mod corpus;
@@ -28,6 +29,7 @@ mod processes;
 mod proofs;
 mod providers;
 mod real_models;
+mod rerun;
 mod runs;
 mod schemas;
 mod secrets;
