@@ -20,6 +20,7 @@ pub mod orders;
 mod receipts;
 mod running;
 mod signals;
+mod spoiled;
 #[cfg(test)]
 mod tests;
 
