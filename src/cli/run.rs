@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::ask::Terminal;
 use super::notice;
-use super::output::Failure;
+use super::output::{self, Failure};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format, ResumeArguments, RunArguments};
 use crate::base::{RunId, environment};
 use crate::engine::{RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
-use crate::runtime::{Approver, BreakGlass, Ended, Nobody, Yes, stop_requests};
+use crate::runtime::{Approver, BreakGlass, Ended, Nobody, RuntimeError, Yes, stop_requests};
 
 pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
@@ -58,29 +58,34 @@ pub(super) fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
 pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let journal = setup::journal(&site)?;
-    let run = match &arguments.run {
-        Some(run) => named(journal.as_ref(), run)?,
-        None => newest_unfinished(journal.as_ref())?,
+    let runs = match &arguments.run {
+        Some(run) => vec![named(journal.as_ref(), run)?],
+        None => unfinished(journal.as_ref())?,
     };
-    go_on(
-        config,
-        &run,
-        Vec::new(),
-        approver_in(&arguments.emergency, arguments.yes, arguments.format),
-        arguments.format,
-    )
+    let mut nothing = Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with");
+    for run in runs {
+        let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
+        match try_to_go_on(config, &run, Vec::new(), approver, arguments.format)? {
+            Err(error) if error.spoils_only_this_run() && arguments.run.is_none() => {
+                output::error(&format!("left as it is: run {run}"));
+                nothing = runtime_failure(&error);
+                output::error(&nothing.to_string());
+            }
+            ended => return ended.map_err(|error| runtime_failure(&error)),
+        }
+    }
+    Err(nothing)
 }
 
-fn newest_unfinished(journal: &dyn Journal) -> Result<RunId, Failure> {
+/// The runs that can be gone on with, newest first.
+fn unfinished(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
     let runs = journal
         .runs(&RunFilter { limit: 200, ..RunFilter::default() })
         .map_err(|error| setup::journal_failure(&error))?;
     let open = |outcome: Option<crate::engine::event::Outcome>| {
         outcome.is_none_or(|outcome| outcome == crate::engine::event::Outcome::Parked)
     };
-    let run = runs.into_iter().find(|run| open(run.outcome));
-    run.map(|run| run.run)
-        .ok_or_else(|| Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with"))
+    Ok(runs.into_iter().filter(|run| open(run.outcome)).map(|run| run.run).collect())
 }
 
 pub fn named(journal: &dyn Journal, run: &str) -> Result<RunId, Failure> {
@@ -101,14 +106,25 @@ pub(super) fn go_on(
     approver: Arc<dyn Approver>,
     format: Format,
 ) -> Result<Exit, Failure> {
+    try_to_go_on(config, run, first, approver, format)?.map_err(|error| runtime_failure(&error))
+}
+
+/// The same: how the run ended, or why it could not be gone on with.
+fn try_to_go_on(
+    config: Option<&Path>,
+    run: &RunId,
+    first: Vec<What>,
+    approver: Arc<dyn Approver>,
+    format: Format,
+) -> Result<Result<Exit, RuntimeError>, Failure> {
     let site = setup::site(config)?;
     let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(format))?;
-    // What happened before is told first, so that the reader sees the whole run.
-    let before = host.journal.read(run).map_err(|error| setup::journal_failure(&error))?;
-    host.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+    if let Err(error) = host.show_before(run) {
+        return Ok(Err(error));
+    }
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
         let ended = host.resume(run, first, approver, Some(stops)).await;
-        ended.map(|ended| exit(&ended)).map_err(|error| runtime_failure(&error))
+        Ok(ended.map(|ended| exit(&ended)))
     })
 }

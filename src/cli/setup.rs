@@ -185,6 +185,12 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::Damaged { .. } | RuntimeError::Panicked { .. } => Failure::because(Exit::Error, error).help(
+            "its events are kept and can still be read: `runbook show`, `runbook audit verify`; take over by hand"
+                .to_owned(),
+        ),
+        RuntimeError::PlanChanged { .. } => Failure::because(Exit::Error, error)
+            .help("go on with it by the version that started it, or take over by hand".to_owned()),
         RuntimeError::RunsElsewhere(run) => Failure::because(Exit::Invalid, error)
             .help(format!("wait for its end, or stop that process; `runbook show {run}` shows where it stands")),
         RuntimeError::NotOver(run) => Failure::because(Exit::Invalid, error)

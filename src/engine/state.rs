@@ -134,6 +134,8 @@ pub struct RunState {
     pub run: Option<RunId>,
     pub header: Option<RunStarted>,
     pub seq: u64,
+    /// When the last event happened.
+    pub at: Timestamp,
     pub started_at: Timestamp,
     pub phase: Option<Phase>,
     pub phase_started_at: Timestamp,

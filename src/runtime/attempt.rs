@@ -79,3 +79,24 @@ fn ended(kind: &str, result: Caught) -> AttemptResult {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::StepFuture;
+    use crate::playbook::registry;
+
+    fn poison(_: Value, _: Context) -> StepFuture {
+        Box::pin(async { panic!("poison") })
+    }
+
+    #[tokio::test]
+    async fn t17_a_kind_that_panics_is_an_error_of_its_step() {
+        let kind = KindEntry { name: "poison", run: poison, ..*registry::find("file").unwrap() };
+        let result = run(Box::leak(Box::new(kind)), Way::New, Value::Null, Context::for_tests()).await;
+        assert!(
+            matches!(&result, AttemptResult::Error { message, .. } if message == "bug: the kind 'poison' panicked"),
+            "{result:?}"
+        );
+    }
+}

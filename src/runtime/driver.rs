@@ -1,9 +1,11 @@
 //! The loop of one run: decide, append durably, apply, carry out, report.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
-use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
+use crate::base::{Clock, Redacted, RunId, StepKey, Timestamp, entropy};
 use crate::engine::approval;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
@@ -38,6 +40,8 @@ pub(super) struct Driver {
     host: Arc<Host>,
     prepared: Prepared,
     state: RunState,
+    /// The clock of this run, which never goes back behind what is recorded.
+    clock: Clock,
     /// The moment of the last decision.
     decided_at: Timestamp,
     approver: Arc<dyn Approver>,
@@ -60,10 +64,12 @@ impl Driver {
         let receipts = Receipts::of(&prepared.run, &host.services.site.state);
         let guards = host.guards(&prepared);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
+        let clock = host.clock.not_before(state.at);
         Driver {
             host,
             prepared,
             state,
+            clock,
             decided_at: Timestamp::default(),
             approver,
             sender,
@@ -105,7 +111,19 @@ impl Driver {
         goes_on
     }
 
+    /// Runs to the end, or until a person is needed. An event that this version panics over is the end of this
+    /// run's turn only: its journal stays as it is, and the program goes on.
     pub(super) async fn run(
+        self,
+        first: What,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let run = self.prepared.run.to_string();
+        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().await;
+        ended.unwrap_or(Err(RuntimeError::Panicked { run }))
+    }
+
+    async fn pump(
         mut self,
         first: What,
         mut stops: Option<mpsc::UnboundedReceiver<bool>>,
@@ -142,9 +160,10 @@ impl Driver {
                 self.attempts.remove(&(key.clone(), *role));
             }
         }
-        let at = self.host.clock.now();
+        let at = self.clock.now();
         self.decided_at = at;
-        let hold = self.guards.hold(self.state.phase, at).await?;
+        // Freezes and windows are set by the clock on the wall.
+        let hold = self.guards.hold(self.state.phase, self.host.clock.now()).await?;
         let input = |what| Input { at, entropy: entropy::random(), hold: hold.clone(), what };
         let inputs: Vec<Input> = batch.into_iter().map(input).collect();
         let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
@@ -212,7 +231,7 @@ impl Driver {
     /// The next thing that happens, and everything that has happened meanwhile.
     async fn next_inputs(&mut self, stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> Vec<What> {
         let wait = match self.state.next_wake(self.decided_at).filter(|_| self.state.finished.is_none()) {
-            Some(at) => at.since(self.host.clock.now()),
+            Some(at) => at.since(self.clock.now()),
             // Far enough to be never, near enough for every timer implementation.
             None => Duration::from_secs(86_400),
         };

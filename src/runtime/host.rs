@@ -15,7 +15,7 @@ use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{Outcome, RerunOf, Risk, RunStarted};
+use crate::engine::event::{Outcome, RerunOf, Risk, RunStarted, StepOutline};
 use crate::engine::rerun::{self, RerunError};
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
@@ -40,6 +40,10 @@ pub enum RuntimeError {
     People { step: String, source: ApproverProblem },
     #[error("the journal of run {run} does not make sense")]
     Damaged { run: String, source: IllegalTransition },
+    #[error("bug: run {run} cannot be gone on with: the program panicked over its events")]
+    Panicked { run: String },
+    #[error("this version of runbook makes another plan of the playbook of run {run} than the one it was started with")]
+    PlanChanged { run: String },
     #[error("run {0} has ended; there is nothing to continue")]
     Over(String),
     #[error("run {0} is being run by another process")]
@@ -132,6 +136,15 @@ impl Host {
         if let Ok(mut reporter) = self.reporter.lock() {
             tell(reporter.as_mut());
         }
+    }
+
+    /// Shows what happened in a run before, so that the reader of its continuation sees the whole of it. A run
+    /// that cannot be gone on with is not shown.
+    pub fn show_before(&self, run: &RunId) -> Result<(), RuntimeError> {
+        self.restore(run)?;
+        let before = self.journal.read(run)?;
+        self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        Ok(())
     }
 
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
@@ -271,6 +284,9 @@ impl Host {
         }
         let playbook = self.pinned(run, &header)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
+        if !is_same_plan(&graph.header.steps, &header.steps) {
+            return Err(RuntimeError::PlanChanged { run: run.to_string() });
+        }
         graph.header = header;
         Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
     }
@@ -309,10 +325,8 @@ impl Host {
         }
         let write = || {
             private::create_folder(path.parent().unwrap_or(&path))?;
-            // Written beside and renamed, so that a crash leaves no half text under the final name.
-            let new = path.with_extension(format!("new-{}", std::process::id()));
-            private::write(&new, playbook.source.text.as_bytes())?;
-            std::fs::rename(&new, &path)
+            // As durable as the journal, which is worth nothing to a run without it.
+            private::write_durably(&path, playbook.source.text.as_bytes())
         };
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
     }
@@ -320,6 +334,14 @@ impl Host {
     fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
+}
+
+/// Events name steps, and the state counts them by their place: in another plan they would mean other steps.
+fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
+    let plan = |steps: &[StepOutline]| -> Vec<_> {
+        steps.iter().map(|step| (step.id.clone(), step.phase, step.kind.clone(), step.needs.clone())).collect()
+    };
+    plan(compiled) == plan(recorded)
 }
 
 fn let_go(running: Option<Running>, ended: &Ended) {

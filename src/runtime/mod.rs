@@ -20,6 +20,9 @@ pub mod orders;
 mod receipts;
 mod running;
 mod signals;
+mod spoiled;
+#[cfg(test)]
+mod tests;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use driver::Ended;

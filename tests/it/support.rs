@@ -89,13 +89,17 @@ impl Runbook {
         I: IntoIterator<Item = T>,
         T: Into<String>,
     {
-        let arguments = arguments.into_iter().map(Into::into).collect();
-        Call { runbook: self, program: env!("CARGO_BIN_EXE_runbook"), arguments, stdin: None }
+        self.program(env!("CARGO_BIN_EXE_runbook"), arguments)
+    }
+
+    /// A call of another program, which calls this one.
+    pub fn program<T: Into<String>>(&self, program: &'static str, arguments: impl IntoIterator<Item = T>) -> Call<'_> {
+        Call { runbook: self, program, arguments: arguments.into_iter().map(Into::into).collect(), stdin: None }
     }
 
     /// Runs a shell script of the working folder, for what only a shell can do to the program.
     pub fn shell(&self, script: &str) -> Done {
-        Call { runbook: self, program: "/bin/sh", arguments: vec![script.to_owned()], stdin: None }.done()
+        self.program("/bin/sh", [script]).done()
     }
 
     /// A call written as one line; its arguments have no spaces.

@@ -26,6 +26,7 @@ impl RunState {
             return Err(illegal("the run has ended"));
         }
         self.seq = record.seq;
+        self.at = record.at;
         self.fold(record).map_err(|why| illegal(&why))
     }
 
