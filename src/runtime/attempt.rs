@@ -79,3 +79,44 @@ fn ended(kind: &str, result: Caught) -> AttemptResult {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+    use crate::kind::{Effect, Kind, StepResult, entry};
+
+    struct Poisoned;
+
+    #[derive(Deserialize, Serialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    impl Kind for Poisoned {
+        const NAME: &'static str = "poisoned";
+        const SUMMARY: &'static str = "Panics.";
+        const EXAMPLE: &'static str = "poisoned: {}";
+        type Config = Nothing;
+        type Output = Nothing;
+
+        fn effect(_config: &Value) -> Effect {
+            Effect::Read
+        }
+
+        async fn run(_config: Nothing, _context: Context) -> StepResult<Nothing> {
+            std::panic::panic_any("a bug")
+        }
+    }
+
+    static POISONED: KindEntry = entry::<Poisoned>();
+
+    #[tokio::test]
+    async fn t17_a_kind_that_panics_is_an_error_and_not_the_end() {
+        let result = run(&POISONED, Way::New, json!({}), Context::for_tests()).await;
+        let AttemptResult::Error { message, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(message, "bug: the kind 'poisoned' panicked");
+    }
+}
