@@ -90,6 +90,7 @@ mod tests {
     use crate::kind::{Effect, Kind, StepResult, entry};
 
     struct Poisoned;
+    struct Endless;
 
     #[derive(Deserialize, Serialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
@@ -111,7 +112,36 @@ mod tests {
         }
     }
 
+    impl Kind for Endless {
+        const NAME: &'static str = "endless";
+        const SUMMARY: &'static str = "Never ends, whoever asks it to.";
+        const EXAMPLE: &'static str = "endless: {}";
+        type Config = Nothing;
+        type Output = Nothing;
+
+        fn effect(_config: &Value) -> Effect {
+            Effect::Read
+        }
+
+        async fn run(_config: Nothing, _context: Context) -> StepResult<Nothing> {
+            std::future::pending().await
+        }
+    }
+
     static POISONED: KindEntry = entry::<Poisoned>();
+    static ENDLESS: KindEntry = entry::<Endless>();
+
+    #[tokio::test(start_paused = true)]
+    async fn every_attempt_ends_at_its_time_limit() {
+        let (begun, context) = (tokio::time::Instant::now(), Context::for_tests());
+        let most = context.time_limit + (ENDLESS.grace)(&json!({})) + LAST_WORDS;
+        let result = run(&ENDLESS, Way::New, json!({}), context).await;
+        assert!(
+            matches!(&result, AttemptResult::Error { message, .. } if message == "not done within 10.0 s"),
+            "{result:?}"
+        );
+        assert!(begun.elapsed() <= most + Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
 
     #[tokio::test]
     async fn t17_a_kind_that_panics_is_an_error_and_not_the_end() {
