@@ -89,64 +89,71 @@ mod tests {
     use super::*;
     use crate::kind::{Effect, Kind, StepResult, entry};
 
-    struct Poisoned;
-    struct Endless;
+    /// Does what its configuration says.
+    struct Puppet;
 
-    #[derive(Deserialize, Serialize, JsonSchema)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase", deny_unknown_fields)]
+    enum Config {
+        Say(String),
+        Panic,
+        Hang,
+    }
 
-    impl Kind for Poisoned {
-        const NAME: &'static str = "poisoned";
-        const SUMMARY: &'static str = "Panics.";
-        const EXAMPLE: &'static str = "poisoned: {}";
-        type Config = Nothing;
-        type Output = Nothing;
+    #[derive(Serialize, JsonSchema)]
+    struct Output {
+        said: String,
+    }
+
+    impl Kind for Puppet {
+        const NAME: &'static str = "puppet";
+        const SUMMARY: &'static str = "Says something, panics, or never ends, whoever asks it to.";
+        const EXAMPLE: &'static str = "puppet: {say: hello}";
+        type Config = Config;
+        type Output = Output;
 
         fn effect(_config: &Value) -> Effect {
             Effect::Read
         }
 
-        async fn run(_config: Nothing, _context: Context) -> StepResult<Nothing> {
-            std::panic::panic_any("a bug")
+        async fn run(config: Config, _context: Context) -> StepResult<Output> {
+            match config {
+                Config::Say(said) => Ok(Outcome::passed(Output { said })),
+                Config::Panic => std::panic::panic_any("a bug"),
+                Config::Hang => std::future::pending().await,
+            }
         }
     }
 
-    impl Kind for Endless {
-        const NAME: &'static str = "endless";
-        const SUMMARY: &'static str = "Never ends, whoever asks it to.";
-        const EXAMPLE: &'static str = "endless: {}";
-        type Config = Nothing;
-        type Output = Nothing;
+    static PUPPET: KindEntry = entry::<Puppet>();
 
-        fn effect(_config: &Value) -> Effect {
-            Effect::Read
-        }
-
-        async fn run(_config: Nothing, _context: Context) -> StepResult<Nothing> {
-            std::future::pending().await
-        }
-    }
-
-    static POISONED: KindEntry = entry::<Poisoned>();
-    static ENDLESS: KindEntry = entry::<Endless>();
-
-    #[tokio::test(start_paused = true)]
-    async fn every_attempt_ends_at_its_time_limit() {
-        let (begun, context) = (tokio::time::Instant::now(), Context::for_tests());
-        let most = context.time_limit + (ENDLESS.grace)(&json!({})) + LAST_WORDS;
-        let result = run(&ENDLESS, Way::New, json!({}), context).await;
-        assert!(
-            matches!(&result, AttemptResult::Error { message, .. } if message == "not done within 10.0 s"),
-            "{result:?}"
-        );
-        assert!(begun.elapsed() <= most + Duration::from_secs(1), "{:?}", begun.elapsed());
+    async fn told(config: Value) -> AttemptResult {
+        run(&PUPPET, Way::New, config, Context::for_tests()).await
     }
 
     #[tokio::test]
     async fn t17_a_kind_that_panics_is_an_error_and_not_the_end() {
-        let result = run(&POISONED, Way::New, json!({}), Context::for_tests()).await;
+        let result = told(json!("panic")).await;
         let AttemptResult::Error { message, .. } = &result else { panic!("{result:?}") };
-        assert_eq!(message, "bug: the kind 'poisoned' panicked");
+        assert_eq!(message, "bug: the kind 'puppet' panicked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_attempt_ends_at_its_time_limit() {
+        let begun = tokio::time::Instant::now();
+        let result = told(json!("hang")).await;
+        let AttemptResult::Error { message, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(message, "not done within 10.0 s");
+        let grace = (PUPPET.grace)(&json!("hang"));
+        assert!(begun.elapsed() < Context::for_tests().time_limit + grace + 2 * LAST_WORDS, "{:?}", begun.elapsed());
+    }
+
+    /// What templates and conditions read is what the journal says.
+    #[tokio::test]
+    async fn test_59_what_an_attempt_reports_is_without_secrets() {
+        crate::base::redaction::learn("met-by-a-step-and-masked").unwrap();
+        let result = told(json!({"say": "it is met-by-a-step-and-masked"})).await;
+        let AttemptResult::Measured { output, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(output["said"], "it is [secret]");
     }
 }
