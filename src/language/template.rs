@@ -2,16 +2,15 @@
 //! of the playbook is compiled, what is inserted is encoded for its place, and a name without a value
 //! is an error instead of an empty string.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{LanguageError, Lookup, Names, Scope};
+use super::{LanguageError, Lookup, Names, Scope, Tainted};
 use crate::base::suggestion;
-use crate::base::value::show;
 
 /// Nobody reads deeper templates, and the parser calls itself once a level.
 const MAX_NESTING: usize = 16;
@@ -96,10 +95,35 @@ impl Template {
 
     /// The text with every value inserted, each encoded for its place.
     pub fn render(&self, scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
-        match &self.parts {
-            Parts::Plain(pieces) => self.render_plain(pieces, scope, encoding),
-            Parts::Blocks(compiled) => self.render_blocks(compiled, scope, encoding),
+        let text = match &self.parts {
+            Parts::Plain(pieces) => self.render_plain(pieces, scope, encoding)?,
+            Parts::Blocks(compiled) => self.render_blocks(compiled, scope, encoding)?,
+        };
+        let data_first = match &self.parts {
+            Parts::Plain(pieces) => !matches!(pieces.first(), Some(Piece::Text(_))),
+            Parts::Blocks(_) => self.text.starts_with("{{"),
+        };
+        encoding.check_whole(&text, data_first)?;
+        Ok(text)
+    }
+
+    /// The names whose values may decide about the host when the text is an address; none when the text of the
+    /// template names it.
+    pub fn names_of_host(&self) -> Vec<&str> {
+        let Parts::Plain(pieces) = &self.parts else { return self.references.iter().map(String::as_str).collect() };
+        let (mut before, mut names) = (String::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => before.push_str(text),
+                // A letter stands for what will be inserted: `{{inputs.scheme}}://host/` has its host in the text.
+                Piece::Name(_) if host_is_complete(&before) => break,
+                Piece::Name(name) => {
+                    names.push(name.as_str());
+                    before.push('x');
+                }
+            }
         }
+        names
     }
 
     fn render_plain(&self, pieces: &[Piece], scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
@@ -108,8 +132,9 @@ impl Template {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Name(name) => {
-                    let value = show(&self.lookup(scope, name)?);
-                    text.push_str(&encoding.encode(&value, position == 0));
+                    let value = self.lookup(scope, name)?;
+                    let encoded = encoding.encode(&value, position == 0);
+                    text.push_str(&encoded.map_err(|problem| problem.pointing_at(&self.text, name))?);
                 }
             }
         }
@@ -134,24 +159,43 @@ impl Template {
         }
         let mut handlebars = Handlebars::new();
         handlebars.set_strict_mode(true);
-        handlebars.register_escape_fn(move |text| encoding.encode(text, false));
+        // The library's escape cannot fail, so its first refusal is kept here and told afterwards.
+        let refused = Arc::new(Mutex::new(None));
+        let refusals = Arc::clone(&refused);
+        handlebars.register_escape_fn(move |text| {
+            encoding.encode(&Tainted::new(text.into()), false).unwrap_or_else(|problem| {
+                refusals.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+                String::new()
+            })
+        });
         handlebars.register_template("template", compiled.clone());
-        handlebars
+        let text = handlebars
             .render("template", &data)
-            .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))
+            .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))?;
+        match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(problem) => Err(problem),
+            None => Ok(text),
+        }
     }
 
-    fn lookup(&self, scope: &dyn Scope, name: &str) -> Result<Value, LanguageError> {
+    fn lookup(&self, scope: &dyn Scope, name: &str) -> Result<Tainted<Value>, LanguageError> {
         match scope.lookup(name) {
             Lookup::Value(Value::Null) => {
                 Err(LanguageError::new(format!("'{name}' is null")).pointing_at(&self.text, name))
             }
-            Lookup::Value(value) => Ok(value),
+            Lookup::Value(value) => Ok(Tainted::new(value)),
             Lookup::Missing(why) => {
                 Err(LanguageError::new(format!("'{name}' has no value: {why}")).pointing_at(&self.text, name))
             }
         }
     }
+}
+
+/// Whether a beginning of an address has its whole host in it. An address that does not begin with a scheme is
+/// inserted whole, and what follows it is a path.
+fn host_is_complete(before: &str) -> bool {
+    let rest = before.split_once("://").map_or(before, |(_, rest)| rest);
+    rest.contains(['/', '?', '#'])
 }
 
 /// Puts a value at a dotted name, making the objects on the way.

@@ -2,9 +2,11 @@
 
 mod approvals;
 mod conformance;
+mod corpus;
 mod crash;
 mod datacloak;
 mod docs;
+mod egress;
 mod fixtures;
 mod guards;
 mod help;
