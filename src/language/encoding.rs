@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::LanguageError;
+use super::{LanguageError, promql};
 
 /// The place a value goes to. A field names it with `x-encode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
@@ -13,7 +13,7 @@ pub enum Encoding {
     Plain,
     /// A component of a URL (RFC 3986 section 2.1). A value that begins the URL is the address itself.
     Url,
-    /// Inside a double-quoted PromQL string.
+    /// Part of a PromQL query: any text inside its strings, one word outside of them.
     Promql,
     /// A member name inside a JSONPath query (RFC 9535 section 2.3.1.1).
     JsonPath,
@@ -30,14 +30,14 @@ impl Encoding {
         serde_json::from_value(name.into()).ok()
     }
 
-    /// The encoded text; `first` when nothing stands before it.
-    pub(super) fn encode_text(self, value: &str, first: bool) -> Result<String, LanguageError> {
+    /// The encoded text; `before` is what stands before it in its place, `None` when nothing does.
+    pub(super) fn encode_text(self, value: &str, before: Option<&str>) -> Result<String, LanguageError> {
+        let first = before.is_none();
         Ok(match self {
             Encoding::Plain | Encoding::Argument => value.to_owned(),
             Encoding::Path => return confined(value, first),
-            Encoding::Url if first => value.trim_end_matches('/').to_owned(),
-            Encoding::Url => percent(value),
-            Encoding::Promql => escape(value, '"'),
+            Encoding::Url => return component(value, before),
+            Encoding::Promql => return promql::encode(value, before.unwrap_or_default()),
             Encoding::JsonPath => escape(value, '\'').replace("\\'", "\\u0027"),
             Encoding::Regex => regex::escape(value),
         })
@@ -93,6 +93,19 @@ fn leading_up(value: &str) -> LanguageError {
         .help("give the path without '..', such as an absolute one".to_owned())
 }
 
+/// A component of an address, or its beginning. Dots are not encoded, and would not help if they were: `%2e%2e` is
+/// taken for `..` too, which leads to the path above.
+fn component(value: &str, before: Option<&str>) -> Result<String, LanguageError> {
+    let Some(before) = before else { return Ok(value.trim_end_matches('/').to_owned()) };
+    let in_path = !before.contains(['?', '#']);
+    let segment = format!("{}{value}", before.rsplit('/').next().unwrap_or_default());
+    if in_path && (segment == "." || segment == "..") {
+        return Err(LanguageError::new(format!("the inserted value '{value}' would lead to another path"))
+            .help("an address takes no part of its path that is only dots".to_owned()));
+    }
+    Ok(percent(value))
+}
+
 /// Unreserved characters of RFC 3986 stay; every other byte becomes `%XX`.
 fn percent(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
@@ -106,7 +119,7 @@ fn percent(value: &str) -> String {
     text
 }
 
-fn escape(value: &str, quote: char) -> String {
+pub(super) fn escape(value: &str, quote: char) -> String {
     let mut text = String::with_capacity(value.len());
     for letter in value.chars() {
         match letter {
@@ -143,21 +156,24 @@ mod tests {
 
     #[test]
     fn values_stay_data() {
-        assert_eq!(Encoding::Url.encode_text("a/b?c=d e", false).unwrap(), "a%2Fb%3Fc%3Dd%20e");
-        assert_eq!(Encoding::Promql.encode_text("x\"} or vector(1) #", false).unwrap(), "x\\\"} or vector(1) #");
+        assert_eq!(Encoding::Url.encode_text("a/b?c=d e", Some("x")).unwrap(), "a%2Fb%3Fc%3Dd%20e");
+        assert_eq!(
+            Encoding::Promql.encode_text("x\"} or vector(1) #", Some("up{a=\"")).unwrap(),
+            "x\\\"} or vector(1) #"
+        );
         assert_eq!(
             Encoding::JsonPath.prepare("$.providers.{{inputs.provider}}.status"),
             "$.providers['{{inputs.provider}}'].status"
         );
-        assert_eq!(Encoding::JsonPath.encode_text("a'b", false).unwrap(), "a\\u0027b");
-        assert_eq!(Encoding::JsonPath.encode_text("a\"b", false).unwrap(), "a\\u0022b");
-        assert_eq!(Encoding::Promql.encode_text("a'b", false).unwrap(), "a\\u0027b");
-        assert_eq!(Encoding::Regex.encode_text("a.*", false).unwrap(), "a\\.\\*");
+        assert_eq!(Encoding::JsonPath.encode_text("a'b", Some("x")).unwrap(), "a\\u0027b");
+        assert_eq!(Encoding::JsonPath.encode_text("a\"b", Some("x")).unwrap(), "a\\u0022b");
+        assert_eq!(Encoding::Promql.encode_text("a'b", Some("up{a=\"")).unwrap(), "a\\u0027b");
+        assert_eq!(Encoding::Regex.encode_text("a.*", Some("x")).unwrap(), "a\\.\\*");
     }
 
     #[test]
     fn a_url_may_begin_with_an_address() {
-        assert_eq!(Encoding::Url.encode_text("http://127.0.0.1:8000/", true).unwrap(), "http://127.0.0.1:8000");
+        assert_eq!(Encoding::Url.encode_text("http://127.0.0.1:8000/", None).unwrap(), "http://127.0.0.1:8000");
     }
 
     /// Plan 31: options are not injected.
@@ -175,12 +191,12 @@ mod tests {
     #[test]
     fn t36_data_in_a_path_does_not_lead_up() {
         for text in ["..", "../x", "a/../b", "a/..", "/a/../../etc"] {
-            assert!(Encoding::Path.encode_text(text, false).is_err(), "{text}");
+            assert!(Encoding::Path.encode_text(text, Some("x")).is_err(), "{text}");
             assert!(Encoding::Path.check_whole(text, true).is_err(), "{text}");
         }
-        assert!(Encoding::Path.encode_text("", true).is_err());
+        assert!(Encoding::Path.encode_text("", None).is_err());
         for text in ["a..b", "/srv/models", "...", ".hidden"] {
-            assert_eq!(Encoding::Path.encode_text(text, true).unwrap(), text);
+            assert_eq!(Encoding::Path.encode_text(text, None).unwrap(), text);
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod encoding;
 mod evaluate;
 mod expression;
 mod functions;
+mod promql;
 mod request;
 mod tainted;
 mod template;

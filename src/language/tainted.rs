@@ -26,7 +26,7 @@ use crate::base::value::show;
 /// ```
 /// use runbook::language::{Encoding, Tainted};
 /// let label = Tainted::new(serde_json::json!("a b/c"));
-/// assert_eq!(Encoding::Url.encode(&label, false).unwrap(), "a%20b%2Fc");
+/// assert_eq!(Encoding::Url.encode(&label, Some("http://x/")).unwrap(), "a%20b%2Fc");
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct Tainted<T>(T);
@@ -69,9 +69,9 @@ impl<T> std::fmt::Debug for Tainted<T> {
 }
 
 impl Encoding {
-    /// The value as text for this place; `first` when nothing stands before it.
-    pub fn encode(self, value: &Tainted<Value>, first: bool) -> Result<String, LanguageError> {
-        self.encode_text(&value.shown()?, first)
+    /// The value as text for this place; `before` is what stands before it there, `None` when nothing does.
+    pub fn encode(self, value: &Tainted<Value>, before: Option<&str>) -> Result<String, LanguageError> {
+        self.encode_text(&value.shown()?, before)
     }
 }
 

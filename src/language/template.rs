@@ -41,6 +41,16 @@ enum Piece {
     Name(String),
 }
 
+/// A part of a template whose names have their values.
+enum Filled {
+    Text(String),
+    /// A value, and the name it stands for if it has one of its own.
+    Data(Tainted<Value>, Option<String>),
+}
+
+/// Around the number of a value. No template and no value holds this byte.
+const MARK: char = '\0';
+
 /// Whether the text needs rendering at all.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{")
@@ -48,6 +58,9 @@ pub fn is_template(text: &str) -> bool {
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, LanguageError> {
+        if text.contains(MARK) {
+            return Err(LanguageError::new("the template holds a NUL byte").help("leave it out".to_owned()));
+        }
         if nesting(text) > MAX_NESTING {
             return Err(LanguageError::new(format!("the template is nested deeper than {MAX_NESTING} levels"))
                 .help("prepare the value in a step of its own".to_owned()));
@@ -95,14 +108,25 @@ impl Template {
 
     /// The text with every value inserted, each encoded for its place.
     pub fn render(&self, scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
-        let text = match &self.parts {
-            Parts::Plain(pieces) => self.render_plain(pieces, scope, encoding)?,
-            Parts::Blocks(compiled) => self.render_blocks(compiled, scope, encoding)?,
+        let parts = match &self.parts {
+            Parts::Plain(pieces) => self.fill_plain(pieces, scope)?,
+            Parts::Blocks(compiled) => self.fill_blocks(compiled, scope)?,
         };
-        let data_first = match &self.parts {
-            Parts::Plain(pieces) => !matches!(pieces.first(), Some(Piece::Text(_))),
-            Parts::Blocks(_) => self.text.starts_with("{{"),
-        };
+        let data_first = matches!(parts.first(), Some(Filled::Data(..)));
+        let mut text = String::new();
+        for (position, part) in parts.into_iter().enumerate() {
+            match part {
+                Filled::Text(part) => text.push_str(&part),
+                Filled::Data(value, name) => {
+                    let before = (position > 0).then_some(text.as_str());
+                    let encoded = encoding.encode(&value, before).map_err(|problem| match &name {
+                        Some(name) => problem.pointing_at(&self.text, name),
+                        None => problem,
+                    })?;
+                    text.push_str(&encoded);
+                }
+            }
+        }
         encoding.check_whole(&text, data_first)?;
         Ok(text)
     }
@@ -126,27 +150,16 @@ impl Template {
         names
     }
 
-    fn render_plain(&self, pieces: &[Piece], scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
-        let mut text = String::new();
-        for (position, piece) in pieces.iter().enumerate() {
-            match piece {
-                Piece::Text(part) => text.push_str(part),
-                Piece::Name(name) => {
-                    let value = self.lookup(scope, name)?;
-                    let encoded = encoding.encode(&value, position == 0);
-                    text.push_str(&encoded.map_err(|problem| problem.pointing_at(&self.text, name))?);
-                }
-            }
-        }
-        Ok(text)
+    fn fill_plain(&self, pieces: &[Piece], scope: &dyn Scope) -> Result<Vec<Filled>, LanguageError> {
+        let fill = |piece: &Piece| match piece {
+            Piece::Text(text) => Ok(Filled::Text(text.clone())),
+            Piece::Name(name) => Ok(Filled::Data(self.lookup(scope, name)?, Some(name.clone()))),
+        };
+        pieces.iter().map(fill).collect()
     }
 
-    fn render_blocks(
-        &self,
-        compiled: &Compiled,
-        scope: &dyn Scope,
-        encoding: Encoding,
-    ) -> Result<String, LanguageError> {
+    /// Handlebars puts a mark where a value goes; values are encoded when it is known what stands before each.
+    fn fill_blocks(&self, compiled: &Compiled, scope: &dyn Scope) -> Result<Vec<Filled>, LanguageError> {
         let mut data = Value::Object(Map::new());
         for name in &self.references {
             // Inside a condition a name may be missing: {{#if}} exists to ask that. Null would be shown as
@@ -159,23 +172,19 @@ impl Template {
         }
         let mut handlebars = Handlebars::new();
         handlebars.set_strict_mode(true);
-        // The library's escape cannot fail, so its first refusal is kept here and told afterwards.
-        let refused = Arc::new(Mutex::new(None));
-        let refusals = Arc::clone(&refused);
+        let values = Arc::new(Mutex::new(Vec::new()));
+        let inserted = Arc::clone(&values);
         handlebars.register_escape_fn(move |text| {
-            encoding.encode(&Tainted::new(text.into()), false).unwrap_or_else(|problem| {
-                refusals.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
-                String::new()
-            })
+            let mut values = inserted.lock().unwrap_or_else(PoisonError::into_inner);
+            values.push(Tainted::new(Value::from(text)));
+            format!("{MARK}{}{MARK}", values.len() - 1)
         });
         handlebars.register_template("template", compiled.clone());
-        let text = handlebars
+        let marked = handlebars
             .render("template", &data)
             .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))?;
-        match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(problem) => Err(problem),
-            None => Ok(text),
-        }
+        let values = std::mem::take(&mut *values.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(unmark(&marked, &values))
     }
 
     fn lookup(&self, scope: &dyn Scope, name: &str) -> Result<Tainted<Value>, LanguageError> {
@@ -189,6 +198,16 @@ impl Template {
             }
         }
     }
+}
+
+/// The texts between marks, and the values that the marks stand for. Every second part is the number of a value.
+fn unmark(marked: &str, values: &[Tainted<Value>]) -> Vec<Filled> {
+    let part = |(position, part): (usize, &str)| match part.parse().ok().and_then(|number: usize| values.get(number)) {
+        Some(value) if position % 2 == 1 => Some(Filled::Data(value.clone(), None)),
+        _ if part.is_empty() => None,
+        _ => Some(Filled::Text(part.to_owned())),
+    };
+    marked.split(MARK).enumerate().filter_map(part).collect()
 }
 
 /// Whether a beginning of an address has its whole host in it. An address that does not begin with a scheme is

@@ -31,7 +31,7 @@ pub struct Egress {
     /// `*.example.org`, addresses, and networks such as `10.1.0.0/16`. What the text of a playbook or the inputs of
     /// the person who starts it name needs no entry. Link-local addresses and metadata services of clouds are
     /// refused everywhere unless their address is listed.
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<String>", extend("default" = []))]
     pub allow: Vec<Allowed>,
 }
 
