@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn a_value_with_a_nul_byte_becomes_no_text() {
         for encoding in [Encoding::Plain, Encoding::Argument, Encoding::Path, Encoding::Regex] {
-            assert!(encoding.encode(&Tainted::new("a\0b".into()), false).is_err(), "{encoding:?}");
-            assert!(encoding.encode(&Tainted::new("a b".into()), false).is_ok(), "{encoding:?}");
+            assert!(encoding.encode(&Tainted::new("a\0b".into()), Some("x")).is_err(), "{encoding:?}");
+            assert!(encoding.encode(&Tainted::new("a b".into()), Some("x")).is_ok(), "{encoding:?}");
         }
     }
 }
