@@ -7,12 +7,14 @@ mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
+mod notice;
 mod orders;
 mod output;
 mod plan;
 mod protection;
 mod reference;
 mod report;
+mod rerun;
 mod run;
 mod setup;
 
@@ -59,6 +61,8 @@ enum Command {
     Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
+    /// Do a run anew from one of its steps, as a new run.
+    Rerun(rerun::RerunArguments),
     /// Approve what a parked run waits for, and go on with it.
     Approve(AnswerArguments),
     /// Reject what a parked run waits for, and let it end.
@@ -354,6 +358,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
+        Command::Rerun(arguments) => rerun::rerun(config, &arguments),
         Command::Approve(arguments) => run::answer(config, &arguments, true),
         Command::Reject(arguments) => run::answer(config, &arguments, false),
         Command::Resolve(arguments) => run::resolve(config, &arguments),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ask::Terminal;
+use super::notice;
 use super::output::Failure;
 use super::setup::{self, runtime_failure};
 use super::{AnswerArguments, Exit, Format, ResolveArguments, ResumeArguments, RunArguments};
@@ -21,7 +22,9 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     let approver = approver(arguments.yes, arguments.format);
-    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(arguments.format))?;
+    let journal = setup::journal(&site)?;
+    notice::left_behind(&site, journal.as_ref());
+    let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
     let prepared =
         host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
     setup::block_on(async {
@@ -31,12 +34,12 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     })
 }
 
-fn exit(ended: &Ended) -> Exit {
+pub(super) fn exit(ended: &Ended) -> Exit {
     ended.outcome.map_or(Exit::Error, Exit::from)
 }
 
 /// Who is asked: a person at the terminal, nobody elsewhere.
-fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
+pub(super) fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
     let interactive = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
     match (yes, interactive) {
         (true, _) => Arc::new(Yes { by: environment::user() }),

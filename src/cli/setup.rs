@@ -182,6 +182,16 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::RunsElsewhere(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("wait for its end, or stop that process; `runbook show {run}` shows where it stands")),
+        RuntimeError::NotOver(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("`runbook resume {run}` goes on with it; only a run that has ended can be done anew")),
+        RuntimeError::Called(run) => {
+            let caller = run.split('/').next().unwrap_or(run);
+            Failure::because(Exit::Invalid, error)
+                .help(format!("do its caller anew from the step that calls it: `runbook rerun {caller} --from STEP`"))
+        }
+        RuntimeError::Rerun { source, .. } => Failure::because(Exit::Invalid, error).help(source.help()),
         RuntimeError::SecretInClear { .. } => Failure::because(Exit::Invalid, error)
             .help("nothing was started or kept; refer to the secret by its name, {secret: NAME}".to_owned()),
         RuntimeError::CannotKeep { .. } => Failure::because(Exit::Error, error)

@@ -18,6 +18,7 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
     match &input.what {
         What::Start => vec![Event::RunStarted(Box::new(graph.header.clone()))],
+        What::StartAnew(taken) => start_anew(graph, taken),
         What::Ended { .. } => judge::attempt_ended(graph, state, input),
         What::Answered { key, verdict, by, reason } => answered(state, input.at, key, *verdict, by, reason),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
@@ -28,11 +29,17 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
 }
 
+fn start_anew(graph: &Graph, taken: &[Event]) -> Vec<Event> {
+    let mut events = vec![Event::RunStarted(Box::new(graph.header.clone()))];
+    events.extend_from_slice(taken);
+    events
+}
+
 /// Before its start a run can only start, and after its end only be told of deliveries; a parked run can
 /// go on. Anything else comes too late and changes nothing.
 fn is_open_for(state: &RunState, what: &What) -> bool {
     match (what, state.finished) {
-        (What::Start, _) => state.header.is_none(),
+        (What::Start | What::StartAnew(_), _) => state.header.is_none(),
         (What::Notified(_), _) => state.header.is_some(),
         (What::Resumed { .. }, outcome) => state.header.is_some() && matches!(outcome, None | Some(Outcome::Parked)),
         (_, outcome) => state.header.is_some() && outcome.is_none(),

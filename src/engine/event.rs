@@ -100,6 +100,15 @@ pub enum Event {
         at: Timestamp,
         since: Timestamp,
     },
+    /// The result of a step in the run that this one is done anew from; the step is not done in this run.
+    StepTakenOver {
+        key: StepKey,
+        from: RunId,
+        status: StepStatus,
+        output: Value,
+        reason: Option<String>,
+        items: Vec<TakenItem>,
+    },
     StepFinished {
         key: StepKey,
         status: StepStatus,
@@ -183,8 +192,31 @@ pub struct RunStarted {
     pub by: String,
     /// `hand`, or what else started the run.
     pub trigger: String,
+    /// The run that this one is done anew from, and where it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RerunOf>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
+}
+
+/// Where a run that is done anew begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RerunOf {
+    pub run: RunId,
+    /// The first step that is done anew.
+    pub from: String,
+    /// Only this step is done anew, and nothing that follows from it.
+    pub only: bool,
+}
+
+/// An item of a step whose result is taken over; a step that does not fan out has one without a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TakenItem {
+    pub value: Option<Value>,
+    pub status: StepStatus,
+    pub output: Value,
+    pub reason: Option<String>,
+    pub attempts: u32,
 }
 
 /// What a view needs to know of a step.

@@ -29,6 +29,8 @@ pub struct Hold {
 #[derive(Debug, Clone)]
 pub enum What {
     Start,
+    /// Starts a run that takes over the results of an earlier one: the events of [`super::rerun::taken_over`].
+    StartAnew(Vec<Event>),
     Ended {
         key: StepKey,
         role: Role,

@@ -30,6 +30,7 @@ mod judge;
 mod outcome;
 mod phases;
 pub mod preview;
+pub mod rerun;
 mod rollback;
 pub mod scope;
 pub mod standing;

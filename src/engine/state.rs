@@ -4,6 +4,7 @@
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
 mod fold;
+mod taken;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -82,6 +82,7 @@ impl Narrator {
                 Vec::new()
             }
             Event::FannedOut { step, items } => vec![self.fanned_out(step, items.len())],
+            Event::StepTakenOver { key, from, status, .. } => vec![taken_over(key, from, *status).into()],
             Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
             Event::ApprovalAsked { .. } => self.asked(),
             Event::ApprovalSettled { key, .. } => self.settled(key),
@@ -323,6 +324,15 @@ fn moment_text(line: &Line, next: Option<&Line>) -> Option<String> {
         Line::Verdict { word, text, .. } => Some(format!("run ended {word} {text}")),
         Line::Heading(_) | Line::Passing { .. } | Line::Gone { .. } | Line::Detail { .. } | Line::Fact { .. } => None,
     }
+}
+
+fn taken_over(key: &StepKey, from: &RunId, status: StepStatus) -> Entry {
+    let mark = match status {
+        StepStatus::Passed => Mark::Passed,
+        StepStatus::Failed => Mark::Failed,
+        _ => Mark::Error,
+    };
+    Entry::new(mark, key.to_string(), format!("{status}, taken over"), format!("not done here; from run {from}"))
 }
 
 fn interrupted(key: &StepKey) -> Entry {

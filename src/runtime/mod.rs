@@ -17,10 +17,12 @@ mod host;
 mod messages;
 pub mod orders;
 mod receipts;
+mod running;
 mod signals;
 
 pub use answers::{Answer, Approver, Nobody, Question, Yes};
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};
+pub use running::is_running;
 pub use signals::stop_requests;

@@ -22,6 +22,7 @@ mod processes;
 mod proofs;
 mod providers;
 mod real_models;
+mod rerun;
 mod runs;
 mod schemas;
 mod secrets;

@@ -225,7 +225,7 @@ impl Running {
         self.signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         // Not waited for yet, so the number is still this child's.
         kill_process(Pid::from_child(&self.child), signal).expect("the program still runs");
     }
@@ -321,7 +321,7 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
 pub struct Done {
     what: String,
     folder: PathBuf,
-    status: ExitStatus,
+    pub status: ExitStatus,
     stdout: String,
     stderr: String,
     pub took: Duration,

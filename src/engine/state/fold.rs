@@ -45,6 +45,7 @@ impl RunState {
                 self.withheld = Some(why.clone());
                 Ok(())
             }
+            Event::StepTakenOver { .. } => self.take_over(&record.event),
             Event::RetryScheduled { key, at, .. } => self.set(key, ItemState::Retrying { at: *at }),
             Event::HoldScheduled { key, at, since } => {
                 let item = self.item(key)?;
@@ -324,7 +325,7 @@ impl RunState {
         Ok(())
     }
 
-    fn finish_step(&mut self, step: StepIndex, status: StepStatus, output: &Value, reason: Option<&String>) {
+    pub(super) fn finish_step(&mut self, step: StepIndex, status: StepStatus, output: &Value, reason: Option<&String>) {
         let state = &mut self.steps[step];
         state.status = Some(status);
         state.output = output.clone();

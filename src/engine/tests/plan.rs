@@ -67,6 +67,7 @@ impl Plan {
             inputs: json!({}),
             by: "ada".into(),
             trigger: "hand".into(),
+            rerun_of: None,
             steps: Vec::new(),
         };
         let graph = Graph {

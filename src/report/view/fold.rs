@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Answer, Approval, Detection, Escalation, Notification, RunView, StepState, Undo};
-use crate::base::{StepKey, Timestamp};
+use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
 use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus};
 
@@ -66,6 +66,9 @@ impl RunView {
                 self.step_mut(key).state = StepState::Finished(StepStatus::InDoubt);
             }
             Event::AttemptStarted { .. } | Event::AttemptEnded { .. } | Event::AttemptInterrupted { .. } => {}
+            Event::StepTakenOver { key, from, status, output, .. } => {
+                self.take_over(at, key, from, *status, output);
+            }
             Event::StepFinished { .. } => self.finish_step(at, event),
             Event::DetectionSettled { recheck, holds, evidence } => {
                 let detection = Detection { at, holds: *holds, findings: evidence.clone() };
@@ -94,6 +97,14 @@ impl RunView {
                 self.finished_at = Some(at);
             }
         }
+    }
+
+    fn take_over(&mut self, at: Timestamp, key: &StepKey, from: &RunId, status: StepStatus, output: &Value) {
+        let step = self.step_mut(key);
+        step.state = StepState::Finished(status);
+        step.output = output.clone();
+        step.reason = Some(format!("taken over from run {from}"));
+        step.finished_at = Some(at);
     }
 
     fn skip(&mut self, at: Timestamp, key: &StepKey, reason: &str) {

@@ -1,0 +1,144 @@
+//! Runs that are done anew, runs that are left behind, and random kills. Numbers in names are those of the
+//! reliability test plan.
+
+use runbook::base::{entropy, environment};
+
+use crate::support::Runbook;
+
+/// `fix` counts itself; the fault goes when `mended` is there.
+const PLAYBOOK: &str = "
+runbook: 1
+name: twice
+title: Something that is done twice
+recovery: {within: 0s}
+detect: {any: {fault: {file: {path: mended}, holds: exists == false}}}
+remediate:
+  before: {command: {argv: [sh, step.sh, before]}, risk: safe}
+  fix: {needs: [before], command: {argv: [sh, step.sh, fix]}, risk: safe}
+  after: {needs: [fix], command: {argv: [sh, step.sh, after]}, risk: safe}
+";
+
+const STEP: &str = "
+echo $1 >> effects/$1
+[ $1 = fix ] && [ -e works ] && touch mended
+exit 0
+";
+
+fn place() -> Runbook {
+    let place = Runbook::new().file("twice.yaml", PLAYBOOK).file("step.sh", STEP);
+    std::fs::create_dir(place.path("effects")).expect("an empty place");
+    place
+}
+
+fn counts(place: &Runbook) -> [usize; 3] {
+    ["before", "fix", "after"].map(|step| place.read(&format!("effects/{step}")).lines().count())
+}
+
+/// A run that ended without a fix, and its name.
+fn ended() -> (Runbook, String) {
+    let place = place();
+    place.call("run twice.yaml --yes").exits(1);
+    let run = place.newest_run();
+    assert_eq!(counts(&place), [1, 1, 1]);
+    place.write("works", "");
+    (place, run)
+}
+
+#[test]
+fn from_a_step_what_stands_before_it_is_taken_over_and_the_rest_is_done_anew() {
+    let (place, run) = ended();
+    let said = place.args(["rerun", &run, "--from", "remediate.fix", "--yes"]).done().exits(0);
+    said.says("taken over").says(&format!("from run {run}"));
+    assert_eq!(counts(&place), [1, 2, 2]);
+    place.call("audit verify").exits(0);
+}
+
+#[test]
+fn only_one_step_is_done_anew_and_the_fault_is_measured_all_the_same() {
+    let (place, run) = ended();
+    place.args(["rerun", &run, "--from", "remediate.fix", "--only", "--yes"]).done().exits(0);
+    assert_eq!(counts(&place), [1, 2, 1]);
+    assert_eq!(place.newest()["outcome"], "resolved");
+}
+
+#[test]
+fn a_freeze_holds_for_a_run_that_is_done_anew() {
+    let (place, run) = ended();
+    place.args(["freeze", "--reason", "an audit"]).done().exits(0);
+    place.args(["rerun", &run, "--from", "remediate.fix", "--yes"]).done().exits(1).says("an audit");
+    assert_eq!(counts(&place), [1, 1, 1]);
+}
+
+#[test]
+fn a_step_that_cannot_be_the_first_is_refused_with_what_can() {
+    let (place, run) = ended();
+    let refused = |from: &str| place.args(["rerun", &run, "--from", from]).done().exits(2);
+    refused("remediate.fox").says("its steps:").says("remediate.fix");
+    refused("remediate.fix/diagnose.x").says("run of its own").says("--from remediate.fix");
+    refused("remediate.fix[0]").says("as a whole");
+    assert_eq!(counts(&place), [1, 1, 1]);
+}
+
+#[test]
+fn t16_a_run_that_is_done_anew_is_pinned_to_the_text_it_was_started_with() {
+    let (place, run) = ended();
+    place.write("twice.yaml", PLAYBOOK.replace("step.sh", "edited.sh"));
+    place.args(["rerun", &run, "--from", "remediate.fix", "--yes"]).done().exits(0);
+    assert_eq!(counts(&place), [1, 2, 2]);
+}
+
+/// Waits until somebody writes to its pipe.
+const WAITING: &str = "
+echo $1 >> effects/$1
+[ -e open ] && exit 0
+mkfifo pipe
+echo $$ > waiting
+read line < pipe
+";
+
+#[test]
+fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does() {
+    let place = place().file("step.sh", WAITING);
+    let mut running = place.args(["run", "twice.yaml", "--yes"]).start();
+    running.until("the first step", || place.exists("waiting"));
+    let run = place.newest_run();
+    place.args(["resume", &run]).done().exits(2).says("another process");
+    place.call("history").exits(0).does_not_say("nobody runs it");
+    running.kill();
+    drop(running);
+    place.call("history").exits(0).says(&format!("`runbook resume {run}` goes on with it"));
+    place.args(["rerun", &run, "--from", "remediate.fix"]).done().exits(2).says("has not ended");
+    place.write("open", "");
+    std::fs::write(place.path("pipe"), "done\n").expect("the step still waits");
+    place.args(["resume", &run, "--yes"]).done().exits(1);
+    place.call("history").exits(0).does_not_say("nobody runs it");
+    assert_eq!(counts(&place), [1, 1, 1]);
+}
+
+/// So many kills in plain `cargo test`; `RUNBOOK_TEST_KILLS` asks for more.
+const KILLS: u64 = 10;
+/// Longer than the run below takes on a slow machine would only kill runs that have ended.
+const LATEST_KILL_MS: u64 = 400;
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the figures are told")]
+fn t02_killed_at_random_no_step_that_must_not_be_repeated_runs_twice() {
+    let asked = environment::variable("RUNBOOK_TEST_KILLS").and_then(|count| count.parse().ok());
+    let (kills, mut unfinished, mut in_doubt) = (asked.unwrap_or(KILLS), 0, 0);
+    for _ in 0..kills {
+        let place = place().file("works", "");
+        let running = place.args(["run", "twice.yaml", "--yes"]).start();
+        let moment = std::time::Duration::from_millis(entropy::random() % LATEST_KILL_MS);
+        std::thread::park_timeout(moment);
+        running.kill();
+        drop(running);
+        let resumed = place.call("resume --yes");
+        unfinished += usize::from(resumed.status.code() != Some(2));
+        in_doubt += usize::from(resumed.status.code() == Some(3));
+        assert!(matches!(resumed.status.code(), Some(0 | 2 | 3)), "{}", resumed.shown());
+        let counts = counts(&place);
+        assert!(counts.iter().all(|count| *count <= 1), "a step ran twice: {counts:?}");
+        place.call("audit verify").exits(0);
+    }
+    eprintln!("{kills} kills: {unfinished} runs left unfinished, {in_doubt} with a step in doubt, 0 double runs");
+}
