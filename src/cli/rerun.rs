@@ -8,7 +8,7 @@ use super::notice;
 use super::output::Failure;
 use super::run::{approver, exit, named};
 use super::setup::{self, runtime_failure};
-use super::{Exit, Format};
+use super::{Emergency, Exit, Format};
 use crate::base::environment;
 use crate::engine::rerun::From;
 use crate::runtime::stop_requests;
@@ -27,6 +27,8 @@ pub(super) struct RerunArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
+    #[command(flatten)]
+    emergency: Emergency,
     /// For people, or one JSON event a line for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -37,7 +39,7 @@ pub(super) fn rerun(config: Option<&Path>, arguments: &RerunArguments) -> Result
     let journal = setup::journal(&site)?;
     notice::left_behind(&site, journal.as_ref());
     let old = named(journal.as_ref(), &arguments.run)?;
-    let approver = approver(arguments.yes, arguments.format);
+    let approver = approver(arguments.yes, arguments.format, arguments.emergency.break_glass.as_ref());
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
     let from = From { step: &arguments.from, only: arguments.only };
     let (prepared, first) =

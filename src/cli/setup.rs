@@ -178,6 +178,9 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
                 .collect();
             Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n")) }
         }
+        RuntimeError::People { .. } => Failure::because(Exit::Invalid, error).help(
+            "`approve: {by: …}` names `contacts` of the site file (runbook.yaml); see docs/site-file.md".to_owned(),
+        ),
         RuntimeError::Journal(error) => journal_failure(error),
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())

@@ -48,6 +48,36 @@ pub enum Event {
         request: Value,
         risk: Risk,
         expires_at: Option<Timestamp>,
+        /// What an answer is bound to; empty in journals from before answers were bound.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        digest: String,
+        /// How many people have to agree; journals from before had no such number, and one was enough.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quorum: Option<u32>,
+        /// The people and groups who are asked, as the playbook names them; empty when it does not matter who answers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by: Vec<String>,
+    },
+    /// One of several people who have to agree did.
+    ApprovalCounted {
+        key: StepKey,
+        by: String,
+        reason: String,
+        /// How many have agreed, this one included.
+        have: u32,
+        quorum: u32,
+    },
+    /// An answer that does not count; the question stays as it was.
+    ApprovalRefused {
+        key: StepKey,
+        by: String,
+        why: String,
+    },
+    /// In an emergency somebody went on without those who should have agreed.
+    GlassBroken {
+        key: StepKey,
+        by: String,
+        reason: String,
     },
     ApprovalSettled {
         key: StepKey,

@@ -16,9 +16,10 @@ use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
 use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
+use crate::engine::approval;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
-use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
+use crate::engine::{Answered, Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::journal::JournalError;
 use crate::kind::{Context, KindEntry, Left, Subject};
 use crate::playbook::registry;
@@ -328,9 +329,10 @@ impl Driver {
         let (host, approver, sender) = (self.host.clone(), self.approver.clone(), self.sender.clone());
         tokio::spawn(async move {
             let key = question.key.clone();
-            let Answer { verdict, by, reason } = host.ask(approver.as_ref(), question).await;
+            let digest = Some(question.digest.clone());
+            let Answer { verdict, by, reason, break_glass } = host.ask(approver.as_ref(), question).await;
             // The run may have ended meanwhile; then nobody waits for the answer.
-            let _ = sender.send(What::Answered { key, verdict, by, reason });
+            let _ = sender.send(What::Answered(Answered { key, verdict, by, reason, digest, break_glass }));
         });
     }
 
@@ -343,12 +345,13 @@ impl Driver {
         let step = &self.prepared.graph.steps[index];
         Some(Question {
             run: self.prepared.run.clone(),
-            key,
             summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
             request: item.request.clone(),
             risk: step.risk,
-            by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
+            barred: approval::barred(&self.prepared.graph, &self.state, &key, &crate::base::environment::user()),
+            key,
             expires_at,
+            digest: item.digest.clone(),
         })
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
+use super::approvers::{self, ApproverProblem};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
@@ -35,6 +36,8 @@ pub enum RuntimeError {
     Playbook(Vec<Diagnostic>),
     #[error("the inputs are not valid")]
     Inputs(Vec<InputProblem>),
+    #[error("{step} asks people who cannot agree: {source}")]
+    People { step: String, source: ApproverProblem },
     #[error("the journal of run {run} does not make sense")]
     Damaged { run: String, source: IllegalTransition },
     #[error("run {0} has ended; there is nothing to continue")]
@@ -154,6 +157,7 @@ impl Host {
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
         let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
+        approvers::check(&graph, &self.services.site)?;
         Ok(Prepared { run, playbook, graph })
     }
 
@@ -166,10 +170,12 @@ impl Host {
     fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
-        plan::compile(
+        let mut graph = plan::compile(
             playbook,
             Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive },
-        )
+        );
+        approvers::resolve(&mut graph, &self.services.site);
+        graph
     }
 
     /// Runs to the end, or until a person is needed.
@@ -215,6 +221,7 @@ impl Host {
         }
         let playbook = self.pinned(old, &header)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), by, "hand");
+        approvers::check(&graph, &self.services.site)?;
         graph.header.rerun_of = Some(RerunOf { run: old.clone(), from: from.step.to_owned(), only: from.only });
         let taken = rerun::taken_over(&graph, &state, &records, old, from)
             .map_err(|source| RuntimeError::Rerun { run: old.to_string(), source })?;
@@ -257,7 +264,7 @@ impl Host {
 
     /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
     /// an end.
-    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
+    pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
         let (header, records, state) = self.history_of(run)?;
         if state.finished.is_some_and(|outcome| outcome != Outcome::Parked) {
             return Err(RuntimeError::Over(run.to_string()));

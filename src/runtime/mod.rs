@@ -8,6 +8,7 @@
 
 mod anchoring;
 mod answers;
+mod approvers;
 mod attempt;
 mod calls;
 mod driver;
@@ -20,7 +21,7 @@ mod receipts;
 mod running;
 mod signals;
 
-pub use answers::{Answer, Approver, Nobody, Question, Yes};
+pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};

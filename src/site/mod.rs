@@ -3,6 +3,7 @@
 //! check and decode them.
 
 pub mod egress;
+pub mod people;
 pub mod secret;
 pub mod window;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use egress::Egress;
+pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use window::Window;
 
@@ -161,6 +163,11 @@ pub struct Contact {
     pub phone: Option<String>,
     /// A channel of this file, such as `slack:ml-alerts`.
     pub channel: Option<String>,
+    /// The names under which this person logs in to machines, as approvals know them. Default: the contact's own
+    /// name.
+    pub logins: Vec<String>,
+    /// Other contacts; makes this one a group of them, which approves when one of them does.
+    pub members: Vec<String>,
 }
 
 impl Site {

@@ -1,6 +1,7 @@
 //! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
 
 mod approvals;
+mod approvers;
 mod conformance;
 mod corpus;
 mod crash;

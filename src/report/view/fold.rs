@@ -54,6 +54,9 @@ impl RunView {
             }
             Event::StepSkipped { key, reason } => self.skip(at, key, reason),
             Event::ApprovalAsked { .. } => self.ask(at, event),
+            Event::ApprovalCounted { .. } | Event::ApprovalRefused { .. } | Event::GlassBroken { .. } => {
+                self.note_answer(event);
+            }
             Event::ApprovalSettled { key, verdict, by, reason } => {
                 let answer = Answer { verdict: *verdict, by: by.clone(), reason: reason.clone(), at };
                 self.answer(key, answer);
@@ -115,7 +118,9 @@ impl RunView {
     }
 
     fn ask(&mut self, at: Timestamp, event: &Event) {
-        let Event::ApprovalAsked { key, summary, request, risk, expires_at } = event else { return };
+        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum, by } = event else {
+            return;
+        };
         self.step_mut(key).state = StepState::Asked;
         self.approvals.push(Approval {
             key: key.clone(),
@@ -124,8 +129,30 @@ impl RunView {
             risk: *risk,
             asked_at: at,
             expires_at: *expires_at,
+            digest: digest.clone(),
+            quorum: quorum.unwrap_or(1),
+            by: by.clone(),
+            counted: Vec::new(),
+            refused: Vec::new(),
+            broken_glass: None,
             answer: None,
         });
+    }
+
+    /// What happens to a question before it is settled.
+    fn note_answer(&mut self, event: &Event) {
+        let (Event::ApprovalCounted { key, .. } | Event::ApprovalRefused { key, .. } | Event::GlassBroken { key, .. }) =
+            event
+        else {
+            return;
+        };
+        let Some(approval) = self.approvals.iter_mut().rev().find(|approval| approval.key == *key) else { return };
+        match event {
+            Event::ApprovalCounted { by, .. } => approval.counted.push(by.clone()),
+            Event::ApprovalRefused { by, why, .. } => approval.refused.push((by.clone(), why.clone())),
+            Event::GlassBroken { by, reason, .. } => approval.broken_glass = Some((by.clone(), reason.clone())),
+            _ => {}
+        }
     }
 
     fn answer(&mut self, key: &StepKey, answer: Answer) {
