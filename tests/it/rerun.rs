@@ -61,6 +61,34 @@ fn only_one_step_is_done_anew_and_the_fault_is_measured_all_the_same() {
     assert_eq!(place.newest()["outcome"], "resolved");
 }
 
+/// What did not help is undone; `fix` stands on it, `apart` does not.
+const UNDONE: &str = "
+runbook: 1
+name: undone
+title: Something that is undone
+recovery: {within: 0s}
+detect: {any: {fault: {file: {path: mended}, holds: exists == false}}}
+remediate:
+  before: {command: {argv: [sh, step.sh, before]}, risk: safe, undo: {command: {argv: [sh, step.sh, undo]}}}
+  fix: {needs: [before], command: {argv: [sh, step.sh, fix]}, risk: safe}
+  apart: {command: {argv: [sh, step.sh, apart]}, risk: safe}
+";
+
+#[test]
+fn what_was_undone_does_not_stand() {
+    let place = place().file("undone.yaml", UNDONE);
+    place.call("run undone.yaml --yes").exits(1);
+    let run = place.newest_run();
+    let counts =
+        || ["before", "undo", "fix", "apart"].map(|step| place.read(&format!("effects/{step}")).lines().count());
+    assert_eq!(counts(), [1, 1, 1, 1]);
+    let refused = place.args(["rerun", &run, "--from", "remediate.fix", "--yes"]).done().exits(2);
+    refused.says("needs remediate.before, which that run undid").says("--from remediate.before");
+    assert_eq!(counts(), [1, 1, 1, 1]);
+    place.args(["rerun", &run, "--from", "remediate.apart", "--yes"]).done().exits(1);
+    assert_eq!(counts(), [2, 2, 1, 2], "its result is not taken over");
+}
+
 #[test]
 fn a_freeze_holds_for_a_run_that_is_done_anew() {
     let (place, run) = ended();

@@ -131,6 +131,20 @@ fn after_a_crash_a_step_in_doubt_waits_for_a_person() {
     insta::assert_snapshot!("resolved_by_a_person", done.shown());
 }
 
+/// A run goes on with the very text it was started with, or not at all.
+#[test]
+fn t16_a_kept_playbook_that_was_edited_is_not_gone_on_with() {
+    let (place, run) = crashed("idempotent");
+    let folder = std::fs::read_dir(place.state().join("playbooks")).expect("a folder");
+    let kept = folder.map(|entry| entry.expect("an entry").path()).next().expect("the kept playbook");
+    let text = std::fs::read_to_string(&kept).expect("a text");
+    std::fs::write(&kept, text.replace("echo noted", "echo other")).expect("room");
+    place.args(["resume", &run, "--yes"]).done().says("is not the one it was started with");
+    assert_eq!((count(&place, "slow"), place.exists("fault")), (1, true), "nothing was done");
+    std::fs::write(&kept, text).expect("room");
+    place.args(["resume", &run, "--yes"]).done().exits(0);
+}
+
 #[test]
 fn a_step_in_doubt_is_repeated_when_a_person_says_so() {
     let (place, run) = crashed("once");
