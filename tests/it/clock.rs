@@ -11,9 +11,7 @@ fn other_time() -> Option<PathBuf> {
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let library = libraries.find(|library| library.exists());
     if library.is_none() {
-        tell(&format!(
-            "NOT CHECKED: test 10 (a clock that jumps) needs libfaketime; the Debian package is named libfaketime"
-        ));
+        tell("NOT CHECKED: test 10 (a clock that jumps) needs libfaketime; the Debian package is named libfaketime");
     }
     library
 }
