@@ -1,6 +1,9 @@
 //! Runs that are done anew, runs that are left behind, and random kills. Numbers in names are those of the
 //! reliability test plan.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use runbook::base::{entropy, environment};
 
 use crate::support::Runbook;
@@ -113,6 +116,20 @@ fn t16_a_run_that_is_done_anew_is_pinned_to_the_text_it_was_started_with() {
     place.write("twice.yaml", PLAYBOOK.replace("step.sh", "edited.sh"));
     place.args(["rerun", &run, "--from", "remediate.fix", "--yes"]).done().exits(0);
     assert_eq!(counts(&place), [1, 2, 2]);
+}
+
+#[test]
+fn a_run_with_an_input_that_has_become_a_secret_since_is_not_done_anew() {
+    let playbook = "runbook: 1\nname: clear\ntitle: Clear\ninputs: {x: {type: string}}\nremediate:\n  a: {command: {argv: [echo, '{{inputs.x}}']}, risk: safe}\n";
+    let place = Runbook::new().file("clear.yaml", playbook);
+    place.call("run clear.yaml --input x=hunter22-hunter22").exits(0);
+    place.write("runbook.yaml", "secrets: {key: {file: key}}\n");
+    place.write("key", "hunter22-hunter22");
+    std::fs::set_permissions(place.path("key"), Permissions::from_mode(0o600)).expect("ours");
+    let (runs, run) = (place.call("history").shown(), place.newest_run());
+    let refused = place.args(["rerun", &run, "--from", "remediate.a"]).done().exits(2);
+    refused.says("the input 'x' has a secret").does_not_say("hunter22");
+    assert_eq!(place.call("history").shown(), runs, "nothing was started");
 }
 
 /// Waits until somebody writes to its pipe.

@@ -357,19 +357,6 @@ fn a_secret_written_where_it_would_be_kept_stops_the_run_before_anything_is_kept
 }
 
 #[test]
-fn a_run_with_an_input_that_has_become_a_secret_since_is_not_done_anew() {
-    let playbook = "runbook: 1\nname: clear\ntitle: Clear\ninputs: {x: {type: string}}\nremediate:\n  a: {command: {argv: [echo, '{{inputs.x}}']}, risk: safe}\n";
-    let place = Runbook::new().file("clear.yaml", playbook);
-    place.call("run clear.yaml --input x=hunter22-hunter22").exits(0);
-    place.write("runbook.yaml", "secrets: {key: {file: key}}\n");
-    private(&place, "key", "hunter22-hunter22");
-    let (runs, run) = (place.call("history").shown(), place.newest_run());
-    let refused = place.args(["rerun", &run, "--from", "remediate.a"]).done().exits(2);
-    refused.says("the input 'x' has a secret").does_not_say("hunter22");
-    assert_eq!(place.call("history").shown(), runs, "nothing was started");
-}
-
-#[test]
 fn systemd_credentials_and_programs_give_secrets_too() {
     let playbook = "runbook: 1\nname: two\ntitle: Two\nremediate:\n  \
                     a: {command: {shell: 'printf %s \"$A $B\" > both', env: {A: {secret: a}, B: {secret: b}}}, risk: safe}\n";
