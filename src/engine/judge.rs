@@ -13,6 +13,11 @@ use crate::base::value::show;
 use crate::base::{StepKey, Timestamp};
 use crate::language::{Expression, Truth};
 
+/// What ends the same step this often ends it every time, such as a limit on memory: trying on would never end.
+const MOST_INTERRUPTIONS: u32 = 3;
+const OFTEN_INTERRUPTED: &str = "something ends the process of this step; look for limits on memory or time, and into \
+     the log of the machine, then go on with `runbook rerun RUN --from STEP`";
+
 /// The fact that an attempt ended, with what its check found; none for an attempt that is not running,
 /// which a runtime may report late or twice.
 pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
@@ -232,6 +237,10 @@ impl<'a> Judge<'a> {
                 Some("done before the interruption, as its check found".into()),
                 None,
             ),
+            Ok(false) if self.item.interruptions >= MOST_INTERRUPTIONS => {
+                let why = format!("interrupted {MOST_INTERRUPTIONS} times, and its check found that it was not done");
+                self.finish(StepStatus::Error, Value::Null, Some(why), Some(OFTEN_INTERRUPTED.to_owned()))
+            }
             Ok(false) => vec![self.again("its check found that it was not done")],
             Err(_) => Vec::new(),
         }

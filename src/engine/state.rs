@@ -71,6 +71,8 @@ pub struct Item {
     pub attempts: u32,
     /// Attempts that were measurements of a condition that must go on holding: they use up no retry.
     pub looks: u32,
+    /// Attempts of which nothing is known, because what ran them died.
+    pub interruptions: u32,
     /// Since when a detection probe holds.
     pub holds_since: Option<Timestamp>,
     pub request: Value,
@@ -93,6 +95,7 @@ impl Item {
             state: ItemState::Waiting,
             attempts: 0,
             looks: 0,
+            interruptions: 0,
             holds_since: None,
             request: Value::Null,
             digest: String::new(),

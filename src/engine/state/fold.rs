@@ -309,6 +309,9 @@ impl RunState {
             self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
             return Ok(());
         }
+        if role == Role::Main {
+            self.item(key)?.interruptions += 1;
+        }
         // A precondition only looks: nothing is in doubt, and it is asked again.
         let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
         self.set(key, next)
