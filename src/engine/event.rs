@@ -237,7 +237,7 @@ pub struct RunStarted {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RerunOf {
     pub run: RunId,
-    /// The first step that is done anew.
+    /// The first step that is done anew; behind a slash, the first one of the run that it calls.
     pub from: String,
     /// Only this step is done anew, and nothing that follows from it.
     pub only: bool,
