@@ -45,6 +45,7 @@ impl RunState {
             }
             Event::AttemptEnded { key, role, result, .. } => self.end_attempt(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupt(key, *role),
+            Event::AttemptSuspended { key, .. } => self.suspend(key),
             Event::PreconditionMet { key } => self.set(key, ItemState::Cleared),
             Event::RemediationWithheld { why } => {
                 self.stopped.get_or_insert(why.clone());
@@ -254,6 +255,7 @@ impl RunState {
             match &mut self.steps[*step].items[*item as usize].state {
                 ItemState::Asked { parked, .. } => *parked = false,
                 ItemState::Doubtful { asked, .. } => *asked = false,
+                ItemState::Suspended { again } => *again = true,
                 _ => {}
             }
         }
@@ -315,6 +317,12 @@ impl RunState {
         // A precondition only looks: nothing is in doubt, and it is asked again.
         let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
         self.set(key, next)
+    }
+
+    fn suspend(&mut self, key: &StepKey) -> Result<(), String> {
+        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
+        self.item(key)?.looks += 1;
+        self.set(key, ItemState::Suspended { again: false })
     }
 
     fn finish(
