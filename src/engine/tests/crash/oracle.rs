@@ -10,7 +10,7 @@ use crate::base::StepKey;
 use crate::engine::event::{
     ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
-use crate::engine::graph::{Graph, Repeat, Step};
+use crate::engine::graph::{Graph, Step};
 
 /// What allows the next main attempt of an item to start.
 #[derive(Clone, Copy, PartialEq)]
