@@ -3,6 +3,7 @@
 //! `apply` accepts exactly the events that `decide` may produce from the same state; anything else is
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
+mod attempts;
 mod fold;
 mod taken;
 mod undo;
