@@ -241,7 +241,7 @@ fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does()
     place.call("history").exits(0).does_not_say("nobody runs it");
     running.kill();
     drop(running);
-    for command in ["history", "validate twice.yaml", "list", "plan twice.yaml", "holds", "audit verify", "doctor"] {
+    for command in ["history", "validate twice.yaml", "list", "plan twice.yaml", "holds", "show", "doctor"] {
         place.call(command).says(&format!("`runbook resume {run}` goes on with it"));
     }
     place.args(["rerun", &run, "--from", "remediate.fix"]).done().exits(2).says("has not ended");
