@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, run, setup};
 use crate::base::Diagnostic;
@@ -78,7 +79,9 @@ fn show_problems(problems: &[Diagnostic], files: usize) {
 }
 
 pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+    let site = setup::site(config)?;
+    let journal = setup::journal(&site)?;
+    notice::left_behind(&site, journal.as_ref());
     let filter = RunFilter {
         limit: arguments.limit,
         children: arguments.all,

@@ -178,10 +178,29 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
                 .collect();
             Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n")) }
         }
+        RuntimeError::People { .. } => Failure::because(Exit::Invalid, error).help(
+            "`approve: {by: …}` names `contacts` of the site file (runbook.yaml); see docs/site-file.md".to_owned(),
+        ),
         RuntimeError::Journal(error) => journal_failure(error),
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::Damaged { .. } | RuntimeError::Panicked { .. } => Failure::because(Exit::Error, error).help(
+            "its events are kept and can still be read: `runbook show`, `runbook audit verify`; take over by hand"
+                .to_owned(),
+        ),
+        RuntimeError::PlanChanged { .. } => Failure::because(Exit::Error, error)
+            .help("go on with it by the version that started it, or take over by hand".to_owned()),
+        RuntimeError::RunsElsewhere(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("wait for its end, or stop that process; `runbook show {run}` shows where it stands")),
+        RuntimeError::NotOver(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("`runbook resume {run}` goes on with it; only a run that has ended can be done anew")),
+        RuntimeError::Called(run) => {
+            let caller = run.split('/').next().unwrap_or(run);
+            Failure::because(Exit::Invalid, error)
+                .help(format!("do its caller anew from the step that calls it: `runbook rerun {caller} --from STEP`"))
+        }
+        RuntimeError::Rerun { source, .. } => Failure::because(Exit::Invalid, error).help(source.help()),
         RuntimeError::SecretInClear { .. } => Failure::because(Exit::Invalid, error)
             .help("nothing was started or kept; refer to the secret by its name, {secret: NAME}".to_owned()),
         RuntimeError::CannotKeep { .. } => Failure::because(Exit::Error, error)

@@ -4,6 +4,7 @@
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
 mod fold;
+mod taken;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -73,6 +74,12 @@ pub struct Item {
     /// Since when a detection probe holds.
     pub holds_since: Option<Timestamp>,
     pub request: Value,
+    /// The digest of what was last asked about it; empty when nobody was asked.
+    pub digest: String,
+    /// How many people have to agree to what was asked; none said means one.
+    pub quorum: u32,
+    /// Who has agreed to what was last asked, while more have to.
+    pub approved_by: Vec<String>,
     pub status: Option<StepStatus>,
     pub output: Value,
     /// Why it ended as it did, if there is more to say than its status.
@@ -88,6 +95,9 @@ impl Item {
             looks: 0,
             holds_since: None,
             request: Value::Null,
+            digest: String::new(),
+            quorum: 0,
+            approved_by: Vec::new(),
             status: None,
             output: Value::Null,
             reason: None,
@@ -124,6 +134,8 @@ pub struct RunState {
     pub run: Option<RunId>,
     pub header: Option<RunStarted>,
     pub seq: u64,
+    /// When the last event happened.
+    pub at: Timestamp,
     pub started_at: Timestamp,
     pub phase: Option<Phase>,
     pub phase_started_at: Timestamp,

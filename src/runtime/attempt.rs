@@ -79,3 +79,81 @@ fn ended(kind: &str, result: Caught) -> AttemptResult {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+    use crate::kind::{Effect, Kind, StepResult, entry};
+
+    /// Does what its configuration says.
+    struct Puppet;
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase", deny_unknown_fields)]
+    enum Config {
+        Say(String),
+        Panic,
+        Hang,
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    struct Output {
+        said: String,
+    }
+
+    impl Kind for Puppet {
+        const NAME: &'static str = "puppet";
+        const SUMMARY: &'static str = "Says something, panics, or never ends, whoever asks it to.";
+        const EXAMPLE: &'static str = "puppet: {say: hello}";
+        type Config = Config;
+        type Output = Output;
+
+        fn effect(_config: &Value) -> Effect {
+            Effect::Read
+        }
+
+        async fn run(config: Config, _context: Context) -> StepResult<Output> {
+            match config {
+                Config::Say(said) => Ok(Outcome::passed(Output { said })),
+                Config::Panic => std::panic::panic_any("a bug"),
+                Config::Hang => std::future::pending().await,
+            }
+        }
+    }
+
+    static PUPPET: KindEntry = entry::<Puppet>();
+
+    async fn told(config: Value) -> AttemptResult {
+        run(&PUPPET, Way::New, config, Context::for_tests()).await
+    }
+
+    #[tokio::test]
+    async fn t17_a_kind_that_panics_is_an_error_and_not_the_end() {
+        let result = told(json!("panic")).await;
+        let AttemptResult::Error { message, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(message, "bug: the kind 'puppet' panicked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_attempt_ends_at_its_time_limit() {
+        let begun = tokio::time::Instant::now();
+        let result = told(json!("hang")).await;
+        let AttemptResult::Error { message, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(message, "not done within 10.0 s");
+        let grace = (PUPPET.grace)(&json!("hang"));
+        assert!(begun.elapsed() < Context::for_tests().time_limit + grace + 2 * LAST_WORDS, "{:?}", begun.elapsed());
+    }
+
+    /// What templates and conditions read is what the journal says.
+    #[tokio::test]
+    async fn test_59_what_an_attempt_reports_is_without_secrets() {
+        crate::base::redaction::learn("met-by-a-step-and-masked").unwrap();
+        let result = told(json!({"say": "it is met-by-a-step-and-masked"})).await;
+        let AttemptResult::Measured { output, .. } = &result else { panic!("{result:?}") };
+        assert_eq!(output["said"], "it is [secret]");
+    }
+}

@@ -11,7 +11,7 @@ use super::answers::Approver;
 use super::driver::Ended;
 use super::host::{Host, RuntimeError};
 use crate::base::RunId;
-use crate::engine::event::{Outcome, Phase};
+use crate::engine::event::{Event, Outcome, Phase};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
 use crate::playbook::inputs::Given;
 
@@ -93,8 +93,20 @@ fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepErro
         _ => BTreeMap::new(),
     };
     let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
-    host.prepare(playbook, &given, &crate::base::environment::user(), &format!("run {parent}"))
-        .map_err(|error| runtime_error(&call.name, &error))
+    let by = starter(host, &RunId::from(parent.clone()))?;
+    host.prepare(playbook, &given, &by, &format!("run {parent}")).map_err(|error| runtime_error(&call.name, &error))
+}
+
+/// Who started the calling run. Whoever goes on with it has not, and what they call is not theirs: otherwise the
+/// starter could approve in the called run what they may not approve in their own.
+fn starter(host: &Host, parent: &RunId) -> Result<String, StepError> {
+    let records =
+        host.journal.read(parent).map_err(|error| StepError::because("the journal cannot be read", &error))?;
+    let started = records.into_iter().find_map(|record| match record.event {
+        Event::RunStarted(header) => Some(header.by),
+        _ => None,
+    });
+    started.ok_or_else(|| StepError::new(format!("bug: the calling run {parent} is not in the journal")))
 }
 
 fn runtime_error(name: &str, error: &RuntimeError) -> StepError {

@@ -2,6 +2,8 @@
 //! default. Channels and service backends are kept as plain data here; the rooms that own those kinds
 //! check and decode them.
 
+pub mod egress;
+pub mod people;
 pub mod secret;
 pub mod window;
 
@@ -12,6 +14,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use egress::Egress;
+pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use window::Window;
 
@@ -46,6 +50,8 @@ pub struct Site {
     pub templates: Option<PathBuf>,
     /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
     pub windows: BTreeMap<String, Window>,
+    /// Where requests of steps may go when data chooses the host.
+    pub egress: Egress,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
     /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
@@ -71,6 +77,7 @@ impl Default for Site {
             audit: Audit::default(),
             templates: None,
             windows: BTreeMap::new(),
+            egress: Egress::default(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
             cgroups: true,
@@ -156,6 +163,11 @@ pub struct Contact {
     pub phone: Option<String>,
     /// A channel of this file, such as `slack:ml-alerts`.
     pub channel: Option<String>,
+    /// The names under which this person logs in to machines, as approvals know them. Default: the contact's own
+    /// name.
+    pub logins: Vec<String>,
+    /// Other contacts; makes this one a group of them, which approves when one of them does.
+    pub members: Vec<String>,
 }
 
 impl Site {

@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
     "",
     "run",
     "plan",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 28] = [
     "show",
     "report",
     "resume",
+    "rerun",
     "approve",
     "reject",
     "resolve",

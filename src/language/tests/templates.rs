@@ -100,7 +100,7 @@ fn every_place_has_its_encoding() {
         (Encoding::Url, "http://x/{{path}}?q={{quote}}", "http://x/a%2Fb%3Fc%20d?q=a%22b%5Cc%0A"),
         (Encoding::Promql, "up{job=\"{{quote}}\"}", "up{job=\"a\\\"b\\\\c\\n\"}"),
         (Encoding::Regex, "^{{path}}$", "^a/b\\?c d$"),
-        (Encoding::JsonPath, "$.all.{{quote}}.x", "$.all['a\"b\\\\c\\n'].x"),
+        (Encoding::JsonPath, "$.all.{{quote}}.x", "$.all['a\\u0022b\\\\c\\n'].x"),
         (Encoding::Plain, "{{quote}}", "a\"b\\c\n"),
     ] {
         assert_eq!(fill_as(encoding, text), Ok(expected.into()), "{encoding:?} {text}");
@@ -188,6 +188,10 @@ fn nothing_that_is_written_overflows_the_stack() {
     for text in [blocks, calls, "{{#if a}}".repeat(100_000), "{".repeat(100_000), "{{".repeat(50_000)] {
         assert!(Template::parse(&text).is_err());
     }
+    let nested =
+        |levels: usize| Template::parse(&format!("{}x{}", "{{#if a}}".repeat(levels), "{{/if}}".repeat(levels)));
+    assert!(nested(16).is_ok());
+    assert!(nested(17).is_err_and(|problem| problem.message.contains("nested deeper than 16 levels")));
     let deep = Value::from("x".repeat(1_000_000));
     let template = Template::parse("{{a}}{{a}}").expect("it parses");
     assert_eq!(template.render(&Values(json!({ "a": deep })), Encoding::Plain).map(|text| text.len()), Ok(2_000_000));

@@ -159,10 +159,10 @@ async fn redirects_are_followed_only_when_asked() {
         let output = run(config).await.unwrap().output;
         assert_eq!((&output["status"], &output["ok"]), (&json!(307), &json!(false)));
     }
-    let output = run(json!({"get": server.url("/moved"), "follow_redirects": true})).await.unwrap().output;
+    let output = run(json!({"get": server.url("/moved"), "redirects": 5})).await.unwrap().output;
     assert_eq!((&output["status"], &output["url"]), (&json!(200), &json!(server.url("/health"))));
-    let error = run(json!({"get": server.url("/loop"), "follow_redirects": true})).await.unwrap_err();
-    assert!(error.message.contains("more than 5 times"), "{error}");
+    let error = run(json!({"get": server.url("/loop"), "redirects": 5})).await.unwrap_err();
+    assert!(error.message.contains("more often than the 5 times"), "{error}");
 }
 
 #[tokio::test]
@@ -178,6 +178,19 @@ async fn a_long_body_is_cut_and_never_half_judged() {
     assert!(error.help.unwrap().contains("body_limit"));
     let whole = json!({"get": server.url("/large"), "contains": "end", "body_limit": 4 << 20});
     assert_eq!(run(whole).await.unwrap().failure, None);
+}
+
+/// Masked before it is cut: half a secret would not be found later.
+#[tokio::test]
+async fn a_secret_that_a_body_repeats_is_masked_wherever_it_is_cut() {
+    const REPEATED: &str = "repeated-by-the-peer, repeated-by-the-peer";
+    crate::base::redaction::learn("repeated-by-the-peer").unwrap();
+    let server = TestServer::serve(Router::new().route("/", get(|| async { REPEATED }))).await;
+    for limit in 1..=REPEATED.len() {
+        let output = run(json!({"get": server.url("/"), "body_limit": limit})).await.unwrap().output;
+        let body = output["body"].as_str().unwrap();
+        assert!(body.starts_with('[') && !body.contains("rep"), "{limit}: {body}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Outcome, Record, Resolution, Role};
 use crate::engine::state::ItemState;
-use crate::engine::{Command, Graph, Hold, IllegalTransition, Input, RunState, What, advance_all, commands_for};
+use crate::engine::{
+    Answered, Command, Graph, Hold, IllegalTransition, Input, RunState, What, advance_all, commands_for,
+};
 
 use super::generator::{Dice, mix};
 
@@ -175,7 +177,9 @@ impl<'g> Simulation<'g> {
             1 | 2 if may_park => ApprovalVerdict::Parked,
             _ => ApprovalVerdict::Approved,
         };
-        What::Answered { key, verdict, by: "grace".into(), reason: "random".into() }
+        // Who answers may be one of those who may, the one who started it, or nobody anybody knows.
+        let by = ["grace", "grace", "edsger", "barbara", "ada", "mallory"][self.dice.below(6) as usize];
+        What::Answered(Answered::new(key, verdict, by, "random"))
     }
 
     fn resolution(&mut self, key: StepKey) -> What {
