@@ -3,8 +3,8 @@
 #
 #   scripts/fuzz.sh [SECONDS] [TARGET...]     600 seconds for each target of fuzz/fuzz_targets by default
 #
-# Needs cargo-fuzz (`cargo install cargo-fuzz --locked`). Starts from fuzz/corpus, which is
-# kept in the repository, and from the shipped playbooks and models; adds what reaches new code to fuzz/corpus.
+# Needs cargo-fuzz (`cargo install cargo-fuzz --locked`). Starts from fuzz/corpus/TARGET.tar.gz, which is kept in the
+# repository, and from the shipped playbooks and models; packs what reaches new code, without what adds nothing, again.
 # An input that breaks something is left in fuzz/artifacts.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,20 +13,37 @@ seconds=${1:-600}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- $(basename -s .rs fuzz/fuzz_targets/*.rs)
 
-seeds=$(mktemp -d)
-trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/playbook" "$seeds/model_file"
-for file in $(git ls-files 'playbooks/*.yaml' 'examples/*.yaml'); do
-  cp "$file" "$seeds/playbook/$(echo "$file" | tr / -)"
-done
-for file in $(git ls-files '*.onnx'); do
-  # Larger files only slow the search down.
-  [ "$(wc -c <"$file")" -gt 65536 ] || cp "$file" "$seeds/model_file/$(echo "$file" | tr / -)"
-done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+seed() { # seed TARGET FILE...
+  folder=$work/$1
+  shift
+  for file in "$@"; do
+    # Larger ones only slow the search down.
+    [ "$(wc -c <"$file")" -gt 65536 ] || cp "$file" "$folder/$(echo "$file" | tr / -)"
+  done
+}
+
+# No sanitizer: the program has no unsafe code, and panics, hangs and memory are seen without one, on stable Rust.
+search() { # search TARGET OPTION...
+  target=$1
+  shift
+  cargo fuzz run --sanitizer none "$target" "$work/kept" "$work/$target" -- -rss_limit_mb=2048 -max_len=65536 "$@"
+}
 
 for target in "$@"; do
-  mkdir -p "fuzz/corpus/$target" "$seeds/$target"
-  # No sanitizer: the program has no unsafe code, and panics, hangs and memory are seen without one, on stable Rust.
-  cargo fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "$seeds/$target" -- \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1
+  mkdir -p "$work/$target" "$work/kept" fuzz/corpus
+  case $target in
+  playbook) seed playbook $(git ls-files 'playbooks/*.yaml' 'examples/*.yaml') ;;
+  model_file) seed model_file $(git ls-files '*.onnx') ;;
+  esac
+  [ ! -f "fuzz/corpus/$target.tar.gz" ] || tar -xzf "fuzz/corpus/$target.tar.gz" -C "$work/$target"
+  # Ten seconds for one input is hanging, on any machine.
+  search "$target" -max_total_time="$seconds" -timeout=10 -print_final_stats=1
+  rm -rf "$work/kept" && mkdir "$work/kept"
+  search "$target" -merge=1
+  # The same bytes for the same inputs.
+  tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work/kept" -cf - . | gzip -n9 >"fuzz/corpus/$target.tar.gz"
+  rm -rf "$work/kept"
 done
