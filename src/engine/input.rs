@@ -37,6 +37,14 @@ pub enum What {
         attempt: u32,
         result: AttemptResult,
     },
+    /// An attempt ended, and nobody can tell whether it did what it was to do. `result` counts where that makes
+    /// no difference: for what only looks, and for what is harmless to repeat.
+    Lost {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        result: AttemptResult,
+    },
     Answered(Answered),
     CancelAsked {
         by: String,

@@ -156,7 +156,7 @@ impl Driver {
     /// then is it carried out and shown.
     async fn turn(&mut self, batch: Vec<What>) -> Result<(), RuntimeError> {
         for what in &batch {
-            if let What::Ended { key, role, .. } = what {
+            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } = what {
                 self.attempts.remove(&(key.clone(), *role));
             }
         }
@@ -300,8 +300,8 @@ impl Driver {
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {
-            let result = attempt::run(kind, way, request, context).await;
-            let _ = sender.send(What::Ended { key, role, attempt, result });
+            let end = attempt::run(kind, way, request, context).await;
+            let _ = sender.send(end.told(key, role, attempt));
         });
     }
 
