@@ -55,7 +55,7 @@ fuzz_target!(|input: (&str, &str)| {
         Ok(template) => render(&template, &known),
         Err(error) => inside(text, &error),
     }
-    stays_data(value);
+    stays_data(&known);
 });
 
 fn evaluate(expression: &Expression, known: &Known) {
@@ -81,14 +81,26 @@ fn inside(text: &str, error: &LanguageError) {
     }
 }
 
-/// An encoded value can be read back and ends nothing around it.
-fn stays_data(value: &str) {
-    let url = Encoding::Url.encode(value, false);
-    assert!(url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{url:?}");
-    for (encoding, quote) in [(Encoding::Promql, '"'), (Encoding::JsonPath, '\'')] {
-        let encoded = encoding.encode(value, false);
-        assert!(!ends_quote(&encoded, quote), "{encoded:?} ends its quotes");
+/// An inserted value is refused, or ends nothing around it.
+fn stays_data(known: &Known) {
+    if let Some(url) = inserted(known, Encoding::Url, "http://host/", "") {
+        assert!(url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{url:?}");
     }
+    if let Some(quoted) = inserted(known, Encoding::Promql, "up{job=\"", "\"}") {
+        assert!(!ends_quote(&quoted, '"'), "{quoted:?} ends its quotes");
+    }
+    if let Some(member) = inserted(known, Encoding::JsonPath, "$.", "") {
+        let name = member.strip_prefix("['").and_then(|name| name.strip_suffix("']"));
+        assert!(name.is_some_and(|name| !ends_quote(name, '\'')), "{member:?} ends its quotes");
+    }
+}
+
+/// The text that stands between `before` and `after` for the value, if it may stand there.
+fn inserted(known: &Known, encoding: Encoding, before: &str, after: &str) -> Option<String> {
+    let text = encoding.prepare(&format!("{before}{{{{text}}}}{after}"));
+    let filled = Template::parse(&text).expect("a template").render(known, encoding).ok()?;
+    let around = before.strip_suffix('.').unwrap_or(before);
+    Some(filled.strip_prefix(around)?.strip_suffix(after)?.to_owned())
 }
 
 /// Whether a quote stands in the text without a backslash before it, or the last backslash escapes what follows.
