@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::notice;
 use super::output::Failure;
 use super::run::{approver, go_on, named, state};
 use super::setup::{self, runtime_failure};
@@ -94,8 +95,9 @@ fn answer(
     word: impl Fn(StepKey, Option<String>) -> Answered,
 ) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let journal = setup::journal(&site)?;
+    let journal = setup::open_journal(&site)?;
     let run = named(journal.as_ref(), &arguments.run)?;
+    notice::left_behind(&site, journal.as_ref(), Some(&run));
     let state = state(journal.as_ref(), &run)?;
     let waiting = waiting(&state, arguments.step.as_deref());
     if waiting.is_empty() {
@@ -127,8 +129,10 @@ fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
 }
 
 pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+    let site = setup::site(config)?;
+    let journal = setup::open_journal(&site)?;
     let run = named(journal.as_ref(), &arguments.run)?;
+    notice::left_behind(&site, journal.as_ref(), Some(&run));
     let key: StepKey = arguments
         .step
         .parse()

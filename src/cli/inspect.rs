@@ -17,6 +17,7 @@ use crate::report::{HistoryRow, RunView};
 
 pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
+    notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
     let files = files(&library, &arguments.playbooks)?;
     let mut problems: Vec<Diagnostic> = Vec::new();
@@ -81,7 +82,6 @@ fn show_problems(problems: &[Diagnostic], files: usize) {
 pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let journal = setup::journal(&site)?;
-    notice::left_behind(&site, journal.as_ref());
     let filter = RunFilter {
         limit: arguments.limit,
         children: arguments.all,

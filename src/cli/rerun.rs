@@ -4,7 +4,6 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::notice;
 use super::output::Failure;
 use super::run::{approver_in, exit, named};
 use super::setup::{self, runtime_failure};
@@ -18,7 +17,8 @@ pub(super) struct RerunArguments {
     /// The run that has ended, or the beginning of its identifier.
     run: String,
     /// The first step to do anew, such as remediate.restart; what follows from it is done anew as well, and what
-    /// stands before it keeps its result.
+    /// stands before it keeps its result. A step of a called playbook stands behind the step that calls it:
+    /// remediate.recover/remediate.restart.
     #[arg(long, value_name = "STEP")]
     from: String,
     /// Do only this step anew. Whether the fault is gone is measured all the same.
@@ -37,7 +37,6 @@ pub(super) struct RerunArguments {
 pub(super) fn rerun(config: Option<&Path>, arguments: &RerunArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let journal = setup::journal(&site)?;
-    notice::left_behind(&site, journal.as_ref());
     let old = named(journal.as_ref(), &arguments.run)?;
     let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;

@@ -21,7 +21,6 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let given = setup::inputs(&arguments.inputs, &playbook)?;
     let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
     let journal = setup::journal(&site)?;
-    notice::left_behind(&site, journal.as_ref());
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
     let prepared =
         host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
@@ -57,9 +56,13 @@ pub(super) fn approver(yes: bool, format: Format) -> Arc<dyn Approver> {
 
 pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let journal = setup::journal(&site)?;
+    let journal = setup::open_journal(&site)?;
     let runs = match &arguments.run {
-        Some(run) => vec![named(journal.as_ref(), run)?],
+        Some(run) => {
+            let run = named(journal.as_ref(), run)?;
+            notice::left_behind(&site, journal.as_ref(), Some(&run));
+            vec![run]
+        }
         None => unfinished(journal.as_ref())?,
     };
     let mut nothing = Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with");
@@ -118,13 +121,13 @@ fn try_to_go_on(
     format: Format,
 ) -> Result<Result<Exit, RuntimeError>, Failure> {
     let site = setup::site(config)?;
-    let host = setup::host(site.clone(), setup::journal(&site)?, approver.clone(), setup::reporter(format))?;
+    let host = setup::host(site.clone(), setup::open_journal(&site)?, approver.clone(), setup::reporter(format))?;
     if let Err(error) = host.show_before(run) {
         return Ok(Err(error));
     }
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let ended = host.resume(run, first, approver, Some(stops)).await;
+        let ended = host.go_on(run, first, approver, Some(stops)).await;
         Ok(ended.map(|ended| exit(&ended)))
     })
 }

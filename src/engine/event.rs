@@ -109,6 +109,13 @@ pub enum Event {
         role: Role,
         attempt: u32,
     },
+    /// What the attempt began waits for a person; the next attempt goes on with it when the run does.
+    AttemptSuspended {
+        key: StepKey,
+        attempt: u32,
+        why: String,
+        help: Option<String>,
+    },
     /// What has to be true right before the attempt is true.
     PreconditionMet {
         key: StepKey,
@@ -237,7 +244,7 @@ pub struct RunStarted {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RerunOf {
     pub run: RunId,
-    /// The first step that is done anew.
+    /// The first step that is done anew; behind a slash, the first one of the run that it calls.
     pub from: String,
     /// Only this step is done anew, and nothing that follows from it.
     pub only: bool,

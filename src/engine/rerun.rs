@@ -2,50 +2,71 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Event, Phase, Record, StepStatus, TakenItem};
-use super::graph::{Graph, StepIndex};
+use super::event::{Event, Phase, Record, RerunOf, StepStatus, TakenItem};
+use super::graph::{Graph, Step, StepIndex};
 use super::state::{RECHECK, RunState};
+use super::steps::is_bad;
 use crate::base::{RunId, StepKey};
 
 /// Where a re-run begins.
 #[derive(Debug, Clone, Copy)]
 pub struct From<'a> {
-    /// The id of a step, such as `remediate.restart`.
+    /// The id of a step, such as `remediate.restart`; a step of a playbook that a step calls follows it after a
+    /// slash, `remediate.recover/remediate.restart`.
     pub step: &'a str,
     /// Only this step is done anew, and nothing that follows from it.
     pub only: bool,
 }
 
+impl<'a> From<'a> {
+    /// The step of this run.
+    pub fn first(&self) -> &'a str {
+        self.step.split_once('/').map_or(self.step, |(first, _)| first)
+    }
+
+    /// Where the run that the step calls begins; nothing where it begins at its beginning.
+    pub fn inside(&self) -> Option<From<'a>> {
+        self.step.split_once('/').map(|(_, step)| From { step, only: self.only })
+    }
+}
+
+impl RerunOf {
+    pub fn starting_point(&self) -> From<'_> {
+        From { step: &self.from, only: self.only }
+    }
+}
+
 /// Why a run cannot be done anew from a step.
 #[derive(Debug, thiserror::Error)]
 pub enum RerunError {
-    #[error("'{asked}' lies inside of a called playbook, which is a run of its own")]
-    Nested { asked: String },
+    #[error("in that run '{asked}' called no playbook")]
+    NotCalled { asked: String },
     #[error("'{asked}' is one item of a step, and a step is done anew as a whole")]
     Item { asked: String },
     #[error("the run has no step '{asked}'")]
     NoSuchStep { asked: String, steps: Vec<String> },
     #[error("'{asked}' needs {undone}, which that run undid")]
     Undone { asked: String, undone: String },
+    #[error("'{asked}' needs {failed}, which did not succeed in that run")]
+    FailedNeed { asked: String, failed: String },
 }
 
 impl RerunError {
-    /// What the reader can do next.
-    pub fn help(&self) -> String {
+    /// What the reader can do next; `within` is the path of the steps that call the run, each with a slash after it.
+    pub fn help(&self, within: &str) -> String {
         match self {
-            RerunError::Nested { asked } => {
-                format!("name the step that calls it: --from {}", asked.split('/').next().unwrap_or(asked))
-            }
-            RerunError::Item { asked } => format!("--from {}", asked.split('[').next().unwrap_or(asked)),
+            RerunError::NotCalled { asked } => format!("do that step anew as a whole: --from {within}{asked}"),
+            RerunError::Item { asked } => format!("--from {within}{}", asked.split('[').next().unwrap_or(asked)),
             RerunError::NoSuchStep { steps, .. } => format!("its steps: {}", steps.join(", ")),
-            RerunError::Undone { undone, .. } => format!("begin with what was undone: --from {undone}"),
+            RerunError::Undone { undone, .. } => format!("begin with what was undone: --from {within}{undone}"),
+            RerunError::FailedNeed { failed, .. } => format!("begin with what it needs: --from {within}{failed}"),
         }
     }
 }
 
 /// The first events of the new run after its start: each step of the old run (`records`) that stands before
 /// `from`, with its result. A step that was skipped or cancelled has none, and is decided anew, unless only
-/// one step is.
+/// one step is; so is one whose failure would keep `from` from starting.
 pub fn taken_over(
     graph: &Graph,
     old: &RunState,
@@ -53,18 +74,25 @@ pub fn taken_over(
     run: &RunId,
     from: From<'_>,
 ) -> Result<Vec<Event>, RerunError> {
-    let first = find(graph, from.step)?;
+    let first = find(graph, from.first())?;
     let undone = undone(records);
-    let undone_need = |step: &StepIndex| undone.contains(graph.steps[*step].id.as_str());
-    if let Some(step) = closure(first, |step| &graph.steps[step].needs).iter().find(|step| undone_need(step)) {
-        let undone = graph.steps[*step].id.clone();
-        return Err(RerunError::Undone { asked: from.step.to_owned(), undone });
+    for need in closure(first, |step| &graph.steps[step].needs) {
+        let Step { id, tolerated, .. } = &graph.steps[need];
+        let asked = from.first().to_owned();
+        if undone.contains(id.as_str()) {
+            return Err(RerunError::Undone { asked, undone: id.clone() });
+        }
+        if !tolerated && is_bad(status(old, id)) {
+            return Err(RerunError::FailedNeed { asked, failed: id.clone() });
+        }
     }
+    let stops =
+        |step: &Step| step.phase == graph.steps[first].phase && step.stop_on_error && is_bad(status(old, &step.id));
     let anew = anew(graph, first, from.only);
     let kept = (0..graph.steps.len()).filter(|step| *step != first && !anew.contains(step));
     let event = |step: StepIndex| {
         let id = &graph.steps[step].id;
-        let stands = !undone.contains(id.as_str());
+        let stands = !undone.contains(id.as_str()) && !stops(&graph.steps[step]);
         let taken = stands.then(|| result(old, id, run)).flatten();
         let skipped = || Event::StepSkipped {
             key: StepKey::plain(id.clone()),
@@ -75,11 +103,19 @@ pub fn taken_over(
     Ok(kept.filter_map(event).collect())
 }
 
+/// The run that the last attempt of the first step called, if it called one.
+pub fn called_run(old: &RunState, run: &RunId, from: From<'_>) -> Result<RunId, RerunError> {
+    let asked = from.first().to_owned();
+    let step = old.index.get(&asked).map(|step| &old.steps[*step]);
+    match step.map(|step| (step.fanned, step.items.as_slice())) {
+        Some((false, [item])) if item.attempts > 0 => Ok(run.child(&StepKey::plain(asked), item.attempts)),
+        Some((true, _)) => Err(RerunError::Item { asked: format!("{asked}[…]") }),
+        _ => Err(RerunError::NotCalled { asked }),
+    }
+}
+
 fn find(graph: &Graph, asked: &str) -> Result<StepIndex, RerunError> {
     let asked = asked.to_owned();
-    if asked.contains('/') {
-        return Err(RerunError::Nested { asked });
-    }
     if asked.contains('[') {
         return Err(RerunError::Item { asked });
     }
@@ -123,6 +159,10 @@ fn closure<'g>(first: StepIndex, next: impl Fn(StepIndex) -> &'g [StepIndex]) ->
         open.extend(next(step).iter().filter(|other| reached.insert(**other)));
     }
     reached
+}
+
+fn status(old: &RunState, id: &str) -> Option<StepStatus> {
+    old.steps[*old.index.get(id)?].status
 }
 
 fn result(old: &RunState, id: &str, run: &RunId) -> Option<Event> {

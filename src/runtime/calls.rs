@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::answers::Approver;
 use super::driver::Ended;
-use super::host::{Host, RuntimeError};
-use crate::base::RunId;
+use super::host::{Host, Prepared, RuntimeError};
+use crate::base::{RunId, StepKey};
 use crate::engine::event::{Event, Outcome, Phase};
+use crate::engine::state::ItemState;
+use crate::engine::{RunState, What};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
+use crate::playbook::Playbook;
 use crate::playbook::inputs::Given;
 
 /// Playbooks that call playbooks that call … end here.
@@ -35,11 +38,10 @@ impl Calls {
         }
         let stops = stop_with(&call);
         let ended = match unfinished(&host, &call)? {
-            Some(run) => host.resume(&run, Vec::new(), self.approver.clone(), Some(stops)).await,
+            Some(run) => host.resume(&run, host.said.take(&run), self.approver.clone(), Some(stops)).await,
             None => {
-                let mut prepared = prepare(&host, &call)?;
-                prepared.run = call.run.clone();
-                host.run(prepared, self.approver.clone(), Some(stops)).await
+                let (prepared, first) = prepare(&host, &call)?;
+                host.run_from(prepared, first, self.approver.clone(), Some(stops)).await
             }
         };
         ended.map(result).map_err(|error| runtime_error(&call.name, &error))
@@ -65,23 +67,95 @@ fn stop_with(call: &PlaybookCall) -> mpsc::UnboundedReceiver<bool> {
     receiver
 }
 
-/// The run of an earlier attempt of this step that did not come to its end.
+/// The run of an earlier attempt of this step that did not come to its end. An attempt that goes on with it has no
+/// run of its own.
 fn unfinished(host: &Host, call: &PlaybookCall) -> Result<Option<RunId>, StepError> {
-    let Some(before) = call.attempt.checked_sub(1).filter(|attempt| *attempt > 0) else { return Ok(None) };
     let Some(prefix) = call.run.as_str().rsplit_once('.').map(|(prefix, _)| prefix) else { return Ok(None) };
-    let run = RunId::from(format!("{prefix}.{before}"));
-    let records = host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
-    let state = crate::engine::RunState::replay(&records)
-        .map_err(|error| StepError::because("the called run is damaged", &error))?;
-    let open = state.header.is_some() && state.finished.is_none_or(|outcome| outcome == Outcome::Parked);
-    Ok(open.then_some(run))
+    for before in (1..call.attempt).rev() {
+        let run = RunId::from(format!("{prefix}.{before}"));
+        let records =
+            host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
+        let state =
+            RunState::replay(&records).map_err(|error| StepError::because("the called run is damaged", &error))?;
+        if state.header.is_some() {
+            return Ok(is_open(&state).then_some(run));
+        }
+    }
+    Ok(None)
 }
 
-fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepError> {
-    let playbook = host.library.find(&call.name).map_err(|problems| {
+fn is_open(state: &RunState) -> bool {
+    state.finished.is_none_or(|outcome| outcome == Outcome::Parked)
+}
+
+/// What people said to called runs, until their callers go on with them.
+#[derive(Default)]
+pub(super) struct Said(Mutex<BTreeMap<RunId, Vec<What>>>);
+
+impl Said {
+    fn keep(&self, run: &RunId, words: Vec<What>) {
+        if let Ok(mut said) = self.0.lock() {
+            said.insert(run.clone(), words);
+        }
+    }
+
+    fn take(&self, run: &RunId) -> Vec<What> {
+        self.0.lock().ok().and_then(|mut said| said.remove(run)).unwrap_or_default()
+    }
+}
+
+impl Host {
+    /// Goes on with an unfinished run, beginning with what somebody said; with the run that called it, when that one
+    /// waits for it.
+    pub async fn go_on(
+        self: &Arc<Self>,
+        run: &RunId,
+        first: Vec<What>,
+        approver: Arc<dyn Approver>,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let Some(caller) = self.waiting_caller(run)? else { return self.resume(run, first, approver, stops).await };
+        let something = !first.is_empty();
+        self.said.keep(run, first);
+        let ended = self.resume(&caller, Vec::new(), approver, stops).await?;
+        // A freeze, for example, keeps the caller from going on with it.
+        if self.said.take(run).is_empty() || !something {
+            return Ok(ended);
+        }
+        Err(RuntimeError::Unheard { run: run.to_string(), caller: caller.to_string() })
+    }
+
+    /// The outermost caller of a called run, if it waits for it.
+    fn waiting_caller(&self, run: &RunId) -> Result<Option<RunId>, RuntimeError> {
+        let Some(caller) = run.with_callers().next().filter(|_| run.is_child()) else { return Ok(None) };
+        let state = RunState::replay(&self.journal.read(&caller)?)
+            .map_err(|source| RuntimeError::Damaged { run: caller.to_string(), source })?;
+        let waits = |item: &ItemState| matches!(item, ItemState::Suspended { .. } | ItemState::Running { .. });
+        let is_called_by = |key: StepKey| run.as_str().starts_with(&format!("{caller}/{key}."));
+        let waits_for_it = state.items_where(waits).any(|(step, item)| is_called_by(state.key(step, item)));
+        Ok((is_open(&state) && waits_for_it).then_some(caller))
+    }
+}
+
+fn prepare(host: &Host, call: &PlaybookCall) -> Result<(Prepared, What), StepError> {
+    let failed = |error: RuntimeError| runtime_error(&call.name, &error);
+    let Some((earlier, from)) = host.called_anew(call).map_err(failed)? else {
+        return Ok((prepare_text(host, call, find(host, &call.name)?)?, What::Start));
+    };
+    // The text of the earlier run, as its caller is pinned to its own.
+    let mut prepared = prepare_text(host, call, earlier.playbook.clone())?;
+    let first = earlier.done_anew(&mut prepared.graph, from.starting_point()).map_err(failed)?;
+    Ok((prepared, first))
+}
+
+fn find(host: &Host, name: &str) -> Result<Playbook, StepError> {
+    host.library.find(name).map_err(|problems| {
         let first = problems.first().map_or_else(String::new, |problem| problem.message.clone());
-        StepError::new(format!("playbook '{}' cannot be used: {first}", call.name))
-    })?;
+        StepError::new(format!("playbook '{name}' cannot be used: {first}"))
+    })
+}
+
+fn prepare_text(host: &Host, call: &PlaybookCall, playbook: Playbook) -> Result<Prepared, StepError> {
     if call.read_only && playbook.steps.iter().any(|step| step.phase == Phase::Remediate) {
         let help = "call it under remediate, or split it";
         return Err(StepError::new(format!("'{}' remediates, but this step only observes", call.name)).help(help));
@@ -94,7 +168,10 @@ fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepErro
     };
     let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
     let by = starter(host, &RunId::from(parent.clone()))?;
-    host.prepare(playbook, &given, &by, &format!("run {parent}")).map_err(|error| runtime_error(&call.name, &error))
+    let prepared = host.prepare(playbook, &given, &by, &format!("run {parent}"));
+    prepared
+        .map(|prepared| Prepared { run: call.run.clone(), ..prepared })
+        .map_err(|error| runtime_error(&call.name, &error))
 }
 
 /// Who started the calling run. Whoever goes on with it has not, and what they call is not theirs: otherwise the

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
 use super::approvers::{self, ApproverProblem};
-use super::calls::Calls;
+use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{Outcome, RerunOf, Risk, RunStarted, StepOutline};
-use crate::engine::rerun::{self, RerunError};
+use crate::engine::event::{Outcome, Risk, RunStarted, StepOutline};
+use crate::engine::rerun::RerunError;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Services;
@@ -46,6 +46,8 @@ pub enum RuntimeError {
     PlanChanged { run: String },
     #[error("run {0} has ended; there is nothing to continue")]
     Over(String),
+    #[error("what was said to run {run} was not heard, because run {caller} did not go on with it")]
+    Unheard { run: String, caller: String },
     #[error("run {0} is being run by another process")]
     RunsElsewhere(String),
     #[error("cannot tell whether run {run} is being run by another process")]
@@ -55,7 +57,7 @@ pub enum RuntimeError {
     #[error("run {0} was started by a step of another run")]
     Called(String),
     #[error("run {run} cannot be done anew from there: {source}")]
-    Rerun { run: String, source: RerunError },
+    Rerun { run: String, within: String, source: RerunError },
     #[error("the playbook of run {run} is not kept any more ({path})")]
     PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
     #[error("the kept playbook of run {run} is not the one it was started with ({path})")]
@@ -89,6 +91,7 @@ pub struct Host {
     reporter: Mutex<Box<dyn Reporter>>,
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
+    pub(super) said: Said,
 }
 
 impl Host {
@@ -127,6 +130,7 @@ impl Host {
                 clock,
                 reporter: Mutex::new(reporter),
                 questions: tokio::sync::Mutex::new(()),
+                said: Said::default(),
             }
         })
     }
@@ -142,8 +146,10 @@ impl Host {
     /// that cannot be gone on with is not shown.
     pub fn show_before(&self, run: &RunId) -> Result<(), RuntimeError> {
         self.restore(run)?;
-        let before = self.journal.read(run)?;
-        self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        for run in run.with_callers() {
+            let before = self.journal.read(&run)?;
+            self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        }
         Ok(())
     }
 
@@ -180,7 +186,7 @@ impl Host {
         Guards::of(self.history.clone(), &self.services.site, playbook, graph, run)
     }
 
-    fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
+    pub(super) fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
         let mut graph = plan::compile(
@@ -220,26 +226,6 @@ impl Host {
         let ended = Driver::new(self.clone(), prepared, RunState::default(), approver).run(first, stops).await?;
         let_go(running, &ended);
         Ok(ended)
-    }
-
-    /// A new run of the kept playbook and inputs of a run that has ended, and what it begins with: the results
-    /// that it takes over.
-    pub fn prepare_anew(&self, old: &RunId, from: rerun::From<'_>, by: &str) -> Result<(Prepared, What), RuntimeError> {
-        if old.is_child() {
-            return Err(RuntimeError::Called(old.to_string()));
-        }
-        let (header, records, state) = self.history_of(old)?;
-        if state.finished.is_none_or(|outcome| outcome == Outcome::Parked) {
-            return Err(RuntimeError::NotOver(old.to_string()));
-        }
-        let playbook = self.pinned(old, &header)?;
-        let mut graph = self.compile(&playbook, header.inputs.clone(), by, "hand");
-        approvers::check(&graph, &self.services.site)?;
-        graph.header.rerun_of = Some(RerunOf { run: old.clone(), from: from.step.to_owned(), only: from.only });
-        let taken = rerun::taken_over(&graph, &state, &records, old, from)
-            .map_err(|source| RuntimeError::Rerun { run: old.to_string(), source })?;
-        let run = RunId::new(self.clock.now(), entropy::random());
-        Ok((Prepared { run, playbook, graph }, What::StartAnew(taken)))
     }
 
     /// The sole right to run it; a called run is its caller's.
@@ -292,7 +278,7 @@ impl Host {
     }
 
     /// What the journal has of a run.
-    fn history_of(&self, run: &RunId) -> Result<(RunStarted, Vec<Record>, RunState), RuntimeError> {
+    pub(super) fn history_of(&self, run: &RunId) -> Result<(RunStarted, Vec<Record>, RunState), RuntimeError> {
         let records = self.journal.read(run)?;
         let state =
             RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
@@ -303,7 +289,7 @@ impl Host {
     }
 
     /// The playbook a run was started with, from the kept copy.
-    fn pinned(&self, run: &RunId, header: &RunStarted) -> Result<Playbook, RuntimeError> {
+    pub(super) fn pinned(&self, run: &RunId, header: &RunStarted) -> Result<Playbook, RuntimeError> {
         let path = self.kept_playbook(&header.digest);
         let text = std::fs::read_to_string(&path).map_err(|source| {
             let (run, path) = (run.to_string(), path.clone());
@@ -375,6 +361,9 @@ fn open_attempts(records: &[Record]) -> Vec<Command> {
             }
             Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
                 open.remove(&(key, role));
+            }
+            Event::AttemptSuspended { key, .. } => {
+                open.remove(&(key, &crate::engine::event::Role::Main));
             }
             _ => {}
         }

@@ -7,6 +7,7 @@
 //! ```
 
 mod anchoring;
+mod anew;
 mod answers;
 mod approvers;
 mod attempt;

@@ -206,7 +206,7 @@ fn t01_killed_at_every_sync_and_write_no_finished_step_runs_again() {
         nothing_said_is_lost(&place, &acknowledged(&said), &what);
         judge(&place, &what);
         asked.fetch_add(go_on_to_the_end(&place, &what), Ordering::Relaxed);
-        // A step whose shim alone has died is an error, and what needs it is not done.
+        // A step whose shim dies each time ends as an error, or as a person says, and what needs it is not done.
         let whole = !shims || place.newest()["outcome"] == "resolved";
         assert!(whole || place.newest()["outcome"] == "unresolved", "{what}");
         for (step, twice) in STEPS {

@@ -105,9 +105,99 @@ fn a_step_that_cannot_be_the_first_is_refused_with_what_can() {
     let (place, run) = ended();
     let refused = |from: &str| place.args(["rerun", &run, "--from", from]).done().exits(2);
     refused("remediate.fox").says("its steps:").says("remediate.fix");
-    refused("remediate.fix/diagnose.x").says("run of its own").says("--from remediate.fix");
+    refused("remediate.fix/diagnose.x").says("called no playbook").says("--from remediate.fix");
     refused("remediate.fix[0]").says("as a whole");
     assert_eq!(counts(&place), [1, 1, 1]);
+}
+
+/// `alone` and `base` fail; `fix` needs one of them, and the failure of the other keeps it from starting.
+const FAILED: &str = "
+runbook: 1
+name: failed
+title: Steps that fail
+remediate:
+  alone: {command: {argv: [sh, step.sh, alone]}, risk: safe}
+  fix: {needs: [alone], command: {argv: [sh, step.sh, fix]}, risk: safe}
+  base: {command: {argv: [sh, step.sh, base]}, risk: safe}
+  late: {needs: [base], command: {argv: [sh, step.sh, late]}, risk: safe}
+";
+
+#[test]
+fn a_failure_elsewhere_does_not_keep_the_first_step_from_starting_and_one_it_needs_is_told() {
+    let step = "echo $1 >> effects/$1\n[ -e works ] || [ $1 != base ]\n";
+    let place = place().file("failed.yaml", FAILED).file("step.sh", step);
+    place.call("run failed.yaml --yes").exits(1);
+    let run = place.newest_run();
+    let counts = || ["alone", "fix", "base", "late"].map(|step| place.read(&format!("effects/{step}")).lines().count());
+    let before = counts();
+    let refused = place.args(["rerun", &run, "--from", "remediate.late", "--yes"]).done().exits(2);
+    refused.says("needs remediate.base, which did not succeed").says("--from remediate.base");
+    place.args(["rerun", &run, "--from", "remediate.alone", "--only", "--yes"]).done().exits(0);
+    assert_eq!(counts(), [before[0] + 1, before[1], before[2], before[3]], "only that one");
+    place.write("works", "");
+    place.args(["rerun", &run, "--from", "remediate.alone", "--yes"]).done().exits(0);
+    let all = [before[0] + 2, before[1] + 1, before[2] + 1, before[3] + 1];
+    assert_eq!(counts(), all, "what had failed beside it is done anew");
+}
+
+/// Calls `middle`, which calls the playbook with the steps.
+fn nested() -> (Runbook, String) {
+    let caller = |name: &str, called: &str| {
+        format!(
+            "runbook: 1\nname: {name}\ntitle: Calls another\nremediate:\n  \
+             ready: {{command: {{argv: [sh, step.sh, {name}-ready]}}, risk: safe}}\n  \
+             recover: {{needs: [ready], playbook: {{name: {called}}}, risk: safe}}\n"
+        )
+    };
+    let place = Runbook::new().file("step.sh", STEP).file("runbook.yaml", "playbooks: [books]\n");
+    for folder in ["effects", "books"] {
+        std::fs::create_dir(place.path(folder)).expect("an empty place");
+    }
+    place.write("books/twice.yaml", PLAYBOOK);
+    place.write("books/middle.yaml", caller("middle", "twice"));
+    place.write("books/outer.yaml", caller("outer", "middle"));
+    place.call("run outer --yes").exits(1);
+    let run = place.newest_run();
+    place.write("works", "");
+    (place, run)
+}
+
+fn counts_of_callers(place: &Runbook) -> [usize; 2] {
+    ["outer-ready", "middle-ready"].map(|step| place.read(&format!("effects/{step}")).lines().count())
+}
+
+#[test]
+fn from_a_step_inside_of_called_playbooks_each_run_takes_over_what_stands_before_it() {
+    let (place, run) = nested();
+    assert_eq!((counts(&place), counts_of_callers(&place)), ([1, 1, 1], [1, 1]));
+    place.write("books/twice.yaml", PLAYBOOK.replace("step.sh", "edited.sh"));
+    let from = "remediate.recover/remediate.recover/remediate.fix";
+    place.args(["rerun", &run, "--from", from, "--yes"]).done().exits(0);
+    assert_eq!((counts(&place), counts_of_callers(&place)), ([1, 2, 2], [1, 1]), "by the text of the earlier run");
+    place.call("audit verify").exits(0);
+
+    place.args(["rerun", &run, "--from", "remediate.recover/remediate.ready", "--yes", "--only"]).done().exits(0);
+    assert_eq!(
+        (counts(&place), counts_of_callers(&place)),
+        ([1, 2, 2], [1, 2]),
+        "only that step, and nothing after it"
+    );
+}
+
+#[test]
+fn a_step_inside_of_a_called_playbook_that_cannot_be_the_first_is_refused_before_anything_is_done() {
+    let (place, run) = nested();
+    let runs = place.call("history --all").shown();
+    for (from, why) in [
+        ("remediate.recover/remediate.fox", "its steps: remediate.ready, remediate.recover"),
+        ("remediate.recover/remediate.recover/remediate.fox", "remediate.fix"),
+        ("remediate.ready/remediate.x", "called no playbook"),
+    ] {
+        place.args(["rerun", &run, "--from", from, "--yes"]).done().exits(2).says(why);
+    }
+    let child = format!("{run}/remediate.recover.1");
+    place.args(["rerun", &child, "--from", "remediate.ready"]).done().exits(2).says("--from STEP/STEP");
+    assert_eq!(place.call("history --all").shown(), runs, "nothing was started");
 }
 
 #[test]
@@ -151,7 +241,9 @@ fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does()
     place.call("history").exits(0).does_not_say("nobody runs it");
     running.kill();
     drop(running);
-    place.call("history").exits(0).says(&format!("`runbook resume {run}` goes on with it"));
+    for command in ["history", "validate twice.yaml", "list", "plan twice.yaml", "holds", "show", "doctor"] {
+        place.call(command).says(&format!("`runbook resume {run}` goes on with it"));
+    }
     place.args(["rerun", &run, "--from", "remediate.fix"]).done().exits(2).says("has not ended");
     place.write("open", "");
     std::fs::write(place.path("pipe"), "done\n").expect("the step still waits");

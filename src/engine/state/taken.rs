@@ -12,7 +12,7 @@ impl RunState {
             return Err("it takes over nothing".into());
         };
         let of = self.header.as_ref().and_then(|header| header.rerun_of.as_ref());
-        if self.phase.is_some() || of.is_none_or(|of| of.run != *from || of.from == key.step) {
+        if self.phase.is_some() || of.is_none_or(|of| of.run != *from || of.starting_point().first() == key.step) {
             return Err(format!("{key} cannot be taken over from run {from}"));
         }
         let (step, _) = self.find(key).ok_or_else(|| format!("there is no step {key}"))?;
