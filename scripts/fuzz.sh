@@ -26,24 +26,27 @@ seed() { # seed TARGET FILE...
 }
 
 # No sanitizer: the program has no unsafe code, and panics, hangs and memory are seen without one, on stable Rust.
-search() { # search TARGET OPTION...
+search() { # search TARGET FOLDER OPTION...: what is new comes into the folder
   target=$1
-  shift
-  cargo fuzz run --sanitizer none "$target" "$work/kept" "$work/$target" -- -rss_limit_mb=2048 -max_len=65536 "$@"
+  folder=$2
+  shift 2
+  cargo fuzz run --sanitizer none "$target" "$folder" "$work/$target" -- -rss_limit_mb=2048 -max_len=65536 "$@"
 }
 
 for target in "$@"; do
-  mkdir -p "$work/$target" "$work/kept" fuzz/corpus
+  mkdir -p "$work/$target" "$work/found" "$work/kept" fuzz/corpus
   case $target in
   playbook) seed playbook $(git ls-files 'playbooks/*.yaml' 'examples/*.yaml') ;;
   model_file) seed model_file $(git ls-files '*.onnx') ;;
   esac
   [ ! -f "fuzz/corpus/$target.tar.gz" ] || tar -xzf "fuzz/corpus/$target.tar.gz" -C "$work/$target"
   # Ten seconds for one input is hanging, on any machine.
-  search "$target" -max_total_time="$seconds" -timeout=10 -print_final_stats=1
-  rm -rf "$work/kept" && mkdir "$work/kept"
-  search "$target" -merge=1
+  search "$target" "$work/found" -max_total_time="$seconds" -timeout=10 -print_final_stats=1
+  find "$work/found" -type f -exec mv -t "$work/$target" {} +
+  # The repository holds every version of the archives: without inputs over 8 KiB each stays near one megabyte.
+  find "$work/$target" -type f -size +8192c -delete
+  search "$target" "$work/kept" -merge=1
   # The same bytes for the same inputs.
   tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work/kept" -cf - . | gzip -n9 >"fuzz/corpus/$target.tar.gz"
-  rm -rf "$work/kept"
+  rm -rf "$work/found" "$work/kept"
 done
