@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::intake::Fact;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -163,6 +164,8 @@ pub enum Event {
     },
     /// A fact that outlives every run; it stands in a stream of its own.
     StandingOrder(Order),
+    /// What became of an event that asks for a run; it stands in a stream of its own, too.
+    Intake(Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,
@@ -183,6 +186,9 @@ pub struct RunStarted {
     pub by: String,
     /// `hand`, or what else started the run.
     pub trigger: String,
+    /// Why this run may look but change nothing, whatever its playbook says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
 }

@@ -26,6 +26,7 @@ pub(super) fn started(playbook: &str) -> Event {
         inputs: json!({"zulu": 1, "alpha": [2.5, "ü\u{0}"]}),
         by: "ada".into(),
         trigger: "hand".into(),
+        withheld: None,
         steps: Vec::new(),
     }))
 }

@@ -228,6 +228,7 @@ fn header(playbook: &Playbook, settings: &Settings, steps: &[Step]) -> RunStarte
         inputs: settings.inputs.clone(),
         by: settings.by.clone(),
         trigger: settings.trigger.clone(),
+        withheld: None,
         steps: steps.iter().map(outline).collect(),
     }
 }

@@ -74,6 +74,7 @@ impl Story {
             inputs: json!({"provider": "ocr-v2", "models_dir": "models/cad", "min_memory": 536_870_912}),
             by: "ada".into(),
             trigger: "hand".into(),
+            withheld: None,
             steps: steps.iter().map(outline).collect(),
         };
         Story { now: 1_795_369_212_000, records: Vec::new() }.then(0, Event::RunStarted(Box::new(started)))

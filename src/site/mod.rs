@@ -3,6 +3,7 @@
 //! check and decode them.
 
 pub mod secret;
+pub mod serve;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use serve::{Role, Serve};
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use window::Window;
 
@@ -46,6 +48,8 @@ pub struct Site {
     pub templates: Option<PathBuf>,
     /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
     pub windows: BTreeMap<String, Window>,
+    /// How `runbook serve` is reached, and what starts runs in it.
+    pub serve: Serve,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
     /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
@@ -71,6 +75,7 @@ impl Default for Site {
             audit: Audit::default(),
             templates: None,
             windows: BTreeMap::new(),
+            serve: Serve::default(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
             cgroups: true,
@@ -175,7 +180,7 @@ impl Site {
     pub async fn meet_secrets(&self) {
         let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
         let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
-        self.secrets.meet(channels.chain(token)).await;
+        self.secrets.meet(channels.chain(token).chain(self.serve.references())).await;
     }
 
     pub fn journal_file(&self) -> PathBuf {
@@ -199,6 +204,7 @@ impl Site {
         self.state = folder.join(self.state);
         self.secrets = self.secrets.based_at(folder);
         self.templates = self.templates.map(|path| folder.join(path));
+        self.serve = self.serve.based_at(folder);
         self.audit.key = self.audit.key.map(|path| folder.join(path));
         self.models.onnxruntime = self.models.onnxruntime.map(|path| folder.join(path));
         self

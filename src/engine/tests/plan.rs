@@ -67,6 +67,7 @@ impl Plan {
             inputs: json!({}),
             by: "ada".into(),
             trigger: "hand".into(),
+            withheld: None,
             steps: Vec::new(),
         };
         let graph = Graph {

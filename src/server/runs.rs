@@ -1,0 +1,252 @@
+//! The runs of this server: each is begun or gone on with once, and lives until its end is known, also while it
+//! waits for a person, who may answer here or with another `runbook` on this machine.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::matching;
+use crate::base::RunId;
+use crate::engine::event::Outcome;
+use crate::engine::intake::Demand;
+use crate::engine::{Event, Record, RunState, What};
+use crate::journal::JournalError;
+use crate::runtime::{Ended, Host, Nobody, Prepared, RuntimeError};
+
+/// How often a run that is out of this server's hands is looked at: a person has just answered, and looks on.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// The end of a ticket's run.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub ticket: u64,
+    pub outcome: Option<Outcome>,
+    pub why: String,
+}
+
+/// How to reach a live run.
+struct Handle {
+    /// While it goes on here.
+    stop: Option<mpsc::UnboundedSender<bool>>,
+    /// While it waits.
+    tell: mpsc::UnboundedSender<Vec<What>>,
+}
+
+pub(super) struct Runs {
+    host: Arc<Host>,
+    live: Mutex<HashMap<RunId, Handle>>,
+    finished: mpsc::UnboundedSender<Finished>,
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Finished>>>,
+    going_on: TaskTracker,
+}
+
+/// How one stretch of a run ended.
+enum Stretch {
+    /// For good.
+    Over(Option<Outcome>, String),
+    /// A person is waited for.
+    Waits,
+    /// Another program goes on with it.
+    Elsewhere,
+    /// The journal could not be written: it can go on from what is written.
+    Failed,
+}
+
+impl Runs {
+    pub(super) fn new(host: Arc<Host>) -> Arc<Self> {
+        // Unbounded is bounded here: one message for each live run.
+        let (finished, receiver) = mpsc::unbounded_channel();
+        let receiver = Mutex::new(Some(receiver));
+        Arc::new(Runs { host, live: Mutex::default(), finished, receiver, going_on: TaskTracker::new() })
+    }
+
+    /// Where ends are told; for the desk, once.
+    pub(super) fn finished(&self) -> mpsc::UnboundedReceiver<Finished> {
+        let kept = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    /// Begins the run of a ticket, or goes on with it.
+    pub(super) fn begin(self: &Arc<Self>, ticket: u64, run: RunId, demand: Demand) {
+        let (tell, told) = mpsc::unbounded_channel();
+        self.lock().insert(run.clone(), Handle { stop: None, tell });
+        let runs = self.clone();
+        tokio::spawn(async move {
+            let (outcome, why) = runs.live_through(ticket, &run, &demand, told).await;
+            runs.lock().remove(&run);
+            // Without a desk the server has ended.
+            let _ = runs.finished.send(Finished { ticket, outcome, why });
+        });
+    }
+
+    async fn live_through(
+        &self,
+        ticket: u64,
+        run: &RunId,
+        demand: &Demand,
+        mut told: mpsc::UnboundedReceiver<Vec<What>>,
+    ) -> (Option<Outcome>, String) {
+        let mut orders = Vec::new();
+        loop {
+            let busy = self.going_on.token();
+            let stretch = self.stretch(ticket, run, demand, std::mem::take(&mut orders)).await;
+            drop(busy);
+            match stretch {
+                Stretch::Over(outcome, why) => return (outcome, why),
+                Stretch::Failed => tokio::time::sleep(GLANCE).await,
+                Stretch::Waits | Stretch::Elsewhere => orders = self.wait(run, &mut told).await,
+            }
+        }
+    }
+
+    /// Goes on until the run ends or cannot go on here.
+    async fn stretch(&self, ticket: u64, run: &RunId, demand: &Demand, orders: Vec<What>) -> Stretch {
+        let records = match self.host.journal.read(run) {
+            Ok(records) => records,
+            Err(error) => return stopped(run, &error),
+        };
+        let (stop, stops) = mpsc::unbounded_channel();
+        self.reach(run, Some(stop));
+        let ended = match position(&records) {
+            Position::New => match self.prepare(ticket, run, demand) {
+                Ok(prepared) => self.host.run(prepared, Arc::new(Nobody), Some(stops)).await,
+                Err(error) => Err(error),
+            },
+            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
+            Position::Parked if orders.is_empty() => return Stretch::Waits,
+            Position::Open | Position::Parked => self.host.resume(run, orders, Arc::new(Nobody), Some(stops)).await,
+        };
+        self.reach(run, None);
+        self.judge(run, ended)
+    }
+
+    fn judge(&self, run: &RunId, ended: Result<Ended, RuntimeError>) -> Stretch {
+        match ended {
+            Ok(Ended { outcome: Some(Outcome::Parked), .. }) => Stretch::Waits,
+            Ok(Ended { outcome, .. }) => {
+                Stretch::Over(outcome, self.host.journal.read(run).map_or_else(|error| error.to_string(), |all| why(&all)))
+            }
+            Err(RuntimeError::Journal(error)) => stopped(run, &error),
+            Err(error) => {
+                tracing::error!(%run, "{}", told(&error));
+                Stretch::Over(None, told(&error))
+            }
+        }
+    }
+
+    fn prepare(&self, ticket: u64, run: &RunId, demand: &Demand) -> Result<Prepared, RuntimeError> {
+        let playbook = self.host.library.find(&demand.playbook).map_err(RuntimeError::Playbook)?;
+        let trigger = format!("{} since {}, ticket {ticket}", demand.identity, demand.since);
+        let given = matching::given(demand.inputs.iter());
+        let mut prepared = self.host.prepare(playbook, &given, &demand.source, &trigger)?;
+        prepared.run = run.clone();
+        prepared.graph.header.withheld = demand.withheld.clone();
+        Ok(prepared)
+    }
+
+    /// Until somebody tells it something, or it turns out to have moved without this server.
+    async fn wait(&self, run: &RunId, told: &mut mpsc::UnboundedReceiver<Vec<What>>) -> Vec<What> {
+        loop {
+            tokio::select! {
+                Some(orders) = told.recv() => return orders,
+                () = tokio::time::sleep(GLANCE) => {}
+            }
+            match self.host.journal.read(run).map(|records| position(&records)) {
+                Ok(Position::Over(_)) => return Vec::new(),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%run, %error, "the run cannot be looked at"),
+            }
+        }
+    }
+
+    fn reach(&self, run: &RunId, stop: Option<mpsc::UnboundedSender<bool>>) {
+        if let Some(handle) = self.lock().get_mut(run) {
+            handle.stop = stop;
+        }
+    }
+
+    /// Asks a run to stop, as Ctrl-C does. Tells whether it lives here.
+    pub(super) fn stop(&self, run: &RunId, by: &str) -> bool {
+        let live = self.lock();
+        let Some(handle) = live.get(run) else { return false };
+        match &handle.stop {
+            Some(stop) => stop.send(false).is_ok(),
+            None => handle.tell.send(vec![What::CancelAsked { by: by.to_owned(), hard: false }]).is_ok(),
+        }
+    }
+
+    /// Gives a run that waits what it waits for. Tells whether it waits here.
+    pub(super) fn tell(&self, run: &RunId, orders: Vec<What>) -> bool {
+        let live = self.lock();
+        live.get(run).is_some_and(|handle| handle.stop.is_none() && handle.tell.send(orders).is_ok())
+    }
+
+    /// Until no run goes on; those that wait for a person are not waited for.
+    pub(super) async fn all_ended(&self) {
+        self.going_on.close();
+        self.going_on.wait().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Handle>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a run stands, by its journal.
+enum Position {
+    New,
+    Open,
+    Parked,
+    Over(Outcome),
+}
+
+fn position(records: &[Record]) -> Position {
+    if records.is_empty() {
+        return Position::New;
+    }
+    match RunState::replay(records).map(|state| state.finished) {
+        Ok(Some(Outcome::Parked)) => Position::Parked,
+        Ok(Some(outcome)) => Position::Over(outcome),
+        // One that does not make sense is said when it is gone on with.
+        Ok(None) | Err(_) => Position::Open,
+    }
+}
+
+fn why(records: &[Record]) -> String {
+    let last = records.iter().rev().find_map(|record| match &record.event {
+        Event::RunFinished { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    last.unwrap_or_default()
+}
+
+fn stopped(run: &RunId, error: &JournalError) -> Stretch {
+    match error {
+        JournalError::Conflict { .. } => Stretch::Elsewhere,
+        _ => {
+            tracing::error!(%run, %error, "the run goes on when the journal can be written again");
+            Stretch::Failed
+        }
+    }
+}
+
+/// The whole of an error, in one line.
+fn told(error: &RuntimeError) -> String {
+    match error {
+        RuntimeError::Playbook(problems) => {
+            let all: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            format!("{error}: {}", all.join("; "))
+        }
+        RuntimeError::Inputs(problems) => {
+            let all: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            format!("{error}: {}", all.join("; "))
+        }
+        _ => match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    }
+}
