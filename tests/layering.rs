@@ -35,7 +35,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The straight line: text to playbook to plan; events to disk and to eyes.
     (
         "playbook",
-        &["action", "anchor", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "trigger", "yaml"],
+        &[
+            "action", "anchor", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "trigger",
+            "yaml",
+        ],
     ),
     ("plan", &["base", "engine", "kind", "language", "playbook", "schema", "yaml"]),
     ("journal", &["audit", "base", "engine"]),
@@ -48,12 +51,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "site",
         ],
     ),
-    (
-        "server",
-        &[
-            "base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger",
-        ],
-    ),
+    ("server", &["base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger"]),
     (
         "cli",
         &[

@@ -33,11 +33,11 @@ pub struct Step;
 #[schemars(extend("oneOf" = [{"required": ["argv"]}, {"required": ["shell"]}]))]
 pub struct Config {
     /// The program and its arguments. Each element stays one argument, whatever is inserted into it.
-    /// The first one, the program, must be constant text: data never chooses what runs. Put `--` before
-    /// an argument that is inserted data, or the program may take a value that starts with `-` for an
-    /// option.
+    /// The first one, the program, must be constant text: data never chooses what runs. A value that
+    /// begins an argument with `-` or `@` is refused, because the program may take it for an option; after an
+    /// element `--` it is let through.
     #[serde(default)]
-    #[schemars(length(min = 1), extend("prefixItems" = [{"type": "string", "x-constant": true}]))]
+    #[schemars(length(min = 1), extend("prefixItems" = [{"type": "string", "x-constant": true}], "items" = {"type": "string", "x-encode": "argument"}))]
     argv: Option<Vec<String>>,
     /// A text for `/bin/sh -c`. It is constant: templates are refused. Pass values through `env` and
     /// write them as `"$NAME"`, with the quotation marks.
@@ -55,6 +55,7 @@ pub struct Config {
     stdin: Option<TextOrSecret>,
     /// The folder the program starts in; by default that of the engine.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     cwd: Option<PathBuf>,
     /// Exit codes that mean success.
     #[serde(default = "default_success")]

@@ -32,12 +32,14 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["url"]}, {"required": ["from"]}]))]
 pub struct Config {
-    /// The address to fetch from. Redirects are followed, but never from https to http.
+    /// The address to fetch from.
     #[schemars(extend("x-encode" = "url"))]
     url: Option<String>,
     /// A file of this machine to copy from, such as one of a backup.
+    #[schemars(extend("x-encode" = "path"))]
     from: Option<PathBuf>,
     /// The file to write. Its folder must exist; a symbolic link is followed.
+    #[schemars(extend("x-encode" = "path"))]
     to: PathBuf,
     /// The digest the file must have: 64 hexadecimal digits, or `from_manifest`.
     sha256: String,
@@ -46,6 +48,7 @@ pub struct Config {
     #[schemars(extend("x-encode" = "url"))]
     manifest: Option<String>,
     /// With `from_manifest`: a manifest on this machine, in place of `manifest`.
+    #[schemars(extend("x-encode" = "path"))]
     manifest_file: Option<PathBuf>,
     /// The most bytes that are fetched. Default 2 GiB.
     #[serde(default = "default_size_limit")]
@@ -59,6 +62,11 @@ pub struct Config {
     mode: Option<String>,
     /// A token for `Authorization: Bearer`, by reference: `{env: NAME}` or `{file: path}`.
     bearer: Option<SecretReference>,
+    /// How many redirects are followed, never from https to http and to another host only if `egress` of the site
+    /// file lists it. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    redirects: u8,
     /// How the mirror's certificate is checked.
     tls: Option<Tls>,
 }
@@ -143,7 +151,8 @@ impl std::fmt::Display for Source {
 async fn install(config: Config, context: &Context) -> StepResult<Output> {
     let source = Source::of(&config)?;
     let mode = config.mode.as_deref().map(parse_mode).transpose()?;
-    let settings = ClientSettings { follow_redirects: true, tls: config.tls.as_ref(), ..ClientSettings::default() };
+    let settings =
+        ClientSettings { redirects: config.redirects, tls: config.tls.as_ref(), ..ClientSettings::default() };
     let client =
         fetch::Fetcher::new(settings.client(&context.services)?, config.bearer.as_ref(), &source, context).await?;
     let expected = manifest::expected_digest(&config, &source, &client).await?;

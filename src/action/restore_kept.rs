@@ -19,6 +19,7 @@ pub struct Config {}
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {
     /// The file.
+    #[schemars(extend("x-encode" = "path"))]
     path: PathBuf,
     /// Whether anything was changed now; false when there was nothing to undo.
     changed: bool,

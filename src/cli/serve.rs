@@ -79,7 +79,9 @@ impl Reporter for Lines {
     fn report(&mut self, record: &Record) {
         let what = match &record.event {
             _ if record.run.is_child() => return,
-            Event::RunStarted(started) => format!("{} started by {}: {}", started.playbook, started.by, started.trigger),
+            Event::RunStarted(started) => {
+                format!("{} started by {}: {}", started.playbook, started.by, started.trigger)
+            }
             Event::ApprovalAsked { key, .. } => format!("{key} waits for approval: `runbook approve {}`", record.run),
             Event::RunFinished { outcome, why, .. } => format!("{outcome}: {why}"),
             _ => return,

@@ -9,9 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::kind::{Services, StepError};
-
-/// A browser's limit is 20; a service that needs more than five is going in circles.
-const MAX_REDIRECTS: usize = 5;
+use crate::site::Egress;
 
 /// How a TLS connection is checked.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -25,13 +23,14 @@ pub struct Tls {
 #[derive(Debug, Clone)]
 pub struct ClientSettings<'a> {
     pub connect_timeout: Duration,
-    pub follow_redirects: bool,
+    /// How many redirects are followed.
+    pub redirects: u8,
     pub tls: Option<&'a Tls>,
 }
 
 impl Default for ClientSettings<'_> {
     fn default() -> Self {
-        ClientSettings { connect_timeout: Services::CONNECT_TIMEOUT, follow_redirects: false, tls: None }
+        ClientSettings { connect_timeout: Services::CONNECT_TIMEOUT, redirects: 0, tls: None }
     }
 }
 
@@ -40,14 +39,15 @@ impl ClientSettings<'_> {
     /// whenever it fits.
     pub fn client(&self, services: &Services) -> Result<Client, StepError> {
         let shared = services.http();
-        if !self.follow_redirects && self.tls.is_none() && self.connect_timeout == Services::CONNECT_TIMEOUT {
+        if self.redirects == 0 && self.tls.is_none() && self.connect_timeout == Services::CONNECT_TIMEOUT {
             return Ok(shared.clone());
         }
-        let redirects = if self.follow_redirects { Policy::custom(follow) } else { Policy::none() };
-        let mut builder = Client::builder()
-            .redirect(redirects)
-            .connect_timeout(self.connect_timeout)
-            .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")));
+        let (most, egress) = (usize::from(self.redirects), services.site.egress.clone());
+        let redirects = match most {
+            0 => Policy::none(),
+            _ => Policy::custom(move |attempt| follow(attempt, most, &egress)),
+        };
+        let mut builder = services.http_builder().redirect(redirects).connect_timeout(self.connect_timeout);
         if let Some(tls) = self.tls {
             builder = builder.tls_certs_merge(certificates(&tls.ca_file, &tls.pem()?)?);
         }
@@ -55,14 +55,21 @@ impl ClientSettings<'_> {
     }
 }
 
-/// Follows, but never from an encrypted connection to a plain one.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+/// Follows, but never from an encrypted connection to a plain one, and to another host only if data may choose it:
+/// where a redirect leads is what the peer says.
+fn follow(attempt: Attempt<'_>, most: usize, egress: &Egress) -> reqwest::redirect::Action {
+    let host = attempt.url().host_str().unwrap_or_default();
+    let same = attempt.previous().first().is_some_and(|first| first.host() == attempt.url().host());
+    let refused = egress.check_host(host).and_then(|()| if same { Ok(()) } else { egress.check_chosen(host) });
+    if let Err(refused) = refused {
+        return attempt.error(refused);
+    }
     let downgrade =
         attempt.previous().last().is_some_and(|last| last.scheme() == "https") && attempt.url().scheme() != "https";
     if downgrade {
         attempt.error("it redirects from https to http, which is not followed")
-    } else if attempt.previous().len() > MAX_REDIRECTS {
-        attempt.error(format!("it redirects more than {MAX_REDIRECTS} times"))
+    } else if attempt.previous().len() > most {
+        attempt.error(format!("it redirects more often than the {most} times that `redirects` allows"))
     } else {
         attempt.follow()
     }

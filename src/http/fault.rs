@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::{authority, shown};
 use crate::base::units::show_duration;
 use crate::kind::{Context, StepError};
+use crate::site::egress::Refused;
 
 /// A header or a body that cannot be sent.
 pub(super) fn invalid_request(error: &reqwest::Error) -> StepError {
@@ -19,15 +20,15 @@ pub(super) fn invalid_request(error: &reqwest::Error) -> StepError {
 pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> StepError {
     let error = error.without_url();
     let peer = authority(url);
+    if let Some(error) = cannot_connect(&peer, &error) {
+        return error;
+    }
     if error.is_redirect() {
         return StepError::because(format!("the redirects of {} cannot be followed", shown(url)), &error);
     }
     if error.is_dns() {
         return StepError::new(format!("cannot find the address of the host '{}'", url.host_str().unwrap_or_default()))
             .help("check the spelling of the host, then the name server of this machine");
-    }
-    if let Some(error) = cannot_connect(&peer, &error) {
-        return error;
     }
     if error.is_timeout() && error.is_connect() {
         return StepError::new(format!("no connection to {peer} within the connect timeout"))
@@ -44,8 +45,16 @@ pub(super) fn no_answer(url: &Url, error: reqwest::Error, context: &Context) -> 
         .help("the service closed the connection or does not speak HTTP there; look into its log")
 }
 
+/// The request would go where none may.
+pub fn refused(why: &Refused) -> StepError {
+    StepError::new(format!("the request was not sent: {why}")).help(why.help())
+}
+
 /// Why there is no connection, if the cause is one that has words of its own.
 pub fn cannot_connect(peer: &str, error: &(dyn Error + 'static)) -> Option<StepError> {
+    if let Some(why) = cause::<Refused>(error) {
+        return Some(refused(why));
+    }
     if let Some(tls) = cause::<rustls::Error>(error) {
         let message = format!("cannot make a TLS connection to {peer}: {tls}");
         return Some(

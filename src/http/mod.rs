@@ -15,7 +15,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use crate::kind::{Context, StepError};
 pub use body::{Body, read_body, read_text};
 pub use client::{ClientSettings, Tls};
-pub use fault::{broken_transfer, cannot_connect, unexpected_status};
+pub use fault::{broken_transfer, cannot_connect, refused, unexpected_status};
 pub use header::{header_name, header_value};
 
 /// An address that can be asked: `http` or `https`, with a host, without a password in it.
@@ -68,6 +68,8 @@ pub async fn send(request: RequestBuilder, context: &Context) -> Result<Response
     let (client, request) = request.timeout(context.time_limit).build_split();
     let request = request.map_err(|error| fault::invalid_request(&error.without_url()))?;
     let url = request.url().clone();
+    let host = url.host_str().unwrap_or_default();
+    context.services.check_host(host).await.map_err(|why| fault::refused(&why))?;
     client.execute(request).await.map_err(|error| fault::no_answer(&url, error, context))
 }
 

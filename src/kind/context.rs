@@ -9,9 +9,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::StepError;
+use super::egress::{self, Resolver};
 use crate::base::{Clock, RunId, Secret, StepKey};
 use crate::model::Workbench;
 use crate::model::selection::Selection;
+use crate::site::egress::Refused;
 use crate::site::{SecretReference, Site, TextOrSecret};
 
 /// The surroundings of one attempt.
@@ -130,15 +132,28 @@ impl Services {
     /// first use because loading the trust store costs milliseconds a local run need not pay.
     pub fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(|| {
-            // Two crates bring TLS; installing twice is harmless, so the result does not matter.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Self::CONNECT_TIMEOUT)
-                .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .expect("the TLS provider is compiled in")
+            self.http_builder().connect_timeout(Self::CONNECT_TIMEOUT).build().expect("the TLS provider is compiled in")
         })
+    }
+
+    /// What every HTTP client of this process begins with: the filter of addresses, no redirects.
+    pub fn http_builder(&self) -> reqwest::ClientBuilder {
+        // Two crates bring TLS; installing twice is harmless, so the result does not matter.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(self.resolver()))
+            .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// What every connection to a name goes through.
+    pub fn resolver(&self) -> Resolver {
+        Resolver(Arc::new(self.site.egress.clone()))
+    }
+
+    /// Whether the host of an address may be asked, as far as that shows before there is a connection.
+    pub async fn check_host(&self, host: &str) -> Result<(), Refused> {
+        egress::check_before(&self.site.egress, host).await
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod child;
 mod context;
+mod egress;
 
 use std::future::Future;
 use std::path::Path;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use crate::base::{Field, Picture, Route};
 pub use child::EngineName;
 pub use context::{Context, PlaybookCall, PlaybookResult, Playbooks, Services, Subject};
+pub use egress::Resolver;
 
 /// What running a step again would do; decides what happens to a step in doubt after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

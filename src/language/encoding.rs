@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::{LanguageError, promql};
+
 /// The place a value goes to. A field names it with `x-encode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -11,12 +13,16 @@ pub enum Encoding {
     Plain,
     /// A component of a URL (RFC 3986 section 2.1). A value that begins the URL is the address itself.
     Url,
-    /// Inside a double-quoted PromQL string.
+    /// Part of a PromQL query: any text inside its strings, one word outside of them.
     Promql,
     /// A member name inside a JSONPath query (RFC 9535 section 2.3.1.1).
     JsonPath,
     /// Literal text inside a regular expression.
     Regex,
+    /// One argument of a program, which must not begin as an option unless the playbook's text begins it.
+    Argument,
+    /// Part of the path of a file, which must not lead out of its folder.
+    Path,
 }
 
 impl Encoding {
@@ -24,16 +30,34 @@ impl Encoding {
         serde_json::from_value(name.into()).ok()
     }
 
-    /// The encoded value; `first` when nothing stands before it.
-    pub fn encode(self, value: &str, first: bool) -> String {
-        match self {
-            Encoding::Plain => value.to_owned(),
-            Encoding::Url if first => value.trim_end_matches('/').to_owned(),
-            Encoding::Url => percent(value),
-            Encoding::Promql => escape(value, '"'),
-            Encoding::JsonPath => escape(value, '\''),
+    /// The encoded text; `before` is what stands before it in its place, `None` when nothing does.
+    pub(super) fn encode_text(self, value: &str, before: Option<&str>) -> Result<String, LanguageError> {
+        let first = before.is_none();
+        Ok(match self {
+            Encoding::Plain | Encoding::Argument => value.to_owned(),
+            Encoding::Path => return confined(value, first),
+            Encoding::Url => return component(value, before),
+            Encoding::Promql => return promql::encode(value, before.unwrap_or_default()),
+            Encoding::JsonPath => escape(value, '\'').replace("\\'", "\\u0027"),
             Encoding::Regex => regex::escape(value),
+        })
+    }
+
+    /// Refuses a filled place as a whole, when what it says only shows there. `data_first` when nothing of the
+    /// playbook's own text stands before the first inserted value.
+    pub(super) fn check_whole(self, text: &str, data_first: bool) -> Result<(), LanguageError> {
+        // `@file` makes many programs (curl, gcc, java) read further arguments or data from that file.
+        if self == Encoding::Argument && data_first && text.starts_with(['-', '@']) {
+            return Err(LanguageError::new(format!("the inserted value '{text}' begins like an option")).help(
+                "put '--' before it in `argv`, or begin the argument with constant text such as './' or '--name='"
+                    .to_owned(),
+            ));
         }
+        // `{{folder}}{{name}}` may put together from two values what neither of them is.
+        if self == Encoding::Path && data_first && leads_up(text) {
+            return Err(leading_up(text));
+        }
+        Ok(())
     }
 
     /// The template's text as it has to be before values are inserted.
@@ -45,6 +69,41 @@ impl Encoding {
             _ => text.to_owned(),
         }
     }
+}
+
+/// Part of a path as it is, if it does not lead up or begin the path somewhere else.
+fn confined(value: &str, first: bool) -> Result<String, LanguageError> {
+    if leads_up(value) {
+        return Err(leading_up(value));
+    }
+    // `{{folder}}/etc` with an empty folder would be `/etc`.
+    if first && value.is_empty() {
+        return Err(LanguageError::new("the path would begin with an empty value")
+            .help("give the value, or begin the path with constant text".to_owned()));
+    }
+    Ok(value.to_owned())
+}
+
+fn leads_up(path: &str) -> bool {
+    path.split('/').any(|component| component == "..")
+}
+
+fn leading_up(value: &str) -> LanguageError {
+    LanguageError::new(format!("the inserted value '{value}' leads out of its folder with '..'"))
+        .help("give the path without '..', such as an absolute one".to_owned())
+}
+
+/// A component of an address, or its beginning. Dots are not encoded, and would not help if they were: `%2e%2e` is
+/// taken for `..` too, which leads to the path above.
+fn component(value: &str, before: Option<&str>) -> Result<String, LanguageError> {
+    let Some(before) = before else { return Ok(value.trim_end_matches('/').to_owned()) };
+    let in_path = !before.contains(['?', '#']);
+    let segment = format!("{}{value}", before.rsplit('/').next().unwrap_or_default());
+    if in_path && (segment == "." || segment == "..") {
+        return Err(LanguageError::new(format!("the inserted value '{value}' would lead to another path"))
+            .help("an address takes no part of its path that is only dots".to_owned()));
+    }
+    Ok(percent(value))
 }
 
 /// Unreserved characters of RFC 3986 stay; every other byte becomes `%XX`.
@@ -60,7 +119,7 @@ fn percent(value: &str) -> String {
     text
 }
 
-fn escape(value: &str, quote: char) -> String {
+pub(super) fn escape(value: &str, quote: char) -> String {
     let mut text = String::with_capacity(value.len());
     for letter in value.chars() {
         match letter {
@@ -69,6 +128,8 @@ fn escape(value: &str, quote: char) -> String {
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             letter if letter == quote => text.extend(['\\', letter]),
+            // The author may have chosen the other quotes; this form is valid in both.
+            '"' | '\'' => text.push_str(&format!("\\u{:04x}", letter as u32)),
             letter if letter.is_control() => text.push_str(&format!("\\u{:04x}", letter as u32)),
             letter => text.push(letter),
         }
@@ -95,18 +156,47 @@ mod tests {
 
     #[test]
     fn values_stay_data() {
-        assert_eq!(Encoding::Url.encode("a/b?c=d e", false), "a%2Fb%3Fc%3Dd%20e");
-        assert_eq!(Encoding::Promql.encode("x\"} or vector(1) #", false), "x\\\"} or vector(1) #");
+        assert_eq!(Encoding::Url.encode_text("a/b?c=d e", Some("x")).unwrap(), "a%2Fb%3Fc%3Dd%20e");
+        assert_eq!(
+            Encoding::Promql.encode_text("x\"} or vector(1) #", Some("up{a=\"")).unwrap(),
+            "x\\\"} or vector(1) #"
+        );
         assert_eq!(
             Encoding::JsonPath.prepare("$.providers.{{inputs.provider}}.status"),
             "$.providers['{{inputs.provider}}'].status"
         );
-        assert_eq!(Encoding::JsonPath.encode("a'b", false), "a\\'b");
-        assert_eq!(Encoding::Regex.encode("a.*", false), "a\\.\\*");
+        assert_eq!(Encoding::JsonPath.encode_text("a'b", Some("x")).unwrap(), "a\\u0027b");
+        assert_eq!(Encoding::JsonPath.encode_text("a\"b", Some("x")).unwrap(), "a\\u0022b");
+        assert_eq!(Encoding::Promql.encode_text("a'b", Some("up{a=\"")).unwrap(), "a\\u0027b");
+        assert_eq!(Encoding::Regex.encode_text("a.*", Some("x")).unwrap(), "a\\.\\*");
     }
 
     #[test]
     fn a_url_may_begin_with_an_address() {
-        assert_eq!(Encoding::Url.encode("http://127.0.0.1:8000/", true), "http://127.0.0.1:8000");
+        assert_eq!(Encoding::Url.encode_text("http://127.0.0.1:8000/", None).unwrap(), "http://127.0.0.1:8000");
+    }
+
+    /// Plan 31: options are not injected.
+    #[test]
+    fn t31_data_does_not_begin_an_argument_as_an_option() {
+        for text in ["-rf", "--upload-pack=touch x", "-", "--", "@/etc/passwd"] {
+            assert!(Encoding::Argument.check_whole(text, true).is_err(), "{text}");
+            assert!(Encoding::Argument.check_whole(text, false).is_ok(), "{text} after constant text");
+            assert!(Encoding::Plain.check_whole(text, true).is_ok(), "{text} in another place");
+        }
+        assert!(Encoding::Argument.check_whole("a-b@c", true).is_ok());
+    }
+
+    /// Plan 36: no path leads out of its folder.
+    #[test]
+    fn t36_data_in_a_path_does_not_lead_up() {
+        for text in ["..", "../x", "a/../b", "a/..", "/a/../../etc"] {
+            assert!(Encoding::Path.encode_text(text, Some("x")).is_err(), "{text}");
+            assert!(Encoding::Path.check_whole(text, true).is_err(), "{text}");
+        }
+        assert!(Encoding::Path.encode_text("", None).is_err());
+        for text in ["a..b", "/srv/models", "...", ".hidden"] {
+            assert_eq!(Encoding::Path.encode_text(text, None).unwrap(), text);
+        }
     }
 }

@@ -6,7 +6,9 @@ pub mod encoding;
 mod evaluate;
 mod expression;
 mod functions;
+mod promql;
 mod request;
+mod tainted;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -15,10 +17,12 @@ mod typecheck;
 use serde_json::Value;
 
 use crate::base::Type;
+pub use encoding::Encoding;
 pub use evaluate::Truth;
 pub use expression::Expression;
 pub use functions::{FUNCTIONS, Function};
 pub use request::{Request, Slot, Wanted};
+pub use tainted::Tainted;
 pub use template::{Template, is_template};
 
 /// What is wrong with an expression or template, and at which byte of it.

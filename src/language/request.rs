@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::Encoding;
-use super::{LanguageError, Names, Scope, Template};
+use super::{LanguageError, Names, Scope, Tainted, Template};
 use crate::base::source::Part;
 use crate::base::{Route, units};
 
@@ -41,7 +41,7 @@ impl Request {
     pub fn render(&self, scope: &dyn Scope) -> Result<Value, LanguageError> {
         let mut config = self.raw.clone();
         for slot in &self.slots {
-            let value = slot.render(scope).map_err(|problem| {
+            let value = slot.render(scope, self.encoding(slot)).map_err(|problem| {
                 LanguageError::new(format!("{}: {}", slot.route, problem.message)).help(problem.help)
             })?;
             if let Some(place) = navigate(&mut config, &slot.route) {
@@ -49,6 +49,21 @@ impl Request {
             }
         }
         Ok(config)
+    }
+
+    /// How the values of a slot are encoded. After `--`, programs take nothing for an option.
+    fn encoding(&self, slot: &Slot) -> Encoding {
+        let parts = slot.route.parts();
+        if slot.encoding != Encoding::Argument || !matches!(parts.last(), Some(Part::Index(_))) {
+            return slot.encoding;
+        }
+        let list = parts[..parts.len() - 1].iter().try_fold(&self.raw, |place, part| match part {
+            Part::Key(key) => place.get(key.as_str()),
+            Part::Index(index) => place.get(*index),
+        });
+        let Some(Part::Index(position)) = parts.last() else { return slot.encoding };
+        let mut before = list.and_then(Value::as_array).into_iter().flatten().take(*position);
+        if before.any(|element| element == "--") { Encoding::Plain } else { slot.encoding }
     }
 
     /// The dotted names that the templates insert.
@@ -66,15 +81,16 @@ impl Request {
 }
 
 impl Slot {
-    fn render(&self, scope: &dyn Scope) -> Result<Value, LanguageError> {
+    fn render(&self, scope: &dyn Scope, encoding: Encoding) -> Result<Value, LanguageError> {
         if self.wanted != Wanted::Text
             && let Some(name) = self.template.whole()
             && let super::Lookup::Value(value) = scope.lookup(name)
-            && !value.is_string()
+            && let value = Tainted::new(value)
+            && !value.is_text()
         {
-            return Ok(value);
+            return Ok(value.into_json());
         }
-        let text = self.template.render(scope, self.encoding)?;
+        let text = self.template.render(scope, encoding)?;
         self.wanted.read(text)
     }
 }

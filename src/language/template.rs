@@ -2,16 +2,15 @@
 //! of the playbook is compiled, what is inserted is encoded for its place, and a name without a value
 //! is an error instead of an empty string.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{LanguageError, Lookup, Names, Scope};
+use super::{LanguageError, Lookup, Names, Scope, Tainted};
 use crate::base::suggestion;
-use crate::base::value::show;
 
 /// Nobody reads deeper templates, and the parser calls itself once a level.
 const MAX_NESTING: usize = 16;
@@ -42,6 +41,16 @@ enum Piece {
     Name(String),
 }
 
+/// A part of a template whose names have their values.
+enum Filled {
+    Text(String),
+    /// A value, and the name it stands for if it has one of its own.
+    Data(Tainted<Value>, Option<String>),
+}
+
+/// Around the number of a value. No template and no value holds this byte.
+const MARK: char = '\0';
+
 /// Whether the text needs rendering at all.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{")
@@ -49,6 +58,9 @@ pub fn is_template(text: &str) -> bool {
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, LanguageError> {
+        if text.contains(MARK) {
+            return Err(LanguageError::new("the template holds a NUL byte").help("leave it out".to_owned()));
+        }
         if nesting(text) > MAX_NESTING {
             return Err(LanguageError::new(format!("the template is nested deeper than {MAX_NESTING} levels"))
                 .help("prepare the value in a step of its own".to_owned()));
@@ -96,32 +108,58 @@ impl Template {
 
     /// The text with every value inserted, each encoded for its place.
     pub fn render(&self, scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
-        match &self.parts {
-            Parts::Plain(pieces) => self.render_plain(pieces, scope, encoding),
-            Parts::Blocks(compiled) => self.render_blocks(compiled, scope, encoding),
-        }
-    }
-
-    fn render_plain(&self, pieces: &[Piece], scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
+        let parts = match &self.parts {
+            Parts::Plain(pieces) => self.fill_plain(pieces, scope)?,
+            Parts::Blocks(compiled) => self.fill_blocks(compiled, scope)?,
+        };
+        let data_first = matches!(parts.first(), Some(Filled::Data(..)));
         let mut text = String::new();
-        for (position, piece) in pieces.iter().enumerate() {
-            match piece {
-                Piece::Text(part) => text.push_str(part),
-                Piece::Name(name) => {
-                    let value = show(&self.lookup(scope, name)?);
-                    text.push_str(&encoding.encode(&value, position == 0));
+        for (position, part) in parts.into_iter().enumerate() {
+            match part {
+                Filled::Text(part) => text.push_str(&part),
+                Filled::Data(value, name) => {
+                    let before = (position > 0).then_some(text.as_str());
+                    let encoded = encoding.encode(&value, before).map_err(|problem| match &name {
+                        Some(name) => problem.pointing_at(&self.text, name),
+                        None => problem,
+                    })?;
+                    text.push_str(&encoded);
                 }
             }
         }
+        encoding.check_whole(&text, data_first)?;
         Ok(text)
     }
 
-    fn render_blocks(
-        &self,
-        compiled: &Compiled,
-        scope: &dyn Scope,
-        encoding: Encoding,
-    ) -> Result<String, LanguageError> {
+    /// The names whose values may decide about the host when the text is an address; none when the text of the
+    /// template names it.
+    pub fn names_of_host(&self) -> Vec<&str> {
+        let Parts::Plain(pieces) = &self.parts else { return self.references.iter().map(String::as_str).collect() };
+        let (mut before, mut names) = (String::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => before.push_str(text),
+                // A letter stands for what will be inserted: `{{inputs.scheme}}://host/` has its host in the text.
+                Piece::Name(_) if host_is_complete(&before) => break,
+                Piece::Name(name) => {
+                    names.push(name.as_str());
+                    before.push('x');
+                }
+            }
+        }
+        names
+    }
+
+    fn fill_plain(&self, pieces: &[Piece], scope: &dyn Scope) -> Result<Vec<Filled>, LanguageError> {
+        let fill = |piece: &Piece| match piece {
+            Piece::Text(text) => Ok(Filled::Text(text.clone())),
+            Piece::Name(name) => Ok(Filled::Data(self.lookup(scope, name)?, Some(name.clone()))),
+        };
+        pieces.iter().map(fill).collect()
+    }
+
+    /// Handlebars puts a mark where a value goes; values are encoded when it is known what stands before each.
+    fn fill_blocks(&self, compiled: &Compiled, scope: &dyn Scope) -> Result<Vec<Filled>, LanguageError> {
         let mut data = Value::Object(Map::new());
         for name in &self.references {
             // Inside a condition a name may be missing: {{#if}} exists to ask that. Null would be shown as
@@ -134,24 +172,49 @@ impl Template {
         }
         let mut handlebars = Handlebars::new();
         handlebars.set_strict_mode(true);
-        handlebars.register_escape_fn(move |text| encoding.encode(text, false));
+        let values = Arc::new(Mutex::new(Vec::new()));
+        let inserted = Arc::clone(&values);
+        handlebars.register_escape_fn(move |text| {
+            let mut values = inserted.lock().unwrap_or_else(PoisonError::into_inner);
+            values.push(Tainted::new(Value::from(text)));
+            format!("{MARK}{}{MARK}", values.len() - 1)
+        });
         handlebars.register_template("template", compiled.clone());
-        handlebars
+        let marked = handlebars
             .render("template", &data)
-            .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))
+            .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))?;
+        let values = std::mem::take(&mut *values.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(unmark(&marked, &values))
     }
 
-    fn lookup(&self, scope: &dyn Scope, name: &str) -> Result<Value, LanguageError> {
+    fn lookup(&self, scope: &dyn Scope, name: &str) -> Result<Tainted<Value>, LanguageError> {
         match scope.lookup(name) {
             Lookup::Value(Value::Null) => {
                 Err(LanguageError::new(format!("'{name}' is null")).pointing_at(&self.text, name))
             }
-            Lookup::Value(value) => Ok(value),
+            Lookup::Value(value) => Ok(Tainted::new(value)),
             Lookup::Missing(why) => {
                 Err(LanguageError::new(format!("'{name}' has no value: {why}")).pointing_at(&self.text, name))
             }
         }
     }
+}
+
+/// The texts between marks, and the values that the marks stand for. Every second part is the number of a value.
+fn unmark(marked: &str, values: &[Tainted<Value>]) -> Vec<Filled> {
+    let part = |(position, part): (usize, &str)| match part.parse().ok().and_then(|number: usize| values.get(number)) {
+        Some(value) if position % 2 == 1 => Some(Filled::Data(value.clone(), None)),
+        _ if part.is_empty() => None,
+        _ => Some(Filled::Text(part.to_owned())),
+    };
+    marked.split(MARK).enumerate().filter_map(part).collect()
+}
+
+/// Whether a beginning of an address has its whole host in it. An address that does not begin with a scheme is
+/// inserted whole, and what follows it is a path.
+fn host_is_complete(before: &str) -> bool {
+    let rest = before.split_once("://").map_or(before, |(_, rest)| rest);
+    rest.contains(['/', '?', '#'])
 }
 
 /// Puts a value at a dotted name, making the objects on the way.

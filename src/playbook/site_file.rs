@@ -11,6 +11,7 @@ use crate::base::{Diagnostic, Source};
 use crate::kind::schema_of;
 use crate::notify::CHANNELS;
 use crate::schema::{Schema, decode};
+use crate::site::egress::Allowed;
 use crate::site::{self, Site};
 use crate::trigger::{SOURCES, trigger_schema};
 use crate::yaml::{self, Node};
@@ -114,6 +115,16 @@ fn aliases(root: &Node, source: &Source) -> Vec<Diagnostic> {
     aliases.map(problem).collect()
 }
 
+/// Entries that would never match anything: whoever wrote one believes a host allowed that is not.
+fn hosts(root: &Node, source: &Source) -> Vec<Diagnostic> {
+    let entries = root.get("egress").and_then(|egress| egress.get("allow")).map(Node::items).unwrap_or_default();
+    let problem = |node: &Node| {
+        let bad = node.as_str()?.parse::<Allowed>().err()?;
+        Some(Diagnostic::error("bad-host", bad.to_string()).at(source, node.span).help(bad.help))
+    };
+    entries.iter().filter_map(problem).collect()
+}
+
 /// Reads a site file.
 pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -125,6 +136,7 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let value = decode(&root, Schema::whole(&SCHEMA), &source, &mut problems).value;
     problems.extend(aliases(&root, &source));
+    problems.extend(hosts(&root, &source));
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {

@@ -27,6 +27,7 @@ pub struct Config {
     pub pid: Option<u32>,
     /// Also measure the process whose number is in this file.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     pub pid_file: Option<PathBuf>,
 }
 

@@ -94,9 +94,11 @@ pub struct Config {
     #[serde(default = "default_body_limit")]
     #[schemars(extend("x-unit" = "bytes"))]
     body_limit: u64,
-    /// Whether to go where a redirect points, five times at most and never from https to http.
+    /// How many redirects are followed, never from https to http and to another host only if `egress` of the site
+    /// file lists it. Default 0.
     #[serde(default)]
-    follow_redirects: bool,
+    #[schemars(range(min = 0, max = 10))]
+    redirects: u8,
     /// How long to wait for a connection, in seconds. Default 5 s.
     #[serde(default = "default_connect_timeout")]
     #[schemars(extend("x-unit" = "duration"))]
@@ -239,7 +241,7 @@ impl Config {
     fn client_settings(&self) -> Result<ClientSettings<'_>, StepError> {
         let connect_timeout = Duration::try_from_secs_f64(self.connect_timeout)
             .map_err(|error| StepError::because("`connect_timeout` is not a length of time", &error))?;
-        Ok(ClientSettings { connect_timeout, follow_redirects: self.follow_redirects, tls: self.tls.as_ref() })
+        Ok(ClientSettings { connect_timeout, redirects: self.redirects, tls: self.tls.as_ref() })
     }
 }
 

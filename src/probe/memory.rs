@@ -22,6 +22,7 @@ pub struct Config {
     pub pid: Option<u32>,
     /// The same for the process whose number is in this file.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     pub pid_file: Option<PathBuf>,
 }
 

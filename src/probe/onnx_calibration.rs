@@ -29,6 +29,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file: a classifier that answers one number for each class.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The rows with known labels.
     inputs: Data,

@@ -25,8 +25,10 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model that is trusted: the one in service, or the float32 one.
+    #[schemars(extend("x-encode" = "path"))]
     old: PathBuf,
     /// The model that may take its place: a candidate, or the int8 one.
+    #[schemars(extend("x-encode" = "path"))]
     new: PathBuf,
     /// The rows to compare on. Default: numbers that are made up; on them models agree less than on real rows.
     #[serde(default)]

@@ -21,6 +21,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file, such as `models/ocr-text/model.onnx`.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The file with the golden cases. A bare file name such as `golden.json` lies beside the model; any
     /// other path is taken from the working folder. It is JSON:
@@ -29,6 +30,7 @@ pub struct Config {
     /// "tolerance": {"absolute": 0.00001, "relative": 0.00001}}`, numbers in row-major order; or `.npz` as numpy
     /// saves it, with the arrays `inputs/NAME` and `outputs/NAME`, for several cases with `CASE/` before them:
     /// `numpy.savez_compressed("golden.npz", **{"inputs/features": rows, "outputs/probabilities": answers})`.
+    #[schemars(extend("x-encode" = "path"))]
     cases: PathBuf,
     /// How precisely the model computes, which sets both tolerances: `float32` (0.00001), `float16` (0.001) or `int8`
     /// (0.05). Default: what the file says, else float32.

@@ -17,6 +17,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// What the inputs must be, in order. Default: not judged.
     #[serde(default)]

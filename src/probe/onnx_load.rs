@@ -25,6 +25,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file, such as `models/ocr-text/model.onnx`.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The SHA-256 of the released file, 64 hexadecimal digits. Default: not compared.
     #[serde(default)]
@@ -33,6 +34,7 @@ pub struct Config {
     /// with the length as well: `{"files": [{"file": "model.onnx", "bytes": 51876, "sha256": "…"}]}`. A bare name such
     /// as `SHA256SUMS` lies beside the model. In place of `sha256`.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     manifest: Option<PathBuf>,
     /// The engine that must judge: `onnxruntime`, or `embedded`, the one that is built in. Without it, ONNX
     /// Runtime where it is installed, else the embedded one.

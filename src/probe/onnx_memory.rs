@@ -28,6 +28,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The rows to run. Default: numbers that are made up, the same each time.
     #[serde(default)]

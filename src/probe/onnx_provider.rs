@@ -23,6 +23,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The execution provider that must run every node, such as `cuda`; the step fails when another one runs any of them.
     /// In place of `preferred`.

@@ -21,6 +21,7 @@ pub struct Step;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model file.
+    #[schemars(extend("x-encode" = "path"))]
     model: PathBuf,
     /// The rows to run. Default: numbers that are made up, the same each time; they scatter around zero, so rows of your
     /// own find more.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answer, Approver, Question};
 use super::attempt::{self, Way};
+use super::egress;
 use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
@@ -252,7 +253,12 @@ impl Driver {
         let cancel = CancellationToken::new();
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
-        let kind = match self.may_start(&key, role, way) {
+        let may = self.may_start(&key, role, way).and_then(|kind| {
+            let step = self.prepared.graph.step(&key.step).map(|(_, step)| step);
+            let egress = &self.host.services.site.egress;
+            step.map_or(Ok(()), |step| egress::check(step, role, &request, egress)).map(|()| kind)
+        });
+        let kind = match may {
             Ok(kind) => kind,
             Err((message, help)) => {
                 let result = AttemptResult::Error { message, help, code: None };

@@ -11,6 +11,7 @@ mod answers;
 mod attempt;
 mod calls;
 mod driver;
+mod egress;
 mod guards;
 mod host;
 mod messages;

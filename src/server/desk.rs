@@ -91,7 +91,11 @@ fn lock(intake: &Mutex<Intake>) -> MutexGuard<'_, Intake> {
 }
 
 /// Reads what the intake knows, and opens.
-pub(super) fn open(host: Arc<Host>, runs: Arc<Runs>, stopping: CancellationToken) -> Result<(Desk, Work), JournalError> {
+pub(super) fn open(
+    host: Arc<Host>,
+    runs: Arc<Runs>,
+    stopping: CancellationToken,
+) -> Result<(Desk, Work), JournalError> {
     let intake = Arc::new(Mutex::new(Intake::replay(&host.journal.read(&stream())?)));
     let (entrance, messages) = mpsc::channel(WAITING);
     let closed = CancellationToken::new();
@@ -117,7 +121,8 @@ impl Work {
 
     /// Runs that an earlier server started and that have not ended.
     fn go_on_with_runs(&self) {
-        let live: Vec<_> = lock(&self.intake).live().map(|(ticket, run, demand)| (ticket, run.clone(), demand.clone())).collect();
+        let live: Vec<_> =
+            lock(&self.intake).live().map(|(ticket, run, demand)| (ticket, run.clone(), demand.clone())).collect();
         for (ticket, run, demand) in live {
             self.runs.begin(ticket, run, demand);
         }
@@ -165,7 +170,9 @@ impl Work {
             () = tokio::time::sleep(wait) => {}
             () = self.closed.cancelled(), if pause.is_none() => {}
         }
-        while messages.len() < TOGETHER && let Ok(message) = self.messages.try_recv() {
+        while messages.len() < TOGETHER
+            && let Ok(message) = self.messages.try_recv()
+        {
             messages.push(message);
         }
         messages

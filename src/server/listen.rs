@@ -142,7 +142,8 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
     let certificates = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| wrong(format!("{}: {error}", tls.certificate.display())))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| wrong(format!("{}: {error}", tls.key.display())))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| wrong(format!("{}: {error}", tls.key.display())))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(error.to_string()))?

@@ -64,7 +64,9 @@ impl ServeError {
     pub fn help(&self) -> Option<String> {
         let help = match self {
             ServeError::Listen { .. } => "is another `runbook serve` running? `serve: {address: …}` chooses another",
-            ServeError::InClear { .. } => "set `serve: {tls: {certificate: …, key: …}}`, or `behind_proxy: true` if a proxy ends TLS",
+            ServeError::InClear { .. } => {
+                "set `serve: {tls: {certificate: …, key: …}}`, or `behind_proxy: true` if a proxy ends TLS"
+            }
             ServeError::Tls { .. } => "both are PEM files; `openssl x509 -in FILE -noout -text` shows a certificate",
             ServeError::Secret(_) => "correct the reference in the site file, or put the secret in its place",
             ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",

@@ -74,7 +74,8 @@ routes! {
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let mut paths: BTreeMap<&str, MethodRouter> = BTreeMap::new();
     for route in ROUTES {
-        let methods = paths.remove(route.path).unwrap_or_else(|| MethodRouter::new().fallback(stranger(shared.clone())));
+        let methods =
+            paths.remove(route.path).unwrap_or_else(|| MethodRouter::new().fallback(stranger(shared.clone())));
         paths.insert(route.path, methods.merge(on(filter(&route.method), handler(shared.clone(), route))));
     }
     let empty = Router::new().fallback(stranger(shared));
@@ -104,8 +105,7 @@ fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
 }
 
 async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
-    let path: BTreeMap<String, String> =
-        path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let path: BTreeMap<String, String> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let who = match admit(&shared, route, &path, request.headers()) {
         Ok(who) => who,
         Err(refused) => return refused,
@@ -121,7 +121,12 @@ async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request
     (route.answer)(Call { shared, who, path, query, headers: parts.headers, body }).await
 }
 
-fn admit(shared: &Shared, route: &Route, path: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<Who, Response> {
+fn admit(
+    shared: &Shared,
+    route: &Route,
+    path: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<Who, Response> {
     match route.access {
         Access::Anybody => Ok(Who::nobody("anybody")),
         Access::Hook => api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers),
@@ -158,7 +163,8 @@ async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"),
     };
     let kind = headers.get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?"));
-    let json = kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json" || kind.trim().ends_with("+json"));
+    let json =
+        kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json" || kind.trim().ends_with("+json"));
     if !body.is_empty() && !json {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/json is taken");
     }
@@ -169,8 +175,9 @@ impl Call {
     /// The body as the form that a route wants.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Response> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
-        serde_json::from_slice(body)
-            .map_err(|error| reply::problem(StatusCode::BAD_REQUEST, format!("the body is not as it should be: {error}"), ""))
+        serde_json::from_slice(body).map_err(|error| {
+            reply::problem(StatusCode::BAD_REQUEST, format!("the body is not as it should be: {error}"), "")
+        })
     }
 
     pub(super) fn headers(&self) -> BTreeMap<String, String> {

@@ -126,9 +126,10 @@ impl Runs {
     fn judge(&self, run: &RunId, ended: Result<Ended, RuntimeError>) -> Stretch {
         match ended {
             Ok(Ended { outcome: Some(Outcome::Parked), .. }) => Stretch::Waits,
-            Ok(Ended { outcome, .. }) => {
-                Stretch::Over(outcome, self.host.journal.read(run).map_or_else(|error| error.to_string(), |all| why(&all)))
-            }
+            Ok(Ended { outcome, .. }) => Stretch::Over(
+                outcome,
+                self.host.journal.read(run).map_or_else(|error| error.to_string(), |all| why(&all)),
+            ),
             Err(RuntimeError::Journal(error)) => stopped(run, &error),
             Err(error) => {
                 tracing::error!(%run, "{}", told(&error));

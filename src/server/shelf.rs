@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
 use crate::base::Diagnostic;
-use crate::playbook::{Playbook, Trigger, library};
 use crate::plan;
+use crate::playbook::{Playbook, Trigger, library};
 use crate::runtime::Host;
 use crate::trigger::{BadTrigger, Rule, site_triggers};
 

@@ -2,6 +2,7 @@
 //! default. Channels and service backends are kept as plain data here; the rooms that own those kinds
 //! check and decode them.
 
+pub mod egress;
 pub mod secret;
 pub mod serve;
 pub mod window;
@@ -13,8 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use serve::{Role, Serve};
+pub use egress::Egress;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
+pub use serve::{Role, Serve};
 pub use window::Window;
 
 /// The default name of the site file, looked for in the working directory.
@@ -50,6 +52,8 @@ pub struct Site {
     pub windows: BTreeMap<String, Window>,
     /// How `runbook serve` is reached, and what starts runs in it.
     pub serve: Serve,
+    /// Where requests of steps may go when data chooses the host.
+    pub egress: Egress,
     /// The most steps of one run that may be running at the same time.
     pub parallel: usize,
     /// Whether commands that must not be repeated, or that are limited, get a control group of their own where
@@ -76,6 +80,7 @@ impl Default for Site {
             templates: None,
             windows: BTreeMap::new(),
             serve: Serve::default(),
+            egress: Egress::default(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
             cgroups: true,

@@ -6,9 +6,8 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{Delivery, Refusal, Request, Signal, Source, authenticity, form};
+use super::{Delivery, Refusal, Request, Source, authenticity, form};
 use crate::base::Secret;
 use crate::site::SecretReference;
 
@@ -42,39 +41,18 @@ impl Source for Sender {
     fn read(_config: &Config, request: &Request) -> Result<Delivery, Refusal> {
         let body = form::json(request)?;
         if body["version"] != "4" {
-            return Err(Refusal::Malformed(format!("version {} of Alertmanager's webhook is not known", body["version"])));
+            return Err(Refusal::Malformed(format!(
+                "version {} of Alertmanager's webhook is not known",
+                body["version"]
+            )));
         }
-        let alerts = body["alerts"].as_array().ok_or_else(|| Refusal::Malformed("'alerts' is missing".into()))?;
-        let signals = alerts.iter().map(|alert| signal(alert, &body)).collect::<Result<_, _>>()?;
-        let truncated = body["truncatedAlerts"].as_u64().unwrap_or(0);
-        let incomplete = (truncated > 0).then(|| {
-            format!("Alertmanager left out {truncated} alerts of the group, so what is affected is not known")
-        });
-        Ok(Delivery { id: None, signals, incomplete })
+        form::alert_group(&body)
     }
-}
-
-fn signal(alert: &Value, group: &Value) -> Result<Signal, Refusal> {
-    let firing = match alert["status"].as_str() {
-        Some("firing") => true,
-        Some("resolved") => false,
-        _ => return Err(Refusal::Malformed("the status of an alert is neither firing nor resolved".into())),
-    };
-    let mut body = alert.clone();
-    body["group"] = group["groupKey"].clone();
-    body["receiver"] = group["receiver"].clone();
-    Ok(Signal {
-        identity: form::text(alert, "fingerprint")?,
-        since: form::text(alert, "startsAt")?,
-        firing,
-        labels: form::labels(alert.get("labels"))?,
-        body,
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -93,7 +71,10 @@ mod tests {
     fn an_alert_becomes_a_signal() {
         let delivery = read(&body()).unwrap();
         let signal = &delivery.signals[0];
-        assert_eq!((signal.identity.as_str(), signal.since.as_str(), signal.firing), ("8ad2", "2026-11-22T15:47:12.206Z", true));
+        assert_eq!(
+            (signal.identity.as_str(), signal.since.as_str(), signal.firing),
+            ("8ad2", "2026-11-22T15:47:12.206Z", true)
+        );
         assert_eq!(signal.labels["provider"], "ocr-text");
         assert_eq!((signal.body["annotations"]["summary"].clone(), delivery.incomplete), ("x".into(), None));
     }
@@ -107,7 +88,12 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_as_a_whole() {
-        for (place, value) in [("/version", json!("3")), ("/alerts/0/status", json!("paused")), ("/alerts/0/fingerprint", json!("")), ("/alerts", json!({}))] {
+        for (place, value) in [
+            ("/version", json!("3")),
+            ("/alerts/0/status", json!("paused")),
+            ("/alerts/0/fingerprint", json!("")),
+            ("/alerts", json!({})),
+        ] {
             let mut body = body();
             *body.pointer_mut(place).unwrap() = value;
             assert!(matches!(read(&body), Err(Refusal::Malformed(_))), "{place}");

@@ -1,10 +1,14 @@
-//! What sources that send JSON share: reading the body, and texts of bounded length.
+//! What sources that send JSON share: the group of alerts that Alertmanager made common, fields whose places settings
+//! name, and texts of bounded length.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Refusal, Request};
+use super::{Delivery, Refusal, Request, Signal};
+use crate::base::Timestamp;
 
 /// More labels than this, or longer ones, are not labels: they would be kept in the journal for ever.
 const MOST_LABELS: usize = 128;
@@ -40,4 +44,76 @@ pub(super) fn plain(value: &Value) -> Option<String> {
 pub(super) fn text(value: &Value, name: &str) -> Result<String, Refusal> {
     let found = value.get(name).and_then(plain).filter(|text| !text.is_empty() && text.len() <= LONGEST);
     found.ok_or_else(|| Refusal::Malformed(format!("'{name}' is missing, or no text of at most {LONGEST} bytes")))
+}
+
+/// The alerts of a group, in the form of Alertmanager's webhook, which Grafana's shares.
+pub(super) fn alert_group(group: &Value) -> Result<Delivery, Refusal> {
+    let alerts = group["alerts"].as_array().ok_or_else(|| Refusal::Malformed("'alerts' is missing".into()))?;
+    let signals = alerts.iter().map(|one| alert(one, group)).collect::<Result<_, _>>()?;
+    let truncated = group["truncatedAlerts"].as_u64().unwrap_or(0);
+    let left_out = || format!("the sender left out {truncated} alerts of the group, so what is affected is not known");
+    Ok(Delivery { id: None, signals, incomplete: (truncated > 0).then(left_out) })
+}
+
+fn alert(alert: &Value, group: &Value) -> Result<Signal, Refusal> {
+    let firing = match alert["status"].as_str() {
+        Some("firing") => true,
+        Some("resolved") => false,
+        _ => return Err(Refusal::Malformed("the status of an alert is neither firing nor resolved".into())),
+    };
+    let mut body = alert.clone();
+    body["group"] = group["groupKey"].clone();
+    body["receiver"] = group["receiver"].clone();
+    Ok(Signal {
+        identity: text(alert, "fingerprint")?,
+        since: text(alert, "startsAt")?,
+        firing,
+        labels: labels(alert.get("labels"))?,
+        body,
+    })
+}
+
+/// Where in a body the parts of an event are (JSON Pointer, RFC 6901).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fields {
+    /// Where the name of what is reported is, such as `/incident/id`.
+    pub identity: String,
+    /// Where the moment is since when it is so. Without it, each request is a new event.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Where its status is. Without it, every request is about something that is going on.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// The values of the status that say that it is over. Default: resolved, ok, closed.
+    #[serde(default = "over")]
+    pub resolved: Vec<String>,
+    /// Labels by a name of your own, each with its place in the body.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn over() -> Vec<String> {
+    ["resolved", "ok", "closed"].map(str::to_owned).to_vec()
+}
+
+impl Fields {
+    /// The event of a body that came at this moment.
+    pub(super) fn signal(&self, body: Value, at: Timestamp) -> Result<Signal, Refusal> {
+        let nothing = |place: &String| Refusal::Malformed(format!("there is nothing at {place}"));
+        let found = |place: &String| body.pointer(place).and_then(plain);
+        let identity = found(&self.identity).filter(|identity| !identity.is_empty() && identity.len() <= LONGEST);
+        let identity = identity.ok_or_else(|| nothing(&self.identity))?;
+        let status = self.status.as_ref().and_then(found);
+        let parts = self.labels.iter().filter_map(|(name, place)| Some((name.clone(), found(place)?.into())));
+        let labels = labels(Some(&Value::Object(parts.collect())))?;
+        let firing = !status.is_some_and(|status| self.resolved.contains(&status));
+        let since = match &self.since {
+            Some(place) => found(place).filter(|since| since.len() <= LONGEST).ok_or_else(|| nothing(place))?,
+            None if firing => at.to_string(),
+            // Whenever it began.
+            None => String::new(),
+        };
+        Ok(Signal { identity, since, firing, labels, body })
+    }
 }

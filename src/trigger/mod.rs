@@ -178,7 +178,7 @@ macro_rules! sources {
     };
 }
 
-sources! { alertmanager, generic }
+sources! { alertmanager, generic, standard_webhooks, github, grafana, pagerduty }
 
 #[cfg(test)]
 mod tests {

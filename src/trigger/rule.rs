@@ -130,7 +130,8 @@ impl Rule {
     /// Whether this trigger is for such an event.
     pub fn takes(&self, hook: &Hook, signal: &Signal) -> bool {
         let from = self.trigger.source == hook.name || self.trigger.source == hook.source.name;
-        let labelled = |(name, regex): &(String, Regex)| signal.labels.get(name).is_some_and(|label| regex.is_match(label));
+        let labelled =
+            |(name, regex): &(String, Regex)| signal.labels.get(name).is_some_and(|label| regex.is_match(label));
         let holds = |when: &Expression| when.truth(&Facts(facts(signal))) == Truth::True;
         from && self.patterns.iter().all(labelled) && self.when.as_ref().is_none_or(holds)
     }

@@ -2,9 +2,11 @@
 
 mod approvals;
 mod conformance;
+mod corpus;
 mod crash;
 mod datacloak;
 mod docs;
+mod egress;
 mod fixtures;
 mod guards;
 mod help;
@@ -23,6 +25,7 @@ mod real_models;
 mod runs;
 mod schemas;
 mod secrets;
+mod serve;
 mod statistics;
 mod steps;
 mod stopping;

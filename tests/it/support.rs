@@ -209,7 +209,7 @@ pub struct Running {
     folder: PathBuf,
     child: Child,
     lines: Receiver<String>,
-    stdout: String,
+    pub stdout: String,
     stderr: Option<JoinHandle<String>>,
     clock: Clock,
 }
@@ -225,7 +225,7 @@ impl Running {
         self.signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         // Not waited for yet, so the number is still this child's.
         kill_process(Pid::from_child(&self.child), signal).expect("the program still runs");
     }

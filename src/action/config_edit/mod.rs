@@ -41,6 +41,7 @@ pub struct Step;
 #[schemars(extend("oneOf" = [{"required": ["set"]}, {"required": ["remove"]}]))]
 pub struct Config {
     /// The file. A symbolic link is followed.
+    #[schemars(extend("x-encode" = "path"))]
     file: PathBuf,
     /// Where the value is: names with dots between them, such as `server.port`, or a list, such as
     /// `[hosts, api.example.org, 0]`, for names that contain dots. A number is a place in a list.

@@ -183,7 +183,8 @@ async fn mirrors_that_do_not_deliver() {
 async fn redirects_are_followed_because_the_digest_protects() {
     let server = TestServer::serve(mirror()).await;
     let place = Place::with(Some(b"old"));
-    let config = json!({"url": server.url("/moved/model.onnx"), "to": place.target, "sha256": digest(MODEL)});
+    let config =
+        json!({"url": server.url("/moved/model.onnx"), "redirects": 1, "to": place.target, "sha256": digest(MODEL)});
     assert_eq!(run(config).await.unwrap().output["changed"], true);
 }
 

@@ -34,12 +34,14 @@ pub struct Service;
 pub struct Config {
     /// The file that holds the number of the main process, relative to the folder of the engine. Beside it the engine keeps
     /// `<pid_file>.start`, which tells this process from a later one with the same number.
+    #[schemars(extend("x-encode" = "path"))]
     pid_file: PathBuf,
     /// The program and its arguments; constant text.
     #[schemars(length(min = 1), extend("items" = {"type": "string", "x-constant": true}))]
     start: Vec<String>,
     /// The folder the service starts in; by default that of the engine.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     cwd: Option<PathBuf>,
     /// Environment variables; constant text. Beside them the service gets only PATH, HOME, LANG, LC_*, TZ,
     /// USER, LOGNAME and TMPDIR of the engine.
@@ -48,6 +50,7 @@ pub struct Config {
     env: BTreeMap<String, String>,
     /// The file to which standard output and standard error are appended; without it they are discarded.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     log: Option<PathBuf>,
     /// Set it when the service writes the pid file itself, as a daemon does that goes to the background.
     #[serde(default)]

@@ -18,13 +18,26 @@ pub struct Input {
 pub enum What {
     Offered(Box<Demand>),
     /// It asks for something that cannot be: it is kept and starts nothing.
-    Refused { demand: Box<Demand>, why: String },
+    Refused {
+        demand: Box<Demand>,
+        why: String,
+    },
     /// What was reported is over. Without `since`, whenever it began.
-    Resolved { identity: String, since: Option<String> },
+    Resolved {
+        identity: String,
+        since: Option<String>,
+    },
     /// The run of a ticket has come to an end, or could not begin.
-    Ended { ticket: u64, outcome: Option<Outcome>, why: String },
+    Ended {
+        ticket: u64,
+        outcome: Option<Outcome>,
+        why: String,
+    },
     /// A person takes a ticket back that has not started.
-    Withdrawn { ticket: u64, by: String },
+    Withdrawn {
+        ticket: u64,
+        by: String,
+    },
     /// Nothing new: a ticket may be due, or there may be room.
     Proceed,
 }

@@ -2,6 +2,7 @@
 
 mod expressions;
 mod requests;
+mod shapes;
 mod templates;
 mod types;
 

@@ -100,7 +100,7 @@ fn every_place_has_its_encoding() {
         (Encoding::Url, "http://x/{{path}}?q={{quote}}", "http://x/a%2Fb%3Fc%20d?q=a%22b%5Cc%0A"),
         (Encoding::Promql, "up{job=\"{{quote}}\"}", "up{job=\"a\\\"b\\\\c\\n\"}"),
         (Encoding::Regex, "^{{path}}$", "^a/b\\?c d$"),
-        (Encoding::JsonPath, "$.all.{{quote}}.x", "$.all['a\"b\\\\c\\n'].x"),
+        (Encoding::JsonPath, "$.all.{{quote}}.x", "$.all['a\\u0022b\\\\c\\n'].x"),
         (Encoding::Plain, "{{quote}}", "a\"b\\c\n"),
     ] {
         assert_eq!(fill_as(encoding, text), Ok(expected.into()), "{encoding:?} {text}");

@@ -38,6 +38,7 @@ pub struct Config {
     /// A file as `sha256sum` or `md5sum` write it. Its names are relative to its folder and may not
     /// lead out of it. A line for the manifest itself is left out, since it cannot match.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     pub manifest: Option<PathBuf>,
     /// The algorithm of the manifest; without it the length of each digest tells.
     #[serde(default)]
@@ -47,6 +48,7 @@ pub struct Config {
     pub files: Vec<String>,
     /// One file, instead of a manifest.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     pub file: Option<PathBuf>,
     /// The SHA-256 digest `file` should have, 64 hexadecimal digits.
     #[serde(default)]

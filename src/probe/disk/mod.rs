@@ -21,6 +21,7 @@ const MOST_LARGEST: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Any existing file or folder of the file system.
+    #[schemars(extend("x-encode" = "path"))]
     pub path: PathBuf,
     /// Also find this many of the largest entries directly below the folder `path`, each folder with
     /// everything in it on the same file system. Takes seconds on large folders. At most 100.

@@ -24,6 +24,7 @@ use traits::{Wanted, is_readable, kind_of, mode_text};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The file or folder. A symbolic link is followed.
+    #[schemars(extend("x-encode" = "path"))]
     pub path: String,
     /// Look at all files below the folder `path` whose name matches, such as `*.onnx` or
     /// `{*.bin,*.pt}`, at any depth. A pattern with a slash is matched against the path below the

@@ -159,10 +159,10 @@ async fn redirects_are_followed_only_when_asked() {
         let output = run(config).await.unwrap().output;
         assert_eq!((&output["status"], &output["ok"]), (&json!(307), &json!(false)));
     }
-    let output = run(json!({"get": server.url("/moved"), "follow_redirects": true})).await.unwrap().output;
+    let output = run(json!({"get": server.url("/moved"), "redirects": 5})).await.unwrap().output;
     assert_eq!((&output["status"], &output["url"]), (&json!(200), &json!(server.url("/health"))));
-    let error = run(json!({"get": server.url("/loop"), "follow_redirects": true})).await.unwrap_err();
-    assert!(error.message.contains("more than 5 times"), "{error}");
+    let error = run(json!({"get": server.url("/loop"), "redirects": 5})).await.unwrap_err();
+    assert!(error.message.contains("more often than the 5 times"), "{error}");
 }
 
 #[tokio::test]

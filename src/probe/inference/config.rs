@@ -55,6 +55,7 @@ pub struct Config {
     pub(super) version: Option<String>,
     /// The file with the golden cases, in the form that `onnx_golden` describes: known inputs with the outputs that
     /// are right.
+    #[schemars(extend("x-encode" = "path"))]
     pub(super) cases: Option<PathBuf>,
     /// One known input, instead of a file: each name with its numbers, nested as the shape is
     /// (`{features: [[0.5, 1]]}`) or as `{shape: [1, 2], data: [0.5, 1]}`.
@@ -273,7 +274,7 @@ impl Config {
 
     pub(super) fn client_settings(&self) -> Result<ClientSettings<'_>, StepError> {
         let connect_timeout = length_of_time("connect_timeout", self.connect_timeout)?;
-        Ok(ClientSettings { connect_timeout, follow_redirects: false, tls: self.tls.as_ref() })
+        Ok(ClientSettings { connect_timeout, redirects: 0, tls: self.tls.as_ref() })
     }
 
     pub(super) fn request_time_limit(&self) -> Result<Duration, StepError> {

@@ -26,6 +26,7 @@ use crate::probe::json_path::JsonPathText;
 #[serde(deny_unknown_fields)]
 pub struct ParityConfig {
     /// The model file, such as `models/ocr-text/model.onnx`.
+    #[schemars(extend("x-encode" = "path"))]
     pub(super) model: PathBuf,
     /// Whether the file is run on the same inputs and its answers are compared with those of the server, by the rule of
     /// golden cases. Default true.

@@ -38,6 +38,7 @@ pub struct Config {
     current: Data,
     /// A classifier. With it, what is predicted for the rows is compared as well. Default: only the rows.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     model: Option<PathBuf>,
     /// The output of the model with the numbers of the classes. Default: the first.
     #[serde(default)]

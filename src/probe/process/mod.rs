@@ -27,6 +27,7 @@ const LISTED_PIDS: usize = 50;
 pub struct Config {
     /// The file with the number of the process. When it does not exist, the process is not running.
     #[serde(default)]
+    #[schemars(extend("x-encode" = "path"))]
     pub pid_file: Option<PathBuf>,
     /// The number of the process.
     #[serde(default)]

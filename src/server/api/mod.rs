@@ -16,8 +16,8 @@ use axum::response::Response;
 use super::reply;
 use super::route::Call;
 use crate::base::RunId;
-use crate::engine::{RunState, Record};
 use crate::engine::event::RunStarted;
+use crate::engine::{Record, RunState};
 use crate::journal::{FindRunError, JournalError, find_run};
 
 /// A run that a call names, with its events.
@@ -37,8 +37,9 @@ fn named(call: &Call) -> Result<Named, Response> {
         _ => reply::problem(StatusCode::NOT_FOUND, error.to_string(), "GET /api/v1/runs lists the runs"),
     })?;
     let records = journal.read(&run).map_err(|error| journal_failed(&error))?;
-    let state = RunState::replay(&records)
-        .map_err(|error| reply::problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "`runbook audit verify` says more"))?;
+    let state = RunState::replay(&records).map_err(|error| {
+        reply::problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "`runbook audit verify` says more")
+    })?;
     match state.header.clone().filter(|header| call.who.may_touch(&header.playbook)) {
         Some(header) => Ok(Named { run, records, header, state }),
         None => Err(reply::problem(StatusCode::NOT_FOUND, format!("there is no run '{asked}'"), "")),

@@ -47,13 +47,18 @@ pub async fn resolve(call: Call) -> Response {
     let doubtful: Vec<StepKey> = doubtful.map(|(step, item)| found.state.key(step, item)).collect();
     let Some(key) = doubtful.iter().find(|key| key.to_string() == said.step).cloned() else {
         let all: Vec<String> = doubtful.iter().map(ToString::to_string).collect();
-        let help = if all.is_empty() { "nothing in this run is in doubt".into() } else { format!("in doubt: {}", all.join(", ")) };
+        let help = if all.is_empty() {
+            "nothing in this run is in doubt".into()
+        } else {
+            format!("in doubt: {}", all.join(", "))
+        };
         return reply::problem(StatusCode::CONFLICT, format!("{} is not in doubt", said.step), &help);
     };
     if said.reason.trim().is_empty() {
         return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "the reason is empty", "say how you know");
     }
-    let resolved = What::DoubtResolved { key, resolution: said.resolution, by: call.who.name.clone(), reason: said.reason };
+    let resolved =
+        What::DoubtResolved { key, resolution: said.resolution, by: call.who.name.clone(), reason: said.reason };
     match call.shared.runs.tell(&found.run, vec![resolved]) {
         true => reply::value(StatusCode::ACCEPTED, json!({"run": found.run})),
         false => reply::problem(StatusCode::CONFLICT, format!("run {} does not wait here", found.run), NOT_HERE),

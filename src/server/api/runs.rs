@@ -38,7 +38,7 @@ pub async fn list(call: Call) -> Response {
 
 pub async fn show(call: Call) -> Response {
     match named(&call) {
-        Ok(found) => reply::value(StatusCode::OK, RunView::replay(&found.records).document()),
+        Ok(found) => reply::value(StatusCode::OK, RunView::of(&found.records).to_json()),
         Err(refused) => refused,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use reqwest::Url;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -12,8 +13,8 @@ use tonic::{Request, Status};
 
 use super::status::{self, Meaning};
 use crate::base::units::{show_bytes, show_duration};
-use crate::http::{authority, cannot_connect};
-use crate::kind::{Context, StepError};
+use crate::http::{authority, cannot_connect, refused};
+use crate::kind::{Context, Resolver, Services, StepError};
 use crate::probe::inference::config::Config;
 use crate::probe::inference::exchange::{NoAnswer, Refusal};
 use crate::site::TextOrSecret;
@@ -34,6 +35,8 @@ impl GrpcChannel {
     /// Connects when the first call is made.
     pub async fn new(config: &Config, server: &Url, context: &Context) -> Result<Self, StepError> {
         let settings = config.client_settings()?;
+        let host = server.host_str().unwrap_or_default();
+        context.services.check_host(host).await.map_err(|why| refused(&why))?;
         let mut endpoint = Endpoint::from_shared(server.origin().ascii_serialization())
             .and_then(|endpoint| endpoint.user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION"))))
             .map_err(|error| StepError::because("the address cannot be called", &error))?
@@ -46,7 +49,7 @@ impl GrpcChannel {
             })?;
         }
         Ok(GrpcChannel {
-            channel: endpoint.connect_lazy(),
+            channel: endpoint.connect_with_connector_lazy(connector(&context.services)),
             metadata: metadata(config, context).await?,
             peer: authority(server),
             body_limit: config.body_limit,
@@ -116,6 +119,16 @@ impl GrpcChannel {
         StepError::new(format!("what answers at {} does not speak gRPC ({})", self.peer, status.message()))
             .help("gRPC has a port of its own, often 8001 (Triton) or 8081 (MLServer)")
     }
+}
+
+/// Connects as HTTP requests do: only to what the site file lets through.
+fn connector(services: &Services) -> HttpConnector<Resolver> {
+    let mut connector = HttpConnector::new_with_resolver(services.resolver());
+    // TLS is laid over it, so it must take addresses with `https`, too.
+    connector.enforce_http(false);
+    // A call is one small message each way; waiting to fill a packet would only make it slower.
+    connector.set_nodelay(true);
+    connector
 }
 
 /// The authorities of the system, and those of the step beside them.
