@@ -21,13 +21,15 @@ mod shelf;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::Secret;
+use crate::base::{Secret, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
 use crate::site::{SecretError, Site};
@@ -53,6 +55,10 @@ pub enum ServeError {
     Trigger(#[from] BadTrigger),
     #[error("the site file has a trigger for '{0}', and there is no such playbook")]
     NoSuchPlaybook(String),
+    #[error("another `runbook serve` works on {state}")]
+    Second { state: PathBuf },
+    #[error("cannot lock the state folder {state}")]
+    Lock { state: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Hook(String),
     #[error(transparent)]
@@ -69,6 +75,10 @@ impl ServeError {
             }
             ServeError::Tls { .. } => "both are PEM files; `openssl x509 -in FILE -noout -text` shows a certificate",
             ServeError::Secret(_) => "correct the reference in the site file, or put the secret in its place",
+            ServeError::Second { .. } => {
+                "one server works on one journal; stop the other one, or give this one another `state`"
+            }
+            ServeError::Lock { .. } => "the account of `runbook` needs to write there",
             ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",
             ServeError::Trigger(_) => "correct the trigger; `runbook validate` checks playbooks",
             ServeError::NoSuchPlaybook(_) => "`runbook list` shows all playbooks",
@@ -116,12 +126,15 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: listen::Listener,
     work: desk::Work,
+    /// Held for as long as the server runs.
+    _alone: File,
 }
 
 impl Server {
     /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`.
     pub async fn open(host: Arc<Host>, watch: Watch) -> Result<(Self, Reloaded), ServeError> {
         let serve = &host.services.site.serve;
+        let alone = lock(&host.services.site.state)?;
         host.services.site.meet_secrets().await;
         let shelf = shelf::Shelf::new(host.clone());
         let reloaded = shelf.reload()?;
@@ -133,7 +146,7 @@ impl Server {
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
         let shared = Shared { host: host.clone(), hooks, hook_secrets, tokens, shelf, desk, runs, watch, stopping };
-        Ok((Server { shared: Arc::new(shared), listener, work }, reloaded))
+        Ok((Server { shared: Arc::new(shared), listener, work, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -149,7 +162,7 @@ impl Server {
 
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
     pub async fn run(self, stop: CancellationToken) {
-        let Server { shared, listener, work } = self;
+        let Server { shared, listener, work, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
@@ -162,6 +175,18 @@ impl Server {
         shared.desk.close().await;
         let _ = desk.await;
         door.abort();
+    }
+}
+
+/// Two servers of one journal would both go on with the same runs, and each act in them.
+fn lock(state: &Path) -> Result<File, ServeError> {
+    let failed = |source| ServeError::Lock { state: state.to_owned(), source };
+    private::create_folder(state).map_err(failed)?;
+    let file = private::create(&state.join("serve.lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServeError::Second { state: state.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

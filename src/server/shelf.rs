@@ -9,7 +9,7 @@ use crate::base::Diagnostic;
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
 use crate::runtime::Host;
-use crate::trigger::{BadTrigger, Rule, site_triggers};
+use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
 
 /// What reading the playbooks came to.
 #[derive(Debug, Default, Clone)]
@@ -72,11 +72,13 @@ impl Shelf {
     fn rules_of(&self, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
         let of_site = site_triggers(&self.host.services.site.serve);
         let mut rules = Vec::new();
-        for trigger in &of_site {
-            if !playbooks.contains_key(&trigger.playbook) {
-                return Err(ServeError::NoSuchPlaybook(trigger.playbook.clone()));
+        for SiteTrigger { playbook: name, alert } in &of_site {
+            let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;
+            let rule = Rule::new(name, alert)?;
+            if let Some(input) = rule.inputs().find(|input| !playbook.inputs.iter().any(|(known, _)| known == *input)) {
+                return Err(BadTrigger { playbook: name.clone(), what: format!("it has no input '{input}'") }.into());
             }
-            rules.push(Rule::new(&trigger.playbook, &trigger.alert)?);
+            rules.push(rule);
         }
         let own = playbooks.values().filter(|one| !of_site.iter().any(|trigger| trigger.playbook == one.header.name));
         rules.extend(own.map(own_rules).collect::<Result<Vec<_>, BadTrigger>>()?.into_iter().flatten());

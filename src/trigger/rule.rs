@@ -147,6 +147,11 @@ impl Rule {
         taken.collect()
     }
 
+    /// The names of all inputs that it gives.
+    pub fn inputs(&self) -> impl Iterator<Item = &String> {
+        self.trigger.inputs.keys().chain(self.trigger.with.keys())
+    }
+
     /// The inputs that are always the same.
     pub fn fixed(&self) -> &BTreeMap<String, Value> {
         &self.trigger.with

@@ -5,6 +5,7 @@ use crate::support::Runbook;
 const COMMANDS: [&str; 28] = [
     "",
     "run",
+    "serve",
     "plan",
     "validate",
     "list",

@@ -64,10 +64,6 @@ impl Served {
     pub fn alert(&self, targets: &[&str]) -> Answer {
         self.client.post("/hooks/alertmanager", Some(ALERTS), &alerts(targets, "firing"))
     }
-
-    pub fn tickets(&self) -> Value {
-        self.client.get("/api/v1/tickets", Some(&token("viewer"))).json()
-    }
 }
 
 pub fn alerts(targets: &[&str], status: &str) -> Value {

@@ -154,6 +154,9 @@ fn enough(waiting: &Ticket, at: Timestamp) -> bool {
 }
 
 fn resolved(intake: &Intake, identity: &str, since: Option<&str>) -> Vec<Fact> {
+    if intake.knows_end(identity, since) {
+        return Vec::new();
+    }
     let concerns = |event: &(String, String)| event.0 == identity && since.is_none_or(|since| since == event.1);
     let mut facts = vec![Fact::Resolved { identity: identity.to_owned(), since: since.map(str::to_owned) }];
     for (number, ticket) in intake.tickets().iter().filter(|(_, ticket)| !ticket.is_live()) {

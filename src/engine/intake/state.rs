@@ -230,6 +230,11 @@ impl Intake {
         self.episodes.get(&episode(demand)).is_some_and(fresh) || self.resolved.get(&over).is_some_and(fresh)
     }
 
+    /// Whether this very end was told before.
+    pub(super) fn knows_end(&self, identity: &str, since: Option<&str>) -> bool {
+        since.is_some_and(|since| self.resolved.contains_key(&(identity.to_owned(), since.to_owned())))
+    }
+
     /// Whether a delivery of this name was taken before.
     pub fn knows_delivery(&self, delivery: &str, now: Timestamp) -> bool {
         self.deliveries.get(delivery).is_some_and(|moment| now.since(*moment) < REMEMBERED)

@@ -1,6 +1,7 @@
 //! The API: who may do what, and what it answers.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 
 use runbook::server::{Access, ROUTES};
 use runbook::site::Role;
@@ -98,7 +99,7 @@ fn a_run_is_started_watched_and_shown() {
 #[test]
 fn a_live_run_is_cancelled_and_a_second_one_is_refused() {
     let slow = super::PLAYBOOK
-        .replace("argv: [sh, -c, 'echo", "argv: [sh, -c, 'touch begun; while true; do sleep 0.05; done; echo");
+        .replace("argv: [sh, -c, 'echo", "argv: [sh, -c, 'touch begun; while [ ! -e go ]; do sleep 0.05; done; echo");
     let runbook = place("").file("playbooks/note.yaml", slow);
     let mut served = start(&runbook);
     let start = json!({"playbook": "note"});
@@ -107,6 +108,7 @@ fn a_live_run_is_cancelled_and_a_second_one_is_refused() {
     served.client.post("/api/v1/runs", Some(&token("operator")), &start).is(409);
     let path = format!("/api/v1/runs/{}/cancel", run.as_str().expect("a name"));
     served.client.call("POST", &path, Some(&token("operator")), None).is(202);
+    runbook.write("go", "");
     served.running.until_it_says("cancelled");
 }
 
@@ -143,21 +145,21 @@ fn t42_bodies_are_bounded_and_of_one_form() {
         let headers = format!("authorization: Bearer {ALERTS}\r\n{headers}");
         served.client.raw("POST", "/hooks/alertmanager", &headers, body).map_or(0, |answer| answer.status)
     };
-    let large = vec![b' '; (1 << 20) + 1];
-    assert_eq!(post("content-type: application/json\r\n", &large), 413);
     assert_eq!(post("content-type: text/plain\r\n", b"{}"), 415);
     assert_eq!(post("content-type: application/json\r\ncontent-encoding: gzip\r\n", b"{}"), 415);
     assert_eq!(post("content-type: application/json\r\n", b"{not json"), 400);
     let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
     assert_eq!(post(&format!("content-type: application/json\r\n{many}"), b"{}"), 431);
-    // Nobody reads the body of a stranger, however long it says it is.
-    let mut stream = served.client.connect();
-    stream
-        .write_all(
-            b"POST /hooks/alertmanager HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 999999\r\n\r\n",
-        )
-        .expect("sent");
-    assert_eq!(answer(&mut stream).map(|answer| answer.status), Some(401));
+    // Judged by what the headers say, before any of the body has come.
+    let head = |token: &str, length: usize| {
+        let mut stream = served.client.connect();
+        let lines =
+            format!("host: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-length: {length}");
+        write!(stream, "POST /hooks/alertmanager HTTP/1.1\r\n{lines}\r\n\r\n").expect("sent");
+        answer(&mut stream).map(|answer| answer.status)
+    };
+    assert_eq!(head(ALERTS, (1 << 20) + 1), Some(413));
+    assert_eq!(head("a stranger", 1 << 30), Some(401));
 }
 
 #[test]
@@ -171,8 +173,11 @@ fn t43_slow_connections_keep_nobody_out() {
     for _ in 0..20 {
         served.client.get("/health", None).is(200);
     }
-    let closed =
-        slow.iter_mut().take(100).filter_map(|stream| stream.read(&mut [0; 1]).ok()).filter(|read| *read == 0).count();
+    let is_closed = |stream: &mut TcpStream| match stream.read(&mut [0; 1]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    };
+    let closed = slow.iter_mut().take(100).map(is_closed).filter(|closed| *closed).count();
     assert!(closed >= 90, "{closed} of the oldest 100 were closed");
 }
 

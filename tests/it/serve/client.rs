@@ -46,6 +46,11 @@ impl Client {
         self.call("POST", path, token, Some(body))
     }
 
+    /// What waits, what is live, and what became of the latest.
+    pub fn tickets(&self) -> Value {
+        self.get("/api/v1/tickets", Some(&super::token("viewer"))).is(200).json()
+    }
+
     pub fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let body = body.map(Value::to_string).unwrap_or_default();
