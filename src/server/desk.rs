@@ -107,7 +107,8 @@ pub(super) fn open(
 impl Work {
     pub(super) async fn run(mut self) {
         self.go_on_with_runs();
-        let mut pause = None;
+        // What an earlier server left queued starts without waiting for news.
+        let mut pause = Some(Duration::ZERO);
         loop {
             let failed = self.turn(pause.take()).await;
             if failed {

@@ -2,6 +2,7 @@
 //! an alert asks for, so there is one live run of a playbook and target whoever asks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{journal_failed, named};
-use crate::base::entropy;
+use crate::base::{RunId, entropy};
 use crate::engine::intake::{Concurrency, Demand, Fact, Policy, Priority, What};
 use crate::journal::RunFilter;
 use crate::playbook::inputs;
@@ -20,6 +21,9 @@ use crate::server::{matching, reply};
 /// A page of the list, and the most that one page may hold.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1_000;
+
+/// A run begins with one write to the disk.
+const BEGINS_WITHIN: Duration = Duration::from_secs(2);
 
 pub async fn list(call: Call) -> Response {
     let limit = call.query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE).min(LONGEST_PAGE);
@@ -67,9 +71,24 @@ pub async fn start(call: Call) -> Response {
         let all: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, all.join("; "), "");
     }
-    match call.shared.desk.take(vec![What::Offered(Box::new(demand(&call, start)))]).await {
-        Ok(facts) => started(&facts),
-        Err(error) => reply::later(error.to_string()),
+    // Before it can begin, so that its beginning is not missed.
+    let mut news = call.shared.watch.subscribe();
+    let facts = match call.shared.desk.take(vec![What::Offered(Box::new(demand(&call, start)))]).await {
+        Ok(facts) => facts,
+        Err(error) => return reply::later(error.to_string()),
+    };
+    if let Some(run) = facts.iter().find_map(begun) {
+        let begins = async { while news.recv().await.is_ok_and(|record| record.run != *run) {} };
+        // Whoever is told its name may look at it at once. One that cannot begin says so in its ticket.
+        let _ = tokio::time::timeout(BEGINS_WITHIN, begins).await;
+    }
+    started(&facts)
+}
+
+fn begun(fact: &Fact) -> Option<&RunId> {
+    match fact {
+        Fact::Started { run, .. } => Some(run),
+        _ => None,
     }
 }
 
