@@ -5,6 +5,8 @@
 //! (`schema::check`) and only then decoded. Limits make a hostile document an error, not an outage:
 //! size, depth and number of nodes are bounded, aliases and tags are refused, and so are duplicate keys.
 
+mod flow;
+
 use std::collections::HashSet;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as ParserSpan};
@@ -158,6 +160,11 @@ pub fn read(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
         // Without an excerpt: the first line may be the whole file.
         let message = format!("{}: {message}", source.path.display());
         return (None, vec![Diagnostic::error("yaml-limit", message)]);
+    }
+    if let Some(line) = flow::crowded_line(&source.text) {
+        let message = format!("{}: {}", source.path.display(), flow::problem(line));
+        let help = "write it in lines that are indented".to_owned();
+        return (None, vec![Diagnostic::error("yaml-limit", message).help(help)]);
     }
     let mut reader = Reader::new(source);
     reader.read_all();

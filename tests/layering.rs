@@ -176,6 +176,15 @@ fn every_file_is_formatted() {
     }
 }
 
+/// A guard that has moved, or whose test has another name, would be proven by nothing.
+#[test]
+fn the_list_of_guards_fits_the_sources() {
+    match Command::new("python3").args(["scripts/check-guards.py", "--check-list"]).current_dir(root()).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => not_checked(&format!("the list of guards: python3: {error}")),
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "a check that did not happen must be seen")]
 fn not_checked(what: &str) {
     eprintln!("not checked: {what}");

@@ -70,3 +70,53 @@ impl TreeCheck {
         Some(Finding { seq: self.peaks.size() + 1, run: None, event: None, what })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::chain;
+    use super::*;
+    use crate::audit::{Checkpoint, SigningKey, Verifier};
+
+    const LENGTH: u64 = 24;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::new("runbook/web-1/5f0c9a12", &[seed; 32]).unwrap()
+    }
+
+    /// The root over the first entries of the chain.
+    fn root(size: u64) -> Hash {
+        let mut peaks = Peaks::default();
+        chain(size).iter().for_each(|entry| drop(peaks.push(entry.hash)));
+        peaks.root()
+    }
+
+    /// What is found when the journal holds this checkpoint and this is the root of its kept nodes.
+    fn found(signer: &SigningKey, size: u64, root: Hash, end: Hash) -> Vec<Tampering> {
+        let checkpoint = Checkpoint { origin: signer.name().into(), size, root };
+        let trust = Trust::default().keys([key(3).public()]);
+        let mut verifier = Verifier::new().trusting(&trust, &[checkpoint.sign(signer).to_string()]);
+        verifier.tree_ends_with(end);
+        chain(LENGTH).into_iter().for_each(|entry| verifier.feed(entry));
+        verifier.finish().findings.into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn t58_a_checkpoint_of_the_trail_itself_is_no_finding() {
+        assert_eq!(found(&key(3), 17, root(17), root(LENGTH)), []);
+    }
+
+    #[test]
+    fn t58_another_root_more_entries_and_another_key_are_told() {
+        let told = found(&key(3), 17, root(16), root(LENGTH));
+        assert!(matches!(&told[..], [Tampering::CheckpointDiffers { size: 17, .. }]), "{told:?}");
+        let told = found(&key(3), LENGTH + 1, root(LENGTH), root(LENGTH));
+        assert!(matches!(&told[..], [Tampering::Missing { last: 25, .. }]), "{told:?}");
+        let told = found(&key(4), 17, root(17), root(LENGTH));
+        assert!(matches!(&told[..], [Tampering::ForeignCheckpoint { .. }]), "{told:?}");
+    }
+
+    #[test]
+    fn t58_kept_nodes_that_give_another_root_are_told() {
+        assert_eq!(found(&key(3), 17, root(17), root(LENGTH - 1)), [Tampering::TreeDiffers]);
+    }
+}

@@ -98,3 +98,20 @@ impl Trust {
 fn foreign(place: String) -> Finding {
     Finding { seq: 0, run: None, event: None, what: Tampering::ForeignCheckpoint { place } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::SigningKey;
+
+    #[test]
+    fn a_key_vouches_for_the_log_of_its_name_only() {
+        let key = SigningKey::new("runbook/web-1/5f0c9a12", &[3; 32]).unwrap();
+        let anchored = |origin: &str| {
+            let checkpoint = Checkpoint { origin: origin.into(), size: 7, root: [7; 32] };
+            Trust::default().keys([key.public()]).anchor("kept", &checkpoint.sign(&key).to_string())
+        };
+        assert!(anchored(key.name()).is_ok());
+        assert!(anchored("runbook/web-2/5f0c9a12").is_err());
+    }
+}

@@ -82,6 +82,14 @@ impl Clock {
         Clock { wall: Timestamp(wall.as_millis() as i64), started: Instant::now() }
     }
 
+    /// The same clock, put forward if it is behind `moment`: time that was recorded does not come again, even
+    /// if the wall clock was set back since.
+    #[must_use]
+    pub fn not_before(self, moment: Timestamp) -> Self {
+        let behind = moment.since(self.now());
+        Clock { wall: self.wall.plus(behind), ..self }
+    }
+
     pub fn now(&self) -> Timestamp {
         self.wall.plus(self.elapsed())
     }
@@ -90,5 +98,19 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
     pub fn elapsed(&self) -> Duration {
         Instant::now().duration_since(self.started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t10_time_that_was_recorded_does_not_come_again() {
+        let clock = Clock::start();
+        let ahead = clock.now().plus(Duration::from_secs(31_536_000));
+        let run = clock.not_before(ahead);
+        assert!(run.now() >= ahead && run.now().since(ahead) < Duration::from_secs(60));
+        assert!(clock.not_before(Timestamp(0)).now() < ahead, "a clock that is not behind stays as it is");
     }
 }

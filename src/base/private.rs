@@ -22,3 +22,17 @@ pub fn create(path: &Path) -> io::Result<File> {
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create(path)?.write_all(bytes)
 }
+
+/// Writes a file for the owner alone, all of it or nothing: it survives a power failure when this returns.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Written beside and renamed, so that a crash leaves no half text under the final name.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    // A name is as durable as the folder that holds it, and so is the name of that folder.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    File::open(folder.join(".."))?.sync_all()
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, setup};
 use crate::base::value::show;
@@ -11,6 +12,7 @@ use crate::playbook::{InputDeclaration, Library, Playbook, library};
 
 pub fn list(config: Option<&Path>, named: Option<&str>) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
+    notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
     match named {
         Some(name) => {

@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 use serde::Serialize;
 use serde_json::json;
 
+use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, Format, model, setup};
 use crate::base::environment;
@@ -51,6 +52,7 @@ impl Finding {
 
 pub fn doctor(config: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     let (site, site_file) = site_file(config);
+    notice::without_journal(&site);
     let selection = setup::block_on(async { Ok(model::search(&site).survey().await) })?;
     let findings = [
         program(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, run, setup};
 use crate::base::Diagnostic;
@@ -16,6 +17,7 @@ use crate::report::{HistoryRow, RunView};
 
 pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
+    notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
     let files = files(&library, &arguments.playbooks)?;
     let mut problems: Vec<Diagnostic> = Vec::new();
@@ -78,7 +80,8 @@ fn show_problems(problems: &[Diagnostic], files: usize) {
 }
 
 pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+    let site = setup::site(config)?;
+    let journal = setup::journal(&site)?;
     let filter = RunFilter {
         limit: arguments.limit,
         children: arguments.all,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod answer;
 mod ask;
 mod audit;
 mod describe;
@@ -7,12 +8,14 @@ mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
+mod notice;
 mod orders;
 mod output;
 mod plan;
 mod protection;
 mod reference;
 mod report;
+mod rerun;
 mod run;
 mod serve;
 mod setup;
@@ -62,12 +65,14 @@ enum Command {
     Report(ReportArguments),
     /// Go on with a run that was interrupted or waits for a person.
     Resume(ResumeArguments),
+    /// Do a run anew from one of its steps, as a new run.
+    Rerun(rerun::RerunArguments),
     /// Approve what a parked run waits for, and go on with it.
-    Approve(AnswerArguments),
+    Approve(answer::ApproveArguments),
     /// Reject what a parked run waits for, and let it end.
-    Reject(AnswerArguments),
+    Reject(answer::AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
-    Resolve(ResolveArguments),
+    Resolve(answer::ResolveArguments),
     /// Keep every run from changing anything, until it is lifted.
     Freeze(orders::FreezeArguments),
     /// Lift a freeze.
@@ -160,6 +165,8 @@ struct RunArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
+    #[command(flatten)]
+    emergency: Emergency,
     /// For people, or one JSON event a line for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -236,53 +243,18 @@ struct ResumeArguments {
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// For people, or as JSON for programs.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-struct AnswerArguments {
-    /// The run, or the beginning of its identifier.
-    run: String,
-    /// The step, such as remediate.restore. Default: every step that waits.
-    step: Option<String>,
-    /// Why; kept in the audit trail.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-    /// For people, or as JSON for programs.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-struct ResolveArguments {
-    /// The run, or the beginning of its identifier.
-    run: String,
-    /// The step in doubt, such as remediate.restore; `runbook show` names it.
-    step: String,
     #[command(flatten)]
-    resolution: ResolutionArguments,
-    /// How you know; kept in the audit trail.
-    #[arg(long)]
-    reason: String,
+    emergency: Emergency,
     /// For people, or as JSON for programs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct ResolutionArguments {
-    /// It was done; go on after it.
-    #[arg(long)]
-    done: bool,
-    /// It was not done, or repeating it is harmless: do it again.
-    #[arg(long)]
-    retry: bool,
-    /// It was not done and must not be.
-    #[arg(long)]
-    abort: bool,
+struct Emergency {
+    /// In an emergency, approve without those who should agree, and say why. The owner is told.
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    break_glass: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -358,9 +330,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Show(arguments) => inspect::show(config, &arguments),
         Command::Report(arguments) => report::report(config, &arguments),
         Command::Resume(arguments) => run::resume(config, &arguments),
-        Command::Approve(arguments) => run::answer(config, &arguments, true),
-        Command::Reject(arguments) => run::answer(config, &arguments, false),
-        Command::Resolve(arguments) => run::resolve(config, &arguments),
+        Command::Rerun(arguments) => rerun::rerun(config, &arguments),
+        Command::Approve(arguments) => answer::approve(config, &arguments),
+        Command::Reject(arguments) => answer::reject(config, &arguments),
+        Command::Resolve(arguments) => answer::resolve(config, &arguments),
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::notice;
 use super::output::{self, Failure};
 use super::setup::{self, runtime_failure};
 use super::{Exit, Format, PlanArguments};
@@ -16,6 +17,7 @@ use crate::runtime::{Ended, Nobody, stop_requests};
 
 pub fn plan(config: Option<&Path>, arguments: &PlanArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
+    notice::without_journal(&site);
     let library = crate::playbook::Library::new(site.playbooks.clone());
     let playbook = library.find(&arguments.playbook).map_err(|problems| Failure::diagnostics(&problems))?;
     let given = setup::inputs(&arguments.inputs, &playbook)?;

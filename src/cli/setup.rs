@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressDrawTarget;
 
+use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, Format, InputArguments, model};
 use crate::audit::KeyFile;
@@ -37,7 +38,14 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
     Ok(site)
 }
 
+/// The journal, and a word about runs that were left behind in it.
 pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
+    let journal = open_journal(site)?;
+    notice::left_behind(site, journal.as_ref(), None);
+    Ok(journal)
+}
+
+pub fn open_journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
     let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
     Ok(Arc::new(journal.signing_with(KeyFile(site.audit_key_file()))))
 }
@@ -178,10 +186,29 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
                 .collect();
             Failure { exit: Exit::Invalid, message: String::new(), help: Some(all.join("\n")) }
         }
+        RuntimeError::People { .. } => Failure::because(Exit::Invalid, error).help(
+            "`approve: {by: …}` names `contacts` of the site file (runbook.yaml); see docs/site-file.md".to_owned(),
+        ),
         RuntimeError::Journal(error) => journal_failure(error),
         RuntimeError::Over(_) => {
             Failure::because(Exit::Invalid, error).help("`runbook history` shows what has not ended".to_owned())
         }
+        RuntimeError::Damaged { .. } | RuntimeError::Panicked { .. } => Failure::because(Exit::Error, error).help(
+            "its events are kept and can still be read: `runbook show`, `runbook audit verify`; take over by hand"
+                .to_owned(),
+        ),
+        RuntimeError::PlanChanged { .. } => Failure::because(Exit::Error, error)
+            .help("go on with it by the version that started it, or take over by hand".to_owned()),
+        RuntimeError::RunsElsewhere(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("wait for its end, or stop that process; `runbook show {run}` shows where it stands")),
+        RuntimeError::NotOver(run) => Failure::because(Exit::Invalid, error)
+            .help(format!("`runbook resume {run}` goes on with it; only a run that has ended can be done anew")),
+        RuntimeError::Called(run) => {
+            let caller = run.split('/').next().unwrap_or(run);
+            Failure::because(Exit::Invalid, error)
+                .help(format!("do its caller anew from inside of the call: `runbook rerun {caller} --from STEP/STEP`"))
+        }
+        RuntimeError::Rerun { within, source, .. } => Failure::because(Exit::Invalid, error).help(source.help(within)),
         RuntimeError::SecretInClear { .. } => Failure::because(Exit::Invalid, error)
             .help("nothing was started or kept; refer to the secret by its name, {secret: NAME}".to_owned()),
         RuntimeError::CannotKeep { .. } => Failure::because(Exit::Error, error)

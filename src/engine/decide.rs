@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{ApprovalVerdict, Event, Outcome, Record, Resolution, Role, StepStatus};
+use super::event::{Event, Outcome, Record, Resolution, Role, StepStatus};
 use super::graph::Graph;
 use super::input::{Input, What};
-use super::state::{IllegalTransition, Item, ItemState, RunState};
-use super::{judge, phases};
-use crate::base::{RunId, StepKey, Timestamp};
+use super::state::{IllegalTransition, ItemState, RunState};
+use super::{approval, judge, phases};
+use crate::base::{RunId, StepKey};
 use serde_json::Value;
 
 /// The facts that follow from `input` in this state. With [`What::Proceed`] it answers what has become
@@ -18,8 +18,10 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
     match &input.what {
         What::Start => vec![Event::RunStarted(Box::new(graph.header.clone()))],
+        What::StartAnew(taken) => start_anew(graph, taken),
         What::Ended { .. } => judge::attempt_ended(graph, state, input),
-        What::Answered { key, verdict, by, reason } => answered(state, input.at, key, *verdict, by, reason),
+        What::Lost { .. } => judge::attempt_lost(graph, state, input),
+        What::Answered(answer) => approval::answered(graph, state, input.at, answer),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
         What::Resumed { by, goes_on } => resumed(state, by, goes_on),
         What::DoubtResolved { key, resolution, by, reason } => doubt_resolved(state, key, *resolution, by, reason),
@@ -28,12 +30,20 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
 }
 
+fn start_anew(graph: &Graph, taken: &[Event]) -> Vec<Event> {
+    let mut events = vec![Event::RunStarted(Box::new(graph.header.clone()))];
+    events.extend_from_slice(taken);
+    events
+}
+
 /// Before its start a run can only start, and after its end only be told of deliveries; a parked run can
 /// go on. Anything else comes too late and changes nothing.
 fn is_open_for(state: &RunState, what: &What) -> bool {
     match (what, state.finished) {
-        (What::Start, _) => state.header.is_none(),
+        (What::Start | What::StartAnew(_), _) => state.header.is_none(),
         (What::Notified(_), _) => state.header.is_some(),
+        // A parked run records who tried to answer and may not; what may count has to resume it.
+        (What::Answered(_), Some(Outcome::Parked)) => state.header.is_some(),
         (What::Resumed { .. }, outcome) => state.header.is_some() && matches!(outcome, None | Some(Outcome::Parked)),
         (_, outcome) => state.header.is_some() && outcome.is_none(),
     }
@@ -87,26 +97,6 @@ fn take(
         records.push(record);
     }
     Ok(())
-}
-
-/// The answer to an open question; one that comes after its time is over is void.
-fn answered(
-    state: &RunState,
-    at: Timestamp,
-    key: &StepKey,
-    verdict: ApprovalVerdict,
-    by: &str,
-    reason: &str,
-) -> Vec<Event> {
-    let item = state.find(key).and_then(|(step, item)| state.steps[step].items.get(item as usize));
-    let is_open = |item: &Item| match item.state {
-        ItemState::Asked { expires_at, .. } => expires_at.is_none_or(|expires_at| at < expires_at),
-        _ => false,
-    };
-    if !item.is_some_and(is_open) {
-        return Vec::new();
-    }
-    vec![Event::ApprovalSettled { key: key.clone(), verdict, by: by.to_owned(), reason: reason.to_owned() }]
 }
 
 fn cancel_asked(state: &RunState, by: &str, hard: bool) -> Vec<Event> {

@@ -1,12 +1,16 @@
 //! Facts about a run. An event is written once and never changed; every view of a run is a fold of
 //! its events. This enum is closed on purpose: the compiler lists the places a new fact touches.
 
+mod word;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::intake::Fact;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
+
+pub use word::{ApprovalVerdict, Outcome, Phase, Resolution, Risk, Role, Severity, StepStatus};
 
 /// The version of the event format, kept in `RunStarted`. A journal of a newer version is refused.
 pub const FORMAT: u32 = 1;
@@ -49,6 +53,36 @@ pub enum Event {
         request: Value,
         risk: Risk,
         expires_at: Option<Timestamp>,
+        /// What an answer is bound to; empty in journals from before answers were bound.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        digest: String,
+        /// How many people have to agree; journals from before had no such number, and one was enough.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quorum: Option<u32>,
+        /// The people and groups who are asked, as the playbook names them; empty when it does not matter who answers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by: Vec<String>,
+    },
+    /// One of several people who have to agree did.
+    ApprovalCounted {
+        key: StepKey,
+        by: String,
+        reason: String,
+        /// How many have agreed, this one included.
+        have: u32,
+        quorum: u32,
+    },
+    /// An answer that does not count; the question stays as it was.
+    ApprovalRefused {
+        key: StepKey,
+        by: String,
+        why: String,
+    },
+    /// In an emergency somebody went on without those who should have agreed.
+    GlassBroken {
+        key: StepKey,
+        by: String,
+        reason: String,
     },
     ApprovalSettled {
         key: StepKey,
@@ -100,6 +134,15 @@ pub enum Event {
         #[serde(rename = "due")]
         at: Timestamp,
         since: Timestamp,
+    },
+    /// The result of a step in the run that this one is done anew from; the step is not done in this run.
+    StepTakenOver {
+        key: StepKey,
+        from: RunId,
+        status: StepStatus,
+        output: Value,
+        reason: Option<String>,
+        items: Vec<TakenItem>,
     },
     StepFinished {
         key: StepKey,
@@ -189,8 +232,31 @@ pub struct RunStarted {
     /// Why this run may look but change nothing, whatever its playbook says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
+    /// The run that this one is done anew from, and where it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RerunOf>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
+}
+
+/// Where a run that is done anew begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RerunOf {
+    pub run: RunId,
+    /// The first step that is done anew; behind a slash, the first one of the run that it calls.
+    pub from: String,
+    /// Only this step is done anew, and nothing that follows from it.
+    pub only: bool,
+}
+
+/// An item of a step whose result is taken over; a step that does not fan out has one without a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TakenItem {
+    pub value: Option<Value>,
+    pub status: StepStatus,
+    pub output: Value,
+    pub reason: Option<String>,
+    pub attempts: u32,
 }
 
 /// What a view needs to know of a step.
@@ -201,43 +267,6 @@ pub struct StepOutline {
     pub kind: String,
     pub needs: Vec<String>,
     pub help: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    Detect,
-    Diagnose,
-    Remediate,
-    /// The detection again, and the steps under `verify`.
-    Verify,
-    Undo,
-    Finally,
-}
-
-/// What an attempt of a step is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Main,
-    /// Looks, right before the step, whether it may still be done.
-    Precondition,
-    /// Asks whether an interrupted step was done.
-    Check,
-    Undo,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    Passed,
-    /// It was checked, and the expectation does not hold.
-    Failed,
-    /// It could not be checked or done.
-    Error,
-    Skipped,
-    Cancelled,
-    InDoubt,
 }
 
 /// What an attempt reported.
@@ -268,59 +297,6 @@ pub struct Cause {
     pub finding: Finding,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    Info,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Risk {
-    Safe,
-    Disruptive,
-    Destructive,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalVerdict {
-    Approved,
-    Rejected,
-    TimedOut,
-    /// Nobody can be asked here; the run waits for a human.
-    Parked,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resolution {
-    Done,
-    Retry,
-    Abort,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Nothing was detected.
-    Healthy,
-    /// Detected, fixed, and the detection no longer holds.
-    Resolved,
-    /// The detection no longer holds, but something that should have passed did not.
-    Mitigated,
-    Unresolved,
-    Rejected,
-    Cancelled,
-    Parked,
-    Error,
-}
-
 impl Event {
     /// Whether this is the intent to change something: a remediation, or the undo of one. Its effect
     /// starts after this event is durable.
@@ -336,33 +312,5 @@ impl Event {
     /// a run ends.
     pub fn calls_for_checkpoint(&self) -> bool {
         self.is_remediation_intent() || matches!(self, Event::RunFinished { .. })
-    }
-}
-
-macro_rules! labelled {
-    ($($type:ident { $($variant:ident = $label:literal),+ $(,)? })+) => {$(
-        impl $type {
-            /// The word used in output, journal and documentation.
-            pub fn label(self) -> &'static str {
-                match self { $($type::$variant => $label),+ }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.pad(self.label())
-            }
-        }
-    )+};
-}
-
-labelled! {
-    Phase { Detect = "detect", Diagnose = "diagnose", Remediate = "remediate", Verify = "verify", Undo = "undo", Finally = "finally" }
-    StepStatus { Passed = "passed", Failed = "failed", Error = "error", Skipped = "skipped", Cancelled = "cancelled", InDoubt = "in_doubt" }
-    Severity { Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical" }
-    Risk { Safe = "safe", Disruptive = "disruptive", Destructive = "destructive" }
-    Outcome {
-        Healthy = "healthy", Resolved = "resolved", Mitigated = "mitigated", Unresolved = "unresolved",
-        Rejected = "rejected", Cancelled = "cancelled", Parked = "parked", Error = "error",
     }
 }

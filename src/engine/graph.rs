@@ -1,6 +1,6 @@
 //! All the engine must know of a plan: steps, edges, policies, conditions. `plan` fills it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -120,8 +120,20 @@ pub struct Retry {
 
 #[derive(Debug, Clone, Default)]
 pub struct Approval {
+    /// People and groups as the playbook names them.
     pub by: Vec<String>,
+    /// Everyone they stand for.
+    pub logins: BTreeSet<String>,
+    /// How many of them have to agree.
+    pub quorum: Option<u32>,
     pub timeout: Option<Duration>,
+}
+
+impl Approval {
+    /// Whether it matters who answers.
+    pub fn is_guarded(&self) -> bool {
+        !self.by.is_empty() || self.quorum.is_some()
+    }
 }
 
 /// When the fault exists, over probes of type `T`.

@@ -29,18 +29,23 @@ pub struct Hold {
 #[derive(Debug, Clone)]
 pub enum What {
     Start,
+    /// Starts a run that takes over the results of an earlier one: the events of [`super::rerun::taken_over`].
+    StartAnew(Vec<Event>),
     Ended {
         key: StepKey,
         role: Role,
         attempt: u32,
         result: AttemptResult,
     },
-    Answered {
+    /// An attempt ended, and nobody can tell whether it did what it was to do. `result` counts where that makes
+    /// no difference: for what only looks, and for what is harmless to repeat.
+    Lost {
         key: StepKey,
-        verdict: ApprovalVerdict,
-        by: String,
-        reason: String,
+        role: Role,
+        attempt: u32,
+        result: AttemptResult,
     },
+    Answered(Answered),
     CancelAsked {
         by: String,
         hard: bool,
@@ -60,6 +65,26 @@ pub enum What {
     Notified(Event),
     /// Nothing new: a timer may be due, or the last events may have made something possible.
     Proceed,
+}
+
+/// What somebody says to a question.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub key: StepKey,
+    pub verdict: ApprovalVerdict,
+    pub by: String,
+    pub reason: String,
+    /// The digest of what they were shown, if they say it.
+    pub digest: Option<String>,
+    /// Why nobody else can be waited for, in an emergency.
+    pub break_glass: Option<String>,
+}
+
+impl Answered {
+    /// An ordinary answer.
+    pub fn new(key: StepKey, verdict: ApprovalVerdict, by: impl Into<String>, reason: impl Into<String>) -> Self {
+        Answered { key, verdict, by: by.into(), reason: reason.into(), digest: None, break_glass: None }
+    }
 }
 
 /// A side effect asked of the runtime.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{AttemptResult, Event, Phase, Role, StepStatus};
-use super::graph::{Graph, Retry, SideAction, Step, StepIndex};
+use super::graph::{Graph, Repeat, Retry, SideAction, Step, StepIndex};
 use super::input::{Input, What};
 use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState, UndoState};
@@ -13,10 +13,17 @@ use crate::base::value::show;
 use crate::base::{StepKey, Timestamp};
 use crate::language::{Expression, Truth};
 
+/// What ends the same step this often ends it every time, such as a limit on memory: trying on would never end.
+const MOST_INTERRUPTIONS: u32 = 3;
+const OFTEN_INTERRUPTED: &str = "something ends the process of this step; look for limits on memory or time, and into \
+     the log of the machine, then go on with `runbook rerun RUN --from STEP`";
+
 /// The fact that an attempt ended, with what its check found; none for an attempt that is not running,
 /// which a runtime may report late or twice.
 pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
-    let What::Ended { key, role, attempt, result } = &input.what else { return Vec::new() };
+    let (What::Ended { key, role, attempt, result } | What::Lost { key, role, attempt, result }) = &input.what else {
+        return Vec::new();
+    };
     let (role, attempt) = (*role, *attempt);
     let ended = Event::AttemptEnded { key: key.clone(), role, attempt, result: result.clone() };
     if role == Role::Undo {
@@ -26,7 +33,9 @@ pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> V
     }
     let Some((index, number)) = state.find(key) else { return Vec::new() };
     let Some(item) = state.steps[index].items.get(number as usize) else { return Vec::new() };
-    if item.state != (ItemState::Running { role }) || (role == Role::Main && item.attempts != attempt) {
+    // A precondition is asked for the attempt that follows; a check is about the one before.
+    let expected = if role == Role::Precondition { item.attempts + 1 } else { item.attempts };
+    if item.state != (ItemState::Running { role }) || expected != attempt {
         return Vec::new();
     }
     let mut events = vec![ended];
@@ -37,6 +46,23 @@ pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> V
         Role::Main | Role::Undo => {}
     }
     events
+}
+
+/// The fact that an attempt is in doubt, which is no error: a retry might do a second time what was done. What is
+/// harmless to repeat has ended like any other, because only its `retry` bounds how often it is repeated.
+pub(super) fn attempt_lost(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    let ended = attempt_ended(graph, state, input);
+    let Some(Event::AttemptEnded { key, role, attempt, .. }) = ended.first() else { return ended };
+    let step = graph.step(&key.step).map(|(_, step)| step);
+    let repeat = match role {
+        Role::Main => step.map(|step| step.repeat),
+        Role::Undo => step.and_then(|step| step.undo.as_ref()).map(|action| action.repeat),
+        Role::Check | Role::Precondition => None,
+    };
+    if repeat != Some(Repeat::Unknown) {
+        return ended;
+    }
+    vec![Event::AttemptInterrupted { key: key.clone(), role: *role, attempt: *attempt }]
 }
 
 /// What the attempts that have ended mean for their steps. This follows from the state alone, so that
@@ -211,6 +237,10 @@ impl<'a> Judge<'a> {
                 Some("done before the interruption, as its check found".into()),
                 None,
             ),
+            Ok(false) if self.item.interruptions >= MOST_INTERRUPTIONS => {
+                let why = format!("interrupted {MOST_INTERRUPTIONS} times, and its check found that it was not done");
+                self.finish(StepStatus::Error, Value::Null, Some(why), Some(OFTEN_INTERRUPTED.to_owned()))
+            }
             Ok(false) => vec![self.again("its check found that it was not done")],
             Err(_) => Vec::new(),
         }

@@ -5,6 +5,8 @@
 //! | from | event | to |
 //! |---|---|---|
 //! | – | `ApprovalAsked` | asked |
+//! | asked | `ApprovalCounted`, `ApprovalRefused` | asked |
+//! | approved, retrying | `ApprovalAsked` (what would be done is not what was agreed to) | asked |
 //! | asked | `ApprovalSettled` approved / parked | approved / asked (parked) |
 //! | asked | `ApprovalSettled` rejected, timed out | refused |
 //! | refused | `StepSkipped` | done |
@@ -20,6 +22,7 @@
 //! | doubtful | `AttemptStarted` of its check | running |
 //! | doubtful | `DoubtResolved` by a person | approved or done |
 
+pub mod approval;
 mod decide;
 pub mod event;
 mod fan;
@@ -31,6 +34,7 @@ mod judge;
 mod outcome;
 mod phases;
 pub mod preview;
+pub mod rerun;
 mod rollback;
 pub mod scope;
 pub mod standing;
@@ -43,5 +47,5 @@ mod tests;
 pub use decide::{advance, advance_all, decide};
 pub use event::{Event, Record};
 pub use graph::Graph;
-pub use input::{Command, Hold, Input, What, commands_for};
+pub use input::{Answered, Command, Hold, Input, What, commands_for};
 pub use state::{IllegalTransition, RECHECK, RunState};

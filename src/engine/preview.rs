@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::advance;
 use super::event::{ApprovalVerdict, AttemptResult, Event, Phase, Risk, Role};
+use super::graph::Approval;
 use super::graph::Graph;
+use super::input::Answered;
 use super::input::{Hold, Input, What};
 use super::state::{IllegalTransition, RunState};
 use crate::base::{StepKey, Timestamp};
@@ -71,12 +73,15 @@ fn hopeful(graph: &Graph) -> Graph {
     let mut graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
     for step in graph.steps.iter_mut().filter(|step| step.phase == Phase::Remediate) {
         (step.expect, step.stop_on_error, step.tolerated, step.precondition) = (None, false, true, None);
+        // Everybody is taken to agree, whoever they are.
+        step.approval =
+            step.approval.take().map(|approval| Approval { timeout: approval.timeout, ..Approval::default() });
     }
     graph
 }
 
 fn answer(key: &StepKey) -> What {
-    What::Answered { key: key.clone(), verdict: ApprovalVerdict::Approved, by: "plan".into(), reason: String::new() }
+    What::Answered(Answered::new(key.clone(), ApprovalVerdict::Approved, "plan", ""))
 }
 
 fn success(key: &StepKey, role: Role, attempt: u32) -> What {

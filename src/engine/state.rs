@@ -4,6 +4,7 @@
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
 mod fold;
+mod taken;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -70,9 +71,17 @@ pub struct Item {
     pub attempts: u32,
     /// Attempts that were measurements of a condition that must go on holding: they use up no retry.
     pub looks: u32,
+    /// Attempts of which nothing is known, because what ran them died.
+    pub interruptions: u32,
     /// Since when a detection probe holds.
     pub holds_since: Option<Timestamp>,
     pub request: Value,
+    /// The digest of what was last asked about it; empty when nobody was asked.
+    pub digest: String,
+    /// How many people have to agree to what was asked; none said means one.
+    pub quorum: u32,
+    /// Who has agreed to what was last asked, while more have to.
+    pub approved_by: Vec<String>,
     pub status: Option<StepStatus>,
     pub output: Value,
     /// Why it ended as it did, if there is more to say than its status.
@@ -86,8 +95,12 @@ impl Item {
             state: ItemState::Waiting,
             attempts: 0,
             looks: 0,
+            interruptions: 0,
             holds_since: None,
             request: Value::Null,
+            digest: String::new(),
+            quorum: 0,
+            approved_by: Vec::new(),
             status: None,
             output: Value::Null,
             reason: None,
@@ -124,6 +137,8 @@ pub struct RunState {
     pub run: Option<RunId>,
     pub header: Option<RunStarted>,
     pub seq: u64,
+    /// When the last event happened.
+    pub at: Timestamp,
     pub started_at: Timestamp,
     pub phase: Option<Phase>,
     pub phase_started_at: Timestamp,

@@ -9,7 +9,7 @@ use super::input::Input;
 use super::phases::is_recheck;
 use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState};
-use super::{fan, targets};
+use super::{approval, fan, targets};
 use crate::base::StepKey;
 
 /// One move of the phase's steps; empty when nothing can move.
@@ -223,6 +223,11 @@ impl Turn<'_> {
         if asks {
             return vec![self.ask(step, key, request)];
         }
+        // What was agreed to is done, and nothing else: an answer does not stretch to another request.
+        let agreed = self.agreed(key);
+        if agreed.is_some_and(|agreed| agreed != approval::digest(self.graph, key, &self.shown(step, &request))) {
+            return vec![self.ask(step, key, request)];
+        }
         match &step.precondition {
             Some(precondition) if given < Given::Clearance => {
                 match precondition.request.render(&self.scope(step, *item)) {
@@ -254,13 +259,29 @@ impl Turn<'_> {
 
     fn ask(&self, step: &Step, key: &StepKey, request: Value) -> Event {
         let timeout = step.approval.as_ref().and_then(|approval| approval.timeout);
+        let request = self.shown(step, &request);
         Event::ApprovalAsked {
             key: key.clone(),
             summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
-            request: json!({ step.kind.as_str(): request }),
+            digest: approval::digest(self.graph, key, &request),
+            request,
             risk: step.risk,
-            expires_at: timeout.map(|timeout| self.input.at.plus(timeout)),
+            expires_at: Some(self.input.at.plus(timeout.unwrap_or(approval::DEFAULT_TIMEOUT))),
+            quorum: step.approval.as_ref().and_then(|approval| approval.quorum),
+            by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
         }
+    }
+
+    /// A request as a person is shown it.
+    fn shown(&self, step: &Step, request: &Value) -> Value {
+        json!({ step.kind.as_str(): request })
+    }
+
+    /// The digest that people agreed to, if they were asked.
+    fn agreed(&self, key: &StepKey) -> Option<&str> {
+        let (step, item) = self.state.find(key)?;
+        let item = self.state.steps[step].items.get(item as usize)?;
+        (!item.digest.is_empty()).then_some(item.digest.as_str())
     }
 
     fn attempt(&self, step: &Step, key: &StepKey, role: Role, attempt: u32, request: Value) -> Event {

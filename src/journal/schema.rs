@@ -175,3 +175,15 @@ fn create_tables(path: &Path, connection: &mut Connection) -> Result<(), Journal
     }
     transaction.commit().map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database in memory has no log that could be synced.
+    #[test]
+    fn a_place_where_nothing_is_durable_is_refused() {
+        let refused = make_durable(Path::new("journal.sqlite"), &Connection::open_in_memory().unwrap()).unwrap_err();
+        assert!(matches!(refused, JournalError::Unsupported { .. }), "{refused}");
+    }
+}

@@ -27,6 +27,7 @@ pub(super) fn started(playbook: &str) -> Event {
         by: "ada".into(),
         trigger: "hand".into(),
         withheld: None,
+        rerun_of: None,
         steps: Vec::new(),
     }))
 }

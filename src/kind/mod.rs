@@ -81,11 +81,21 @@ pub struct StepError {
     /// A status code of the peer, such as 503, for `retry: {on: [503]}`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<u16>,
+    /// Whether nobody can tell if the step did what it was to do.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub in_doubt: bool,
 }
 
 impl StepError {
     pub fn new(message: impl Into<String>) -> Self {
-        StepError { message: message.into(), help: None, code: None }
+        StepError { message: message.into(), help: None, code: None, in_doubt: false }
+    }
+
+    /// The step may have been done all the same, so that it must not be tried again unasked.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        self.in_doubt = true;
+        self
     }
 
     /// `what` failed because of `cause`, with the chain of causes in the message.

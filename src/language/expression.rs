@@ -163,7 +163,9 @@ fn refuse_gaps(tree: &Node) -> Result<(), LanguageError> {
         O::Const { .. } | O::VariableIdentifierRead { .. } => 0..=0,
         O::RootNode | O::Neg | O::Not => 1..=1,
         // A call whose parentheses are empty is judged with the function's other mistakes.
-        O::FunctionIdentifier { .. } if tree.children().iter().all(is_empty_parentheses) => return Ok(()),
+        O::FunctionIdentifier { .. } if matches!(tree.children(), [only] if is_empty_parentheses(only)) => {
+            return Ok(());
+        }
         O::FunctionIdentifier { .. } => 1..=1,
         O::Tuple => 1..=usize::MAX,
         _ => 2..=2,

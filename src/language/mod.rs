@@ -5,6 +5,7 @@
 pub mod encoding;
 mod evaluate;
 mod expression;
+mod fuel;
 mod functions;
 mod promql;
 mod request;

@@ -74,3 +74,16 @@ impl Encoding {
         self.encode_text(&value.shown()?, before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_a_nul_byte_becomes_no_text() {
+        for encoding in [Encoding::Plain, Encoding::Argument, Encoding::Path, Encoding::Regex] {
+            assert!(encoding.encode(&Tainted::new("a\0b".into()), Some("x")).is_err(), "{encoding:?}");
+            assert!(encoding.encode(&Tainted::new("a b".into()), Some("x")).is_ok(), "{encoding:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{LanguageError, Lookup, Names, Scope, Tainted};
+use super::{LanguageError, Lookup, Names, Scope, Tainted, fuel};
 use crate::base::suggestion;
 
 /// Nobody reads deeper templates, and the parser calls itself once a level.
@@ -65,7 +65,7 @@ impl Template {
             return Err(LanguageError::new(format!("the template is nested deeper than {MAX_NESTING} levels"))
                 .help("prepare the value in a step of its own".to_owned()));
         }
-        let compiled = Compiled::compile(text).map_err(|error| {
+        let mut compiled = Compiled::compile(text).map_err(|error| {
             LanguageError::new(format!("not a valid template: {}", error.reason()))
                 .help("names are inserted as {{inputs.name}}".to_owned())
         })?;
@@ -75,7 +75,10 @@ impl Template {
         references.retain(|name| seen.insert(name.clone()));
         let parts = match plain_pieces(&compiled) {
             Some(pieces) => Parts::Plain(pieces),
-            None => Parts::Blocks(Arc::new(compiled)),
+            None => {
+                fuel::count_rounds(&mut compiled).map_err(|error| LanguageError::new(error.to_string()))?;
+                Parts::Blocks(Arc::new(compiled))
+            }
         };
         Ok(Template { text: text.into(), parts, references })
     }
@@ -174,14 +177,19 @@ impl Template {
         handlebars.set_strict_mode(true);
         let values = Arc::new(Mutex::new(Vec::new()));
         let inserted = Arc::clone(&values);
+        let length = fuel::Length::default();
+        let counted = length.clone();
         handlebars.register_escape_fn(move |text| {
+            if !counted.has_room_for(text) {
+                // Anything that is written now ends the rendering; nothing would not be written.
+                return MARK.to_string();
+            }
             let mut values = inserted.lock().unwrap_or_else(PoisonError::into_inner);
             values.push(Tainted::new(Value::from(text)));
             format!("{MARK}{}{MARK}", values.len() - 1)
         });
         handlebars.register_template("template", compiled.clone());
-        let marked = handlebars
-            .render("template", &data)
+        let marked = fuel::render(&mut handlebars, "template", &data, length)
             .map_err(|error| LanguageError::new(format!("cannot fill the template: {}", error.reason())))?;
         let values = std::mem::take(&mut *values.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(unmark(&marked, &values))

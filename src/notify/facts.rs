@@ -63,6 +63,8 @@ pub struct Approval {
     pub request: String,
     pub risk: String,
     pub expires_at: Option<Timestamp>,
+    /// What the answer is bound to; empty when it is bound to nothing.
+    pub digest: String,
 }
 
 impl Facts {
@@ -124,6 +126,7 @@ impl Facts {
                 request: "POST http://127.0.0.1:8000/api/v1/ocr/test".into(),
                 risk: "disruptive".into(),
                 expires_at: Some(started_at.plus(Duration::from_secs(900))),
+                digest: String::new(),
             }),
             ..Facts::new(
                 run,
@@ -140,7 +143,11 @@ impl Facts {
     pub fn command(&self) -> String {
         match (&self.approval, self.on) {
             (Some(approval), Occasion::Approval) => {
-                format!("runbook approve {} {}", quoted(&self.run), quoted(&approval.step))
+                let bound = match approval.digest.as_str() {
+                    "" => String::new(),
+                    digest => format!(" --digest {}", quoted(digest)),
+                };
+                format!("runbook approve {} {}{bound}", quoted(&self.run), quoted(&approval.step))
             }
             _ => format!("runbook show {}", quoted(&self.run)),
         }

@@ -33,7 +33,7 @@ pub use template::Templates;
 
 /// Why a message is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Occasion {
     Started,
     Approval,
@@ -41,17 +41,21 @@ pub enum Occasion {
     Unresolved,
     Escalated,
     Parked,
+    /// Somebody went on without those who should have agreed. All of `to`, and the channel of the owner, are told
+    /// in any case.
+    BreakGlass,
     Error,
 }
 
 impl Occasion {
-    pub const ALL: [Occasion; 7] = [
+    pub const ALL: [Occasion; 8] = [
         Occasion::Started,
         Occasion::Approval,
         Occasion::Resolved,
         Occasion::Unresolved,
         Occasion::Escalated,
         Occasion::Parked,
+        Occasion::BreakGlass,
         Occasion::Error,
     ];
 
@@ -64,6 +68,7 @@ impl Occasion {
             Occasion::Unresolved => "unresolved",
             Occasion::Escalated => "escalated",
             Occasion::Parked => "parked",
+            Occasion::BreakGlass => "break_glass",
             Occasion::Error => "error",
         }
     }

@@ -14,13 +14,14 @@ use crate::base::suggestion::did_you_mean;
 
 /// Name and text of the shipped templates: one an occasion, and the status update that goes to
 /// people who do not run anything themselves.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("started", include_str!("templates/started.hbs")),
     ("approval", include_str!("templates/approval.hbs")),
     ("resolved", include_str!("templates/resolved.hbs")),
     ("unresolved", include_str!("templates/unresolved.hbs")),
     ("escalated", include_str!("templates/escalated.hbs")),
     ("parked", include_str!("templates/parked.hbs")),
+    ("break_glass", include_str!("templates/break_glass.hbs")),
     ("error", include_str!("templates/error.hbs")),
     ("status-update", include_str!("templates/status-update.hbs")),
 ];

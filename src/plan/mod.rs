@@ -100,10 +100,13 @@ fn compile_step(step: &playbook::Step) -> Step {
         retry: keys.retry.as_ref().map(compile_retry),
         repeat: repeat(step.effect()),
         risk: keys.risk.unwrap_or(default_risk),
-        approval: keys
-            .approve
-            .as_ref()
-            .map(|approve| Approval { by: approve.by.clone(), timeout: approve.timeout.map(Duration::from_secs_f64) }),
+        approval: keys.approve.as_ref().map(|approve| Approval {
+            by: approve.by.clone(),
+            // Who they stand for is known to the place, not to the procedure.
+            logins: std::collections::BTreeSet::new(),
+            quorum: approve.quorum,
+            timeout: approve.timeout.map(Duration::from_secs_f64),
+        }),
         stop_on_error: keys.on_error.map_or(remediates, |on_error| on_error == OnError::Stop),
         tolerated: keys.on_error == Some(OnError::Continue),
         fixes: keys.fixes.clone(),
@@ -229,6 +232,7 @@ fn header(playbook: &Playbook, settings: &Settings, steps: &[Step]) -> RunStarte
         by: settings.by.clone(),
         trigger: settings.trigger.clone(),
         withheld: None,
+        rerun_of: None,
         steps: steps.iter().map(outline).collect(),
     }
 }

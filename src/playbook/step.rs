@@ -246,9 +246,13 @@ pub enum OnError {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Approve {
-    /// People or groups of the site file.
+    /// People or groups of the site file's `contacts`. Only they may answer, and never the person who started the
+    /// run. Default: whoever is at the terminal.
     pub by: Vec<String>,
-    /// After this time without an answer the step is not done.
+    /// How many different people must agree, none of them the person who started the run. Default: 1.
+    #[schemars(range(min = 1))]
+    pub quorum: Option<u32>,
+    /// After this time without an answer the step is not done. Default: 1h.
     #[schemars(extend("x-unit" = "duration"))]
     pub timeout: Option<f64>,
 }

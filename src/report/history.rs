@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::layout::{Layout, Look};
 use super::line::{Entry, Line, Tone};
 use super::text::{self, escape_control};
-use super::view::{RunView, StepView};
+use super::view::{Approval, RunView, StepState, StepView};
 use super::wording::{account, outcome_mark, phase_title};
 use crate::base::Timestamp;
 use crate::base::units::show_duration;
@@ -149,18 +149,38 @@ fn sketched(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
 
 fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line> {
     let mut lines = sketched(view, look, step);
-    for approval in view.approvals.iter().filter(|approval| approval.key == step.key) {
-        match &approval.answer {
-            Some(answer) => {
-                let Entry { word, text, .. } = account::settled(&step.key, answer);
-                let reason = if text.is_empty() { text } else { format!(": {text}") };
-                let at = look.times.time(answer.at);
-                lines.push(Line::Detail { label: "approval", text: format!("{word} at {at}{reason}") });
-            }
-            None => lines.extend(account::request(&approval.request).into_iter().map(Line::detail)),
-        }
+    let asked: Vec<&Approval> = view.approvals.iter().filter(|approval| approval.key == step.key).collect();
+    // What is still open is shown as it was asked, whoever reads it.
+    if let Some(open) = asked.last().filter(|_| step.state == StepState::Asked) {
+        lines.extend(account::approval_terms(open));
+        lines.extend(open_until(open, look));
     }
+    lines.extend(asked.into_iter().flat_map(|approval| attempted(approval).into_iter().chain(said(approval, look))));
     lines
+}
+
+fn said(approval: &Approval, look: Look) -> Option<Line> {
+    let answer = approval.answer.as_ref()?;
+    let Entry { word, text, .. } = account::settled(&approval.key, answer);
+    let reason = if text.is_empty() { text } else { format!(": {text}") };
+    let at = look.times.time(answer.at);
+    Some(Line::Detail { label: "approval", text: format!("{word} at {at}{reason}") })
+}
+
+fn open_until(approval: &Approval, look: Look) -> Option<Line> {
+    let at = look.times.time(approval.expires_at?);
+    Some(Line::Detail { label: "until", text: format!("{at}; after that it is not done") })
+}
+
+/// What people said to a question before it was settled.
+fn attempted(approval: &Approval) -> Vec<Line> {
+    let mut texts = Vec::new();
+    if !approval.counted.is_empty() {
+        texts.push(account::counted_words(approval));
+    }
+    texts.extend(approval.refused.iter().map(|(by, why)| format!("the answer of {by} does not count: {why}")));
+    texts.extend(approval.broken_glass.iter().map(|(by, reason)| format!("glass broken by {by}: {reason}")));
+    texts.into_iter().map(|text| Line::Detail { label: "approval", text }).collect()
 }
 
 fn undo(view: &RunView) -> Vec<Line> {

@@ -245,6 +245,16 @@ fn result_item(step: &StepView) -> Words {
 
 fn approval_item(approval: &Approval) -> Words {
     let mut words = vec![plain(format!("Approval ({}, asked {}): ", approval.risk, TIMES.time(approval.asked_at)))];
+    for (by, why) in &approval.refused {
+        words.push(plain(format!("the answer of {by} does not count ({why}); ")));
+    }
+    if !approval.counted.is_empty() {
+        words.push(plain(format!("{}; ", account::counted_words(approval))));
+    }
+    if let Some((by, reason)) = &approval.broken_glass {
+        words.push(Word::Strong(Tone::Bad, format!("glass broken by {by}: {reason}")));
+        words.push(plain("; "));
+    }
     let Some(answer) = &approval.answer else {
         words.push(plain("not answered yet"));
         return words;

@@ -75,6 +75,7 @@ impl Story {
             by: "ada".into(),
             trigger: "hand".into(),
             withheld: None,
+            rerun_of: None,
             steps: steps.iter().map(outline).collect(),
         };
         Story { now: 1_795_369_212_000, records: Vec::new() }.then(0, Event::RunStarted(Box::new(started)))
@@ -142,7 +143,18 @@ impl Story {
         let key = key.parse().unwrap();
         let expires_at = Some(Timestamp(self.now + 900_000));
         let summary = format!("download the model of ocr-v2 to {FILE}");
-        self.then(1, Event::ApprovalAsked { key, summary, request: download(), risk: Risk::Disruptive, expires_at })
+        let (digest, quorum, by) = ("4f1c8a2b90d3e765".to_owned(), None, Vec::new());
+        let asked = Event::ApprovalAsked {
+            key,
+            summary,
+            request: download(),
+            risk: Risk::Disruptive,
+            expires_at,
+            digest,
+            quorum,
+            by,
+        };
+        self.then(1, asked)
     }
 
     fn answered(self, key: &str, verdict: ApprovalVerdict, by: &str, reason: &str) -> Self {

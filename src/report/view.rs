@@ -117,6 +117,18 @@ pub struct Approval {
     pub risk: Risk,
     pub asked_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    /// What an answer is bound to; empty in journals from before answers were bound.
+    pub digest: String,
+    /// How many people have to agree.
+    pub quorum: u32,
+    /// Who is asked, as the playbook names them; empty when it does not matter who answers.
+    pub by: Vec<String>,
+    /// Who has agreed while more have to.
+    pub counted: Vec<String>,
+    /// Answers that did not count: whose, and why.
+    pub refused: Vec<(String, String)>,
+    /// Who went on without those who should have agreed, and why.
+    pub broken_glass: Option<(String, String)>,
     pub answer: Option<Answer>,
 }
 

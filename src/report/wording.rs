@@ -82,8 +82,12 @@ impl Narrator {
                 Vec::new()
             }
             Event::FannedOut { step, items } => vec![self.fanned_out(step, items.len())],
+            Event::StepTakenOver { key, from, status, .. } => vec![taken_over(key, from, *status).into()],
             Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
             Event::ApprovalAsked { .. } => self.asked(),
+            Event::ApprovalCounted { key, .. } => self.counted(key),
+            Event::ApprovalRefused { key, by, why } => vec![account::refused(key, by, why).into()],
+            Event::GlassBroken { key, by, reason } => vec![account::broken_glass(key, by, reason).into()],
             Event::ApprovalSettled { key, .. } => self.settled(key),
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
@@ -168,6 +172,11 @@ impl Narrator {
         let word = if count == 1 { "runs for 1 item".to_owned() } else { format!("runs for {count} items") };
         let logged = self.view.step(&StepKey::plain(step)).is_some_and(|step| step.phase == Some(Phase::Remediate));
         Line::Passing { entry: Entry::new(Mark::Running, step, word, ""), logged }
+    }
+
+    fn counted(&self, key: &StepKey) -> Vec<Line> {
+        let approval = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
+        approval.map(|approval| account::counted(approval).into()).into_iter().collect()
     }
 
     fn settled(&self, key: &StepKey) -> Vec<Line> {
@@ -323,6 +332,15 @@ fn moment_text(line: &Line, next: Option<&Line>) -> Option<String> {
         Line::Verdict { word, text, .. } => Some(format!("run ended {word} {text}")),
         Line::Heading(_) | Line::Passing { .. } | Line::Gone { .. } | Line::Detail { .. } | Line::Fact { .. } => None,
     }
+}
+
+fn taken_over(key: &StepKey, from: &RunId, status: StepStatus) -> Entry {
+    let mark = match status {
+        StepStatus::Passed => Mark::Passed,
+        StepStatus::Failed => Mark::Failed,
+        _ => Mark::Error,
+    };
+    Entry::new(mark, key.to_string(), format!("{status}, taken over"), format!("not done here; from run {from}"))
 }
 
 fn interrupted(key: &StepKey) -> Entry {

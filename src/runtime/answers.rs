@@ -1,6 +1,7 @@
 //! Who answers when a step asks for approval.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -16,8 +17,11 @@ pub struct Question {
     /// Exactly what will be done.
     pub request: Value,
     pub risk: Risk,
-    pub by: Vec<String>,
+    /// Why the person who uses this program cannot answer, if so.
+    pub barred: Option<String>,
     pub expires_at: Option<Timestamp>,
+    /// What an answer is bound to.
+    pub digest: String,
 }
 
 #[derive(Debug, Clone)]
@@ -25,6 +29,15 @@ pub struct Answer {
     pub verdict: ApprovalVerdict,
     pub by: String,
     pub reason: String,
+    /// Why nobody else can be waited for, in an emergency.
+    pub break_glass: Option<String>,
+}
+
+impl Answer {
+    /// An ordinary answer.
+    pub fn new(verdict: ApprovalVerdict, by: impl Into<String>, reason: impl Into<String>) -> Self {
+        Answer { verdict, by: by.into(), reason: reason.into(), break_glass: None }
+    }
 }
 
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -41,7 +54,7 @@ pub struct Yes {
 
 impl Approver for Yes {
     fn ask(&self, _question: Question) -> AnswerFuture {
-        let answer = Answer { verdict: ApprovalVerdict::Approved, by: self.by.clone(), reason: "--yes".into() };
+        let answer = Answer::new(ApprovalVerdict::Approved, self.by.clone(), "--yes");
         Box::pin(async { answer })
     }
 }
@@ -52,8 +65,21 @@ pub struct Nobody;
 impl Approver for Nobody {
     fn ask(&self, _question: Question) -> AnswerFuture {
         Box::pin(async {
-            let reason = "nobody could be asked: there is no terminal".into();
-            Answer { verdict: ApprovalVerdict::Parked, by: "nobody".into(), reason }
+            Answer::new(ApprovalVerdict::Parked, "nobody", "nobody could be asked: there is no terminal")
         })
+    }
+}
+
+/// Someone who goes on in an emergency without those who should agree.
+pub struct BreakGlass {
+    pub reason: String,
+    pub inner: Arc<dyn Approver>,
+}
+
+impl Approver for BreakGlass {
+    fn ask(&self, question: Question) -> AnswerFuture {
+        let answer = self.inner.ask(Question { barred: None, ..question });
+        let reason = self.reason.clone();
+        Box::pin(async move { Answer { break_glass: Some(reason), ..answer.await } })
     }
 }

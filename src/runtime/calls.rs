@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 
 use super::answers::Approver;
 use super::driver::Ended;
-use super::host::{Host, RuntimeError};
+use super::host::{Host, Prepared, RuntimeError};
 use crate::base::RunId;
-use crate::engine::event::{Outcome, Phase};
+use crate::engine::What;
+use crate::engine::event::{Event, Outcome, Phase};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
+use crate::playbook::Playbook;
 use crate::playbook::inputs::Given;
 
 /// Playbooks that call playbooks that call … end here.
@@ -37,9 +39,8 @@ impl Calls {
         let ended = match unfinished(&host, &call)? {
             Some(run) => host.resume(&run, Vec::new(), self.approver.clone(), Some(stops)).await,
             None => {
-                let mut prepared = prepare(&host, &call)?;
-                prepared.run = call.run.clone();
-                host.run(prepared, self.approver.clone(), Some(stops)).await
+                let (prepared, first) = prepare(&host, &call)?;
+                host.run_from(prepared, first, self.approver.clone(), Some(stops)).await
             }
         };
         ended.map(result).map_err(|error| runtime_error(&call.name, &error))
@@ -77,11 +78,25 @@ fn unfinished(host: &Host, call: &PlaybookCall) -> Result<Option<RunId>, StepErr
     Ok(open.then_some(run))
 }
 
-fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepError> {
-    let playbook = host.library.find(&call.name).map_err(|problems| {
+fn prepare(host: &Host, call: &PlaybookCall) -> Result<(Prepared, What), StepError> {
+    let failed = |error: RuntimeError| runtime_error(&call.name, &error);
+    let Some((earlier, from)) = host.called_anew(call).map_err(failed)? else {
+        return Ok((prepare_text(host, call, find(host, &call.name)?)?, What::Start));
+    };
+    // The text of the earlier run, as its caller is pinned to its own.
+    let mut prepared = prepare_text(host, call, earlier.playbook.clone())?;
+    let first = earlier.done_anew(&mut prepared.graph, from.starting_point()).map_err(failed)?;
+    Ok((prepared, first))
+}
+
+fn find(host: &Host, name: &str) -> Result<Playbook, StepError> {
+    host.library.find(name).map_err(|problems| {
         let first = problems.first().map_or_else(String::new, |problem| problem.message.clone());
-        StepError::new(format!("playbook '{}' cannot be used: {first}", call.name))
-    })?;
+        StepError::new(format!("playbook '{name}' cannot be used: {first}"))
+    })
+}
+
+fn prepare_text(host: &Host, call: &PlaybookCall, playbook: Playbook) -> Result<Prepared, StepError> {
     if call.read_only && playbook.steps.iter().any(|step| step.phase == Phase::Remediate) {
         let help = "call it under remediate, or split it";
         return Err(StepError::new(format!("'{}' remediates, but this step only observes", call.name)).help(help));
@@ -93,8 +108,23 @@ fn prepare(host: &Host, call: &PlaybookCall) -> Result<super::Prepared, StepErro
         _ => BTreeMap::new(),
     };
     let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
-    host.prepare(playbook, &given, &crate::base::environment::user(), &format!("run {parent}"))
+    let by = starter(host, &RunId::from(parent.clone()))?;
+    let prepared = host.prepare(playbook, &given, &by, &format!("run {parent}"));
+    prepared
+        .map(|prepared| Prepared { run: call.run.clone(), ..prepared })
         .map_err(|error| runtime_error(&call.name, &error))
+}
+
+/// Who started the calling run. Whoever goes on with it has not, and what they call is not theirs: otherwise the
+/// starter could approve in the called run what they may not approve in their own.
+fn starter(host: &Host, parent: &RunId) -> Result<String, StepError> {
+    let records =
+        host.journal.read(parent).map_err(|error| StepError::because("the journal cannot be read", &error))?;
+    let started = records.into_iter().find_map(|record| match record.event {
+        Event::RunStarted(header) => Some(header.by),
+        _ => None,
+    });
+    started.ok_or_else(|| StepError::new(format!("bug: the calling run {parent} is not in the journal")))
 }
 
 fn runtime_error(name: &str, error: &RuntimeError) -> StepError {

@@ -1,9 +1,11 @@
 //! The loop of one run: decide, append durably, apply, carry out, report.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +17,11 @@ use super::guards::Guards;
 use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
-use crate::base::{Redacted, RunId, StepKey, Timestamp, entropy};
+use crate::base::{Clock, Redacted, RunId, StepKey, Timestamp, entropy};
+use crate::engine::approval;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
-use crate::engine::{Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
+use crate::engine::{Answered, Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
 use crate::journal::JournalError;
 use crate::kind::{Context, KindEntry, Left, Subject};
 use crate::playbook::registry;
@@ -37,6 +40,8 @@ pub(super) struct Driver {
     host: Arc<Host>,
     prepared: Prepared,
     state: RunState,
+    /// The clock of this run, which never goes back behind what is recorded.
+    clock: Clock,
     /// The moment of the last decision.
     decided_at: Timestamp,
     approver: Arc<dyn Approver>,
@@ -59,10 +64,12 @@ impl Driver {
         let receipts = Receipts::of(&prepared.run, &host.services.site.state);
         let guards = host.guards(&prepared);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
+        let clock = host.clock.not_before(state.at);
         Driver {
             host,
             prepared,
             state,
+            clock,
             decided_at: Timestamp::default(),
             approver,
             sender,
@@ -104,7 +111,19 @@ impl Driver {
         goes_on
     }
 
+    /// Runs to the end, or until a person is needed. An event that this version panics over is the end of this
+    /// run's turn only: its journal stays as it is, and the program goes on.
     pub(super) async fn run(
+        self,
+        first: What,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let run = self.prepared.run.to_string();
+        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().await;
+        ended.unwrap_or(Err(RuntimeError::Panicked { run }))
+    }
+
+    async fn pump(
         mut self,
         first: What,
         mut stops: Option<mpsc::UnboundedReceiver<bool>>,
@@ -137,13 +156,14 @@ impl Driver {
     /// then is it carried out and shown.
     async fn turn(&mut self, batch: Vec<What>) -> Result<(), RuntimeError> {
         for what in &batch {
-            if let What::Ended { key, role, .. } = what {
+            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } = what {
                 self.attempts.remove(&(key.clone(), *role));
             }
         }
-        let at = self.host.clock.now();
+        let at = self.clock.now();
         self.decided_at = at;
-        let hold = self.guards.hold(self.state.phase, at).await?;
+        // Freezes and windows are set by the clock on the wall.
+        let hold = self.guards.hold(self.state.phase, self.host.clock.now()).await?;
         let input = |what| Input { at, entropy: entropy::random(), hold: hold.clone(), what };
         let inputs: Vec<Input> = batch.into_iter().map(input).collect();
         let records: Vec<Record> = advance_all(&self.prepared.graph, &mut self.state, &self.prepared.run, &inputs)?;
@@ -211,7 +231,7 @@ impl Driver {
     /// The next thing that happens, and everything that has happened meanwhile.
     async fn next_inputs(&mut self, stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> Vec<What> {
         let wait = match self.state.next_wake(self.decided_at).filter(|_| self.state.finished.is_none()) {
-            Some(at) => at.since(self.host.clock.now()),
+            Some(at) => at.since(self.clock.now()),
             // Far enough to be never, near enough for every timer implementation.
             None => Duration::from_secs(86_400),
         };
@@ -280,8 +300,8 @@ impl Driver {
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {
-            let result = attempt::run(kind, way, request, context).await;
-            let _ = sender.send(What::Ended { key, role, attempt, result });
+            let end = attempt::run(kind, way, request, context).await;
+            let _ = sender.send(end.told(key, role, attempt));
         });
     }
 
@@ -328,9 +348,10 @@ impl Driver {
         let (host, approver, sender) = (self.host.clone(), self.approver.clone(), self.sender.clone());
         tokio::spawn(async move {
             let key = question.key.clone();
-            let Answer { verdict, by, reason } = host.ask(approver.as_ref(), question).await;
+            let digest = Some(question.digest.clone());
+            let Answer { verdict, by, reason, break_glass } = host.ask(approver.as_ref(), question).await;
             // The run may have ended meanwhile; then nobody waits for the answer.
-            let _ = sender.send(What::Answered { key, verdict, by, reason });
+            let _ = sender.send(What::Answered(Answered { key, verdict, by, reason, digest, break_glass }));
         });
     }
 
@@ -343,12 +364,13 @@ impl Driver {
         let step = &self.prepared.graph.steps[index];
         Some(Question {
             run: self.prepared.run.clone(),
-            key,
             summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
             request: item.request.clone(),
             risk: step.risk,
-            by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
+            barred: approval::barred(&self.prepared.graph, &self.state, &key, &crate::base::environment::user()),
+            key,
             expires_at,
+            digest: item.digest.clone(),
         })
     }
 

@@ -226,3 +226,50 @@ fn remediated(records: &[Record]) -> bool {
 fn is_remediation(header: &RunStarted, id: &str) -> bool {
     header.steps.iter().any(|step| step.id == id && step.phase == Phase::Remediate)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::Source;
+    use crate::engine::event::Risk;
+    use crate::journal::MemoryJournal;
+    use crate::plan::{self, Settings};
+    use crate::playbook;
+
+    const PLAYBOOK: &str = "
+runbook: 1
+name: restart
+title: Restarts a host
+inputs: {host: {type: string}}
+budget: {per: [inputs.host], runs: 1, window: 1m}
+remediate: {act: {report: {text: restarted}, risk: safe}}
+";
+
+    fn guards(history: &Arc<dyn Journal>, host: &str) -> Guards {
+        let playbook = playbook::parse(&Source::new("restart.yaml", PLAYBOOK)).unwrap();
+        let settings = Settings {
+            inputs: json!({"host": host}),
+            by: "ada".into(),
+            trigger: "hand".into(),
+            parallel: 8,
+            ask_from: Risk::Disruptive,
+        };
+        let graph = plan::compile(&playbook, settings);
+        Guards::of(history.clone(), &Site::default(), &playbook, &graph, &RunId::from("now".to_owned()))
+    }
+
+    #[tokio::test]
+    async fn t52_an_open_breaker_outlasts_the_window_of_its_budget() {
+        let history: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        let opened = Timestamp(1_000);
+        let why = "1 runs remediated within 1 min".to_owned();
+        let order = Order::BreakerOpened { playbook: "restart".into(), target: "a".into(), why };
+        orders::give(history.as_ref(), opened, order).await.unwrap();
+        let a_day_later = opened.plus(Duration::from_secs(86_400));
+        let hold = guards(&history, "a").foresee(a_day_later).unwrap();
+        assert!(hold.is_some_and(|hold| hold.why.contains("the breaker is open: 1 runs")));
+        assert!(guards(&history, "b").foresee(a_day_later).unwrap().is_none(), "another target is not concerned");
+    }
+}

@@ -9,11 +9,14 @@ use tokio::sync::mpsc;
 
 use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
+use super::approvers::{self, ApproverProblem};
 use super::calls::Calls;
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
+use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::Risk;
+use crate::engine::event::{Outcome, Risk, RunStarted, StepOutline};
+use crate::engine::rerun::RerunError;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Services;
@@ -33,10 +36,26 @@ pub enum RuntimeError {
     Playbook(Vec<Diagnostic>),
     #[error("the inputs are not valid")]
     Inputs(Vec<InputProblem>),
+    #[error("{step} asks people who cannot agree: {source}")]
+    People { step: String, source: ApproverProblem },
     #[error("the journal of run {run} does not make sense")]
     Damaged { run: String, source: IllegalTransition },
+    #[error("bug: run {run} cannot be gone on with: the program panicked over its events")]
+    Panicked { run: String },
+    #[error("this version of runbook makes another plan of the playbook of run {run} than the one it was started with")]
+    PlanChanged { run: String },
     #[error("run {0} has ended; there is nothing to continue")]
     Over(String),
+    #[error("run {0} is being run by another process")]
+    RunsElsewhere(String),
+    #[error("cannot tell whether run {run} is being run by another process")]
+    CannotHold { run: String, source: std::io::Error },
+    #[error("run {0} has not ended")]
+    NotOver(String),
+    #[error("run {0} was started by a step of another run")]
+    Called(String),
+    #[error("run {run} cannot be done anew from there: {source}")]
+    Rerun { run: String, within: String, source: RerunError },
     #[error("the playbook of run {run} is not kept any more ({path})")]
     PlaybookGone { run: String, path: PathBuf, source: std::io::Error },
     #[error("the kept playbook of run {run} is not the one it was started with ({path})")]
@@ -119,6 +138,15 @@ impl Host {
         }
     }
 
+    /// Shows what happened in a run before, so that the reader of its continuation sees the whole of it. A run
+    /// that cannot be gone on with is not shown.
+    pub fn show_before(&self, run: &RunId) -> Result<(), RuntimeError> {
+        self.restore(run)?;
+        let before = self.journal.read(run)?;
+        self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        Ok(())
+    }
+
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
         let _turn = self.questions.lock().await;
         self.show(|reporter| reporter.pause());
@@ -142,6 +170,7 @@ impl Host {
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
         let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
+        approvers::check(&graph, &self.services.site)?;
         Ok(Prepared { run, playbook, graph })
     }
 
@@ -151,13 +180,15 @@ impl Host {
         Guards::of(self.history.clone(), &self.services.site, playbook, graph, run)
     }
 
-    fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
+    pub(super) fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
-        plan::compile(
+        let mut graph = plan::compile(
             playbook,
             Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive },
-        )
+        );
+        approvers::resolve(&mut graph, &self.services.site);
+        graph
     }
 
     /// Runs to the end, or until a person is needed.
@@ -167,12 +198,40 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        self.run_from(prepared, What::Start, approver, stops).await
+    }
+
+    /// The same for a run that begins with `first`.
+    pub async fn run_from(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        first: What,
+        approver: Arc<dyn Approver>,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
         self.services.site.meet_secrets().await;
         refuse_secrets(&prepared)?;
-        if !prepared.graph.look_only {
+        let running = if prepared.graph.look_only {
+            None
+        } else {
             self.keep_playbook(&prepared.playbook)?;
+            self.hold(&prepared.run)?
+        };
+        let ended = Driver::new(self.clone(), prepared, RunState::default(), approver).run(first, stops).await?;
+        let_go(running, &ended);
+        Ok(ended)
+    }
+
+    /// The sole right to run it; a called run is its caller's.
+    pub(super) fn hold(&self, run: &RunId) -> Result<Option<Running>, RuntimeError> {
+        if run.is_child() {
+            return Ok(None);
         }
-        Driver::new(self.clone(), prepared, RunState::default(), approver).run(What::Start, stops).await
+        match Running::hold(&self.services.site.state, run) {
+            Ok(Some(running)) => Ok(Some(running)),
+            Ok(None) => Err(RuntimeError::RunsElsewhere(run.to_string())),
+            Err(source) => Err(RuntimeError::CannotHold { run: run.to_string(), source }),
+        }
     }
 
     /// Goes on with an unfinished run.
@@ -183,28 +242,48 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        // Before the journal is read, so that nobody adds to it meanwhile.
+        let running = self.hold(run)?;
         self.services.site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         let goes_on = driver.take_over(open);
         driver.queue(first);
-        driver.run(What::Resumed { by, goes_on }, stops).await
+        let ended = driver.run(What::Resumed { by, goes_on }, stops).await?;
+        let_go(running, &ended);
+        Ok(ended)
     }
 
     /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
     /// an end.
-    fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
+    pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
+        let (header, records, state) = self.history_of(run)?;
+        if state.finished.is_some_and(|outcome| outcome != Outcome::Parked) {
+            return Err(RuntimeError::Over(run.to_string()));
+        }
+        let playbook = self.pinned(run, &header)?;
+        let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
+        if !is_same_plan(&graph.header.steps, &header.steps) {
+            return Err(RuntimeError::PlanChanged { run: run.to_string() });
+        }
+        graph.header = header;
+        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
+    }
+
+    /// What the journal has of a run.
+    pub(super) fn history_of(&self, run: &RunId) -> Result<(RunStarted, Vec<Record>, RunState), RuntimeError> {
         let records = self.journal.read(run)?;
         let state =
             RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
-        let ended = state.finished.is_some_and(|outcome| outcome != crate::engine::event::Outcome::Parked);
-        let Some(Event::RunStarted(header)) = records.first().map(|record| &record.event) else {
-            return Err(RuntimeError::Over(run.to_string()));
-        };
-        if ended {
-            return Err(RuntimeError::Over(run.to_string()));
+        match records.first().map(|record| &record.event) {
+            Some(Event::RunStarted(header)) => Ok(((**header).clone(), records, state)),
+            _ => Err(RuntimeError::Over(run.to_string())),
         }
+    }
+
+    /// The playbook a run was started with, from the kept copy.
+    pub(super) fn pinned(&self, run: &RunId, header: &RunStarted) -> Result<Playbook, RuntimeError> {
         let path = self.kept_playbook(&header.digest);
         let text = std::fs::read_to_string(&path).map_err(|source| {
             let (run, path) = (run.to_string(), path.clone());
@@ -215,9 +294,7 @@ impl Host {
         if playbook.digest != header.digest {
             return Err(RuntimeError::PlaybookChanged { run: run.to_string(), path });
         }
-        let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
-        graph.header = (**header).clone();
-        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
+        Ok(playbook)
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.
@@ -228,16 +305,28 @@ impl Host {
         }
         let write = || {
             private::create_folder(path.parent().unwrap_or(&path))?;
-            // Written beside and renamed, so that a crash leaves no half text under the final name.
-            let new = path.with_extension(format!("new-{}", std::process::id()));
-            private::write(&new, playbook.source.text.as_bytes())?;
-            std::fs::rename(&new, &path)
+            // As durable as the journal, which is worth nothing to a run without it.
+            private::write_durably(&path, playbook.source.text.as_bytes())
         };
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
     }
 
     fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
+    }
+}
+
+/// Events name steps, and the state counts them by their place: in another plan they would mean other steps.
+fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
+    let plan = |steps: &[StepOutline]| -> Vec<_> {
+        steps.iter().map(|step| (step.id.clone(), step.phase, step.kind.clone(), step.needs.clone())).collect()
+    };
+    plan(compiled) == plan(recorded)
+}
+
+fn let_go(running: Option<Running>, ended: &Ended) {
+    if let Some(running) = running {
+        running.let_go(ended.outcome);
     }
 }
 

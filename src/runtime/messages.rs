@@ -1,5 +1,6 @@
 //! Messages about a run: which events people are told about, through which channels.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -34,18 +35,35 @@ impl Messages {
 
     /// Tells whoever wants to know about this event. A message that cannot be sent never stops a run.
     pub(super) fn after(&mut self, record: &Record, prepared: &Prepared, state: &RunState) {
-        let Some(notify) = self.notify.clone().filter(|_| !prepared.graph.look_only) else { return };
-        let Some(on) = occasion(&record.event).filter(|on| notify.on.contains(on)) else { return };
+        let Some(on) = occasion(&record.event).filter(|_| !prepared.graph.look_only) else { return };
+        let targets = self.targets(on, prepared);
+        if targets.is_empty() {
+            if on == Occasion::BreakGlass {
+                tracing::warn!("nobody is told of it: neither `notify` nor a channel of the owner names anybody");
+            }
+            return;
+        }
         let facts = facts(on, record, prepared, state);
-        let template = notify.template.as_deref().unwrap_or("default");
+        let template = self.notify.as_ref().and_then(|notify| notify.template.as_deref()).unwrap_or("default");
         let message = match Redacted::of(self.host.templates.message(template, &facts)) {
             Ok(message) => message,
             Err(error) => return tracing::error!("a message of run {} is not sent: {error}", record.run),
         };
-        for target in &notify.to {
+        for target in targets {
             self.outstanding += 1;
-            self.send(target.clone(), message.clone(), on);
+            self.send(target, message.clone(), on);
         }
+    }
+
+    /// Who is told: those who asked to be; of broken glass everybody who is told of anything, and the owner.
+    fn targets(&self, on: Occasion, prepared: &Prepared) -> BTreeSet<String> {
+        let broken = on == Occasion::BreakGlass;
+        let wanted = self.notify.as_ref().filter(|notify| broken || notify.on.contains(&on));
+        let mut targets: BTreeSet<String> = wanted.iter().flat_map(|notify| notify.to.iter().cloned()).collect();
+        let owner = prepared.playbook.header.owner.as_ref().filter(|_| broken);
+        let contact = owner.and_then(|owner| self.host.services.site.contacts.get(owner));
+        targets.extend(contact.and_then(|contact| contact.channel.clone()));
+        targets
     }
 
     fn send(&self, target: String, message: Redacted<notify::Message>, on: Occasion) {
@@ -82,6 +100,7 @@ fn occasion(event: &Event) -> Option<Occasion> {
     match event {
         Event::DetectionSettled { recheck: false, holds: Some(true), .. } => Some(Occasion::Started),
         Event::ApprovalAsked { .. } => Some(Occasion::Approval),
+        Event::GlassBroken { .. } => Some(Occasion::BreakGlass),
         Event::EscalationRaised { .. } => Some(Occasion::Escalated),
         Event::RunFinished { outcome, .. } => match outcome {
             Outcome::Resolved | Outcome::Mitigated => Some(Occasion::Resolved),
@@ -119,13 +138,17 @@ fn facts(on: Occasion, record: &Record, prepared: &Prepared, state: &RunState) -
             facts.escalated_to = Some(policy.clone());
             facts.why = Some(why.clone());
         }
-        Event::ApprovalAsked { key, summary, request, risk, expires_at } => {
+        Event::GlassBroken { key, by, reason } => {
+            facts.why = Some(format!("{by} broke the glass and approved {key} alone: {reason}"));
+        }
+        Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, .. } => {
             facts.approval = Some(Approval {
                 step: key.to_string(),
                 summary: summary.clone(),
                 request: show(request),
                 risk: risk.label().to_owned(),
                 expires_at: *expires_at,
+                digest: digest.clone(),
             });
         }
         _ => {}

@@ -7,7 +7,9 @@
 //! ```
 
 mod anchoring;
+mod anew;
 mod answers;
+mod approvers;
 mod attempt;
 mod calls;
 mod driver;
@@ -17,10 +19,15 @@ mod host;
 mod messages;
 pub mod orders;
 mod receipts;
+mod running;
 mod signals;
+mod spoiled;
+#[cfg(test)]
+mod tests;
 
-pub use answers::{Answer, Approver, Nobody, Question, Yes};
+pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};
+pub use running::is_running;
 pub use signals::stop_requests;

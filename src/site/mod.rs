@@ -3,6 +3,7 @@
 //! check and decode them.
 
 pub mod egress;
+pub mod people;
 pub mod secret;
 pub mod serve;
 pub mod window;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use egress::Egress;
+pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use serve::{Role, Serve};
 pub use window::Window;
@@ -166,6 +168,11 @@ pub struct Contact {
     pub phone: Option<String>,
     /// A channel of this file, such as `slack:ml-alerts`.
     pub channel: Option<String>,
+    /// The names under which this person logs in to machines, as approvals know them. Default: the contact's own
+    /// name.
+    pub logins: Vec<String>,
+    /// Other contacts; makes this one a group of them, which approves when one of them does.
+    pub members: Vec<String>,
 }
 
 impl Site {

@@ -82,3 +82,23 @@ fn killed_in_every_step_a_run_comes_to_its_end_and_repeats_nothing_that_was_done
     assert_eq!(place.newest()["outcome"], "unresolved");
     place.call("audit verify").exits(0);
 }
+
+#[test]
+fn t21_a_step_whose_shim_died_alone_is_in_doubt_and_is_not_tried_again() {
+    let place = place();
+    let once = "effect: once\n    retry: {attempts: 3, backoff: 0s, on: [error]}";
+    place.write("fragile.yaml", PLAYBOOK.replace("effect: idempotent\n    undo", &format!("{once}\n    undo")));
+    for step in ["harmless", "checked"] {
+        place.write(&format!("open/{step}"), "");
+    }
+    let mut running = place.args(["run", "fragile.yaml", "--yes"]).start();
+    running.until("changing", || place.exists("waiting/changing"));
+    assert!(place.fail_shim_of("waiting/changing"));
+    running.done().exits(3).says("whether it took effect is not known");
+    assert_eq!(effects(&place, "changing"), 1, "it may have been done");
+    let run = place.newest_run();
+    place.write("open/tidy", "");
+    place.write("open/undoing", "");
+    place.args(["resolve", &run, "remediate.changing", "--abort", "--reason", "seen"]).done().exits(1);
+    assert_eq!(effects(&place, "changing"), 1);
+}

@@ -84,3 +84,23 @@ fn t56_a_precondition_that_no_longer_holds_refuses_the_step() {
     place.call("run it.yaml --yes").exits(0);
     assert_eq!(place.newest()["steps"]["remediate.act"]["status"], json!("passed"));
 }
+
+/// The anchor is asked between the intent and its effect; whoever keeps it freezes everything at that moment.
+#[test]
+fn t53_a_freeze_that_comes_while_the_intent_is_written_is_seen_at_the_last_moment() {
+    let place = place("").file("runbook.yaml", "audit: {anchors: [{git: {repository: kept}, required: true}]}\n");
+    let freezes = format!(
+        "git init --quiet kept\ncat > kept/.git/hooks/post-commit <<'END'\n#!/bin/sh\n[ -e ../armed ] || exit 0\nrm ../armed\n\
+         RUNBOOK_STATE='{}' '{}' freeze --reason meanwhile\nEND\nchmod +x kept/.git/hooks/post-commit\n",
+        place.state().display(),
+        env!("CARGO_BIN_EXE_runbook"),
+    );
+    place.write("freezes.sh", freezes);
+    drop(place.shell("freezes.sh").exits(0));
+    place.write("armed", "");
+    place.call("run it.yaml --yes").exits(1).says("not started: everything is frozen").says("meanwhile");
+    assert!(!place.exists("armed") && !place.exists("done"));
+    place.call("unfreeze --reason finished").exits(0);
+    place.call("run it.yaml --yes").exits(0);
+    assert!(place.exists("done"));
+}

@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 30] = [
     "",
     "run",
     "serve",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 29] = [
     "show",
     "report",
     "resume",
+    "rerun",
     "approve",
     "reject",
     "resolve",

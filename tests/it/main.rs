@@ -1,12 +1,17 @@
 //! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
 
 mod approvals;
+mod approvers;
+mod clock;
 mod conformance;
 mod corpus;
 mod crash;
 mod datacloak;
+mod disk;
 mod docs;
+mod dry_run;
 mod egress;
+mod faults;
 mod fixtures;
 mod guards;
 mod help;
@@ -18,10 +23,13 @@ mod lab_faults;
 mod models;
 mod pictures;
 mod plans;
+mod poisoned;
+mod power;
 mod processes;
 mod proofs;
 mod providers;
 mod real_models;
+mod rerun;
 mod runs;
 mod schemas;
 mod secrets;
@@ -32,5 +40,6 @@ mod stopping;
 mod support;
 mod taint;
 mod tampering;
+mod tracing;
 mod trail;
 mod validate;

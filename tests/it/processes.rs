@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use runbook::action::process::table;
 use runbook::base::Clock;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Runbook, is_alive, wait_until};
 
@@ -119,6 +119,8 @@ fn t21_a_step_whose_engine_was_killed_comes_to_its_end_and_its_result_is_adopted
         killed(&place);
         let step = waiting(&place);
         assert!(is_alive(step), "it goes on without its engine");
+        let shim = place.shim_of("waiting").expect("its shim");
+        assert_eq!(shim.session, shim.pid, "what ends the terminal of the engine does not reach it");
         if ended_before {
             place.write("go", "");
             wait_until("the step's end", || !is_alive(step));
@@ -135,6 +137,29 @@ fn t21_a_step_whose_engine_was_killed_comes_to_its_end_and_its_result_is_adopted
         assert_eq!(std::fs::read_dir(place.state().join("receipts")).expect("a folder").count(), 0, "nothing is kept");
         place.call("audit verify").exits(0);
     }
+}
+
+/// The request of an engine that died right after it, when another one had taken the attempt over already.
+#[test]
+fn t21_an_attempt_that_was_taken_over_before_it_began_never_begins() {
+    let place = Runbook::new();
+    let begin = |attempt: &str| {
+        let request = json!({
+            "launch": {
+                "program": "/bin/sh", "argv": ["sh", "-c", format!("echo > did-{attempt}")], "environment": [],
+                "folder": null, "stdin": null, "grace": {"secs": 1, "nanos": 0},
+                "confinement": {"limits": {}, "sandbox": null, "new_privileges": false},
+            },
+            "receipt": place.path(attempt), "orphan": "finish", "time_limit": {"secs": 10, "nanos": 0},
+            "cgroups": false, "secrets": [],
+        });
+        place.args(["__shim"]).stdin(format!("{request}\n")).done().exits(0);
+        place.exists(&format!("did-{attempt}"))
+    };
+    place.write("free/empty", "");
+    assert!(begin("free"), "what nobody has taken over begins");
+    place.write("taken/begun", json!({"shim": null}).to_string());
+    assert!(!begin("taken"));
 }
 
 #[test]
@@ -308,6 +333,18 @@ fn t27_a_program_gets_three_files_and_a_short_list_of_variables() {
         let others: Vec<_> = names.iter().filter(|name| !ALLOWED.contains(name)).collect();
         assert!(others.is_empty(), "{effect}: {others:?}");
         assert_eq!(place.read("privileges").split_whitespace().last(), Some(privileges), "{effect} {command}");
+    }
+}
+
+/// What a careless parent left open is not for the programs that steps start.
+#[test]
+fn t27_a_program_gets_no_file_that_the_engine_has_inherited() {
+    for effect in ["once", "idempotent"] {
+        let place = playbook("[ -e /proc/$$/fd/7 ] && echo > leaked\nexit 0\n", "", &format!("effect: {effect}"));
+        place
+            .write("careless.sh", format!("exec 7< p.yaml\nexec '{}' run p.yaml --yes", env!("CARGO_BIN_EXE_runbook")));
+        drop(place.shell("careless.sh").exits(0));
+        assert!(!place.exists("leaked"), "{effect}");
     }
 }
 

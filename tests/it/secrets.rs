@@ -330,7 +330,7 @@ fn a_secret_is_refused_with_its_place_and_never_shown() {
         ("{file: gone}", "hunter22", 0o600, "cannot read the secret file"),
         ("{env: NOT_SET_HERE}", "", 0o600, "NOT_SET_HERE is not set"),
         ("{credential: key}", "", 0o600, "CREDENTIALS_DIRECTORY is not set"),
-        ("{command: {argv: [sh, -c, 'echo hunter22; exit 4']}}", "", 0o600, "exit status: 4"),
+        ("{command: {argv: [sh, -c, 'echo hunter22; echo hunter22 >&2; exit 4']}}", "", 0o600, "exit status: 4"),
         ("{command: {argv: [sleep, '60'], timeout: 100ms}}", "", 0o600, "gave no secret within"),
     ] {
         place.write("runbook.yaml", format!("secrets: {{key: {reference}}}\n"));

@@ -95,6 +95,15 @@ fn a_called_playbook_is_a_run_of_its_own() {
     place.call("audit verify").exits(0);
 }
 
+/// `effect: read` is the author's word; the called playbook is looked at all the same.
+#[test]
+fn a_step_that_observes_calls_no_playbook_that_remediates() {
+    let place = run("diagnose:\n  call: {playbook: {name: called, inputs: {what: made}}, effect: read}\n")
+        .file("playbooks/called.yaml", CALLED);
+    place.call("run it.yaml --yes").says("'called' remediates, but this step only observes");
+    assert!(!place.exists("made"));
+}
+
 #[test]
 fn a_playbook_that_calls_itself_ends() {
     let place = run("remediate: {call: {playbook: {name: it}, risk: safe}}\n");

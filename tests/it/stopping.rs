@@ -1,8 +1,9 @@
 //! Ctrl-C, a crash, and going on afterwards.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::Runbook;
+use crate::support::{Done, Runbook};
 
 /// The fix runs until it is told to end, and says so in files.
 const PLAYBOOK: &str = "
@@ -51,18 +52,28 @@ fn is_gone(place: &Runbook, name: &str) -> bool {
 
 #[test]
 fn interrupted_once_it_cleans_up() {
+    insta::assert_snapshot!(told_once(Signal::INT).shown());
+}
+
+/// A supervisor that ends the program, such as systemd, gets the same as a person at the keyboard.
+#[test]
+fn t12_told_to_end_no_further_step_begins_and_it_cleans_up() {
+    told_once(Signal::TERM);
+}
+
+fn told_once(signal: Signal) -> Done {
     let place = place("once");
     let mut running = place.args(["run", "slow.yaml", "--yes"]).start();
     running.until("the slow step", || waits(&place));
-    running.interrupt();
+    running.signal(signal);
     running.until_it_says("cancel asked");
     // Asked softly, the run lets what is running end.
     std::fs::write(place.path("pipe"), "done\n").expect("the step still waits");
     let done = running.done().exits(4);
-    assert!(effects(&place).contains(&"noted".to_owned()), "finally runs");
+    assert_eq!(effects(&place), ["first", "slow", "noted"], "what ran has ended, and finally ran");
     assert!(place.exists("fault"), "nothing new was started");
     assert_eq!(place.newest()["outcome"], "cancelled");
-    insta::assert_snapshot!(done.shown());
+    done
 }
 
 #[test]
@@ -118,6 +129,20 @@ fn after_a_crash_a_step_in_doubt_waits_for_a_person() {
     let done = place.args(["resolve", &run, step, "--done", "--reason", "seen in the log"]).done().exits(0);
     assert_eq!((count(&place, "first"), count(&place, "slow")), (1, 1));
     insta::assert_snapshot!("resolved_by_a_person", done.shown());
+}
+
+/// A run goes on with the very text it was started with, or not at all.
+#[test]
+fn t16_a_kept_playbook_that_was_edited_is_not_gone_on_with() {
+    let (place, run) = crashed("idempotent");
+    let folder = std::fs::read_dir(place.state().join("playbooks")).expect("a folder");
+    let kept = folder.map(|entry| entry.expect("an entry").path()).next().expect("the kept playbook");
+    let text = std::fs::read_to_string(&kept).expect("a text");
+    std::fs::write(&kept, text.replace("echo noted", "echo other")).expect("room");
+    place.args(["resume", &run, "--yes"]).done().says("is not the one it was started with");
+    assert_eq!((count(&place, "slow"), place.exists("fault")), (1, true), "nothing was done");
+    std::fs::write(&kept, text).expect("room");
+    place.args(["resume", &run, "--yes"]).done().exits(0);
 }
 
 #[test]

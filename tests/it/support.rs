@@ -1,20 +1,22 @@
 //! A working place for the real binary: its own folders, a clean environment, text made comparable.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use regex::Regex;
 use runbook::action::process::table::Entry;
 use runbook::base::{Clock, environment};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use shown::redact;
 
 /// Nothing here takes longer on the slowest machine that runs these tests; a program that does is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,8 +48,13 @@ impl Runbook {
     /// Sets an environment variable for every call.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        self.set_variable(name, value);
         self
+    }
+
+    /// Sets an environment variable for every later call.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.into(), value.into());
     }
 
     /// Writes a file below the working folder, with its folders.
@@ -82,13 +89,17 @@ impl Runbook {
         I: IntoIterator<Item = T>,
         T: Into<String>,
     {
-        let arguments = arguments.into_iter().map(Into::into).collect();
-        Call { runbook: self, program: env!("CARGO_BIN_EXE_runbook"), arguments, stdin: None }
+        self.program(env!("CARGO_BIN_EXE_runbook"), arguments)
+    }
+
+    /// A call of another program, which calls this one.
+    pub fn program<T: Into<String>>(&self, program: &'static str, arguments: impl IntoIterator<Item = T>) -> Call<'_> {
+        Call { runbook: self, program, arguments: arguments.into_iter().map(Into::into).collect(), stdin: None }
     }
 
     /// Runs a shell script of the working folder, for what only a shell can do to the program.
     pub fn shell(&self, script: &str) -> Done {
-        Call { runbook: self, program: "/bin/sh", arguments: vec![script.to_owned()], stdin: None }.done()
+        self.program("/bin/sh", [script]).done()
     }
 
     /// A call written as one line; its arguments have no spaces.
@@ -321,7 +332,7 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
 pub struct Done {
     what: String,
     folder: PathBuf,
-    status: ExitStatus,
+    pub status: ExitStatus,
     stdout: String,
     stderr: String,
     pub took: Duration,
@@ -373,28 +384,4 @@ impl Done {
             (false, false) => format!("{}--- stderr ---\n{}", self.stdout, self.stderr),
         }
     }
-}
-
-/// What differs from call to call, and what stands in its place. Widths differ too: the space between
-/// columns becomes as narrow as it can be.
-static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    let changing = [
-        (r"\b\d{4}-\d{6}-[2-9b-z]{4}\b", "[run]"),
-        (r"\b[0-9a-f]{64}\b", "[hash]"),
-        (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "[time]"),
-        (r"\b\d\d:\d\d:\d\dZ?", "[time]"),
-        (r#""(duration_ms|at|due|started_at|finished_at|since|took_ms)":( ?)\d+"#, r#""$1":$2[number]"#),
-        (r#""(duration|modified_at|age|newest_age|oldest_age)":( ?)\d+(\.\d+)?"#, r#""$1":$2[number]"#),
-        (r"( +)(\d+ h )?(\d+ min )?\d+(\.\d)? (ms|s|min)\b( +)", " [duration] "),
-        (r"\b(\d+ h )?(\d+ min )?\d+(\.\d)? (ms|s|min)\b", "[duration]"),
-        (r"(\S) {2,}", "$1  "),
-        (r"(127\.0\.0\.1|localhost):\d+", "$1:[port]"),
-    ];
-    changing.into_iter().map(|(pattern, word)| (Regex::new(pattern).expect("a pattern"), word)).collect()
-});
-
-/// Replaces run names, hashes, times, durations, ports and the temporary folder.
-pub fn redact(text: &str, folder: &Path) -> String {
-    let text = text.replace(&folder.display().to_string(), "[place]");
-    CHANGING.iter().fold(text, |text, (pattern, word)| pattern.replace_all(&text, *word).into_owned())
 }

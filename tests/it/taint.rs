@@ -134,3 +134,23 @@ fn variables_of_the_program_do_not_leak_into_steps() {
     place.call("run env.yaml").exits(0);
     place.call("show --format json").exits(0).does_not_say("hush-hush");
 }
+
+/// The process that outlives the program needs none of them either.
+#[test]
+#[expect(clippy::print_stderr, reason = "what could not be tried here must be seen")]
+fn variables_of_the_program_do_not_reach_the_process_that_outlives_it() {
+    let playbook = "runbook: 1\nname: env\ntitle: Environment\n\
+                    remediate: {wait: {command: {argv: [sh, wait.sh]}, risk: safe}}\n";
+    let wait = "echo $$ > waiting; until [ -e go ]; do sleep 0.05; done";
+    let place = Runbook::new().file("env.yaml", playbook).file("wait.sh", wait).variable("SLACK_TOKEN", "hush-hush");
+    let mut running = place.args(["run", "env.yaml"]).start();
+    running.until("the step", || place.read("waiting").ends_with('\n'));
+    let shim = place.shim_of("waiting").expect("its shim");
+    let environment = std::fs::read_to_string(format!("/proc/{}/environ", shim.pid));
+    place.write("go", "");
+    running.done().exits(0);
+    match environment {
+        Ok(text) => assert_eq!(text, ""),
+        Err(error) => eprintln!("NOT CHECKED: this account may not look at the environment of the process: {error}"),
+    }
+}

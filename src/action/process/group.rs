@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ use super::{Handle, Launch, StartError, Stop, Stopped};
 const KILL_LIMIT: Duration = Duration::from_millis(900);
 /// Between two looks at the process table: short against a grace, long against the cost of a look.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A tracer that watches the program, such as strace or a security monitor, learns its status first; as long
+/// as it takes to pass that on, the program has ended and cannot be waited for.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The ends of the pipes that the engine holds.
 pub struct Streams {
@@ -69,8 +73,14 @@ impl Group {
     }
 
     /// The leader's status; `None` when it could not be killed.
-    pub fn reap(&mut self) -> Option<ExitStatus> {
-        let status = self.leader.as_mut()?.try_wait().ok().flatten();
+    pub async fn reap(&mut self) -> Option<ExitStatus> {
+        let release = Instant::now() + RELEASE_LIMIT;
+        let leader = self.leader.as_mut()?;
+        let mut status = leader.try_wait().ok().flatten();
+        while status.is_none() && self.handle.ended().now_or_never().is_some() && Instant::now() < release {
+            sleep(LOOK_AGAIN).await;
+            status = leader.try_wait().ok().flatten();
+        }
         if status.is_some() {
             self.leader = None;
         }

@@ -183,7 +183,7 @@ async fn supervise(
     };
     outputs.stdout.1.finish();
     outputs.stderr.1.finish();
-    let status = group.reap();
+    let status = group.reap().await;
     Ok(Finished {
         code: status.and_then(|status| status.code()),
         signal: status.as_ref().and_then(ExitStatusExt::signal),

@@ -181,5 +181,5 @@ async fn t28_a_wait_that_is_dropped_a_thousand_times_still_gives_the_right_statu
     }
     drop(streams.stdin);
     assert_eq!(group.end(std::future::pending(), &never).await, None);
-    assert_eq!(group.reap().and_then(|status| status.code()), Some(7));
+    assert_eq!(group.reap().await.and_then(|status| status.code()), Some(7));
 }

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::event::{ApprovalVerdict, AttemptResult, Event, FORMAT, Phase, Record, Role, RunStarted, StepStatus};
+use super::super::event::{
+    ApprovalVerdict, AttemptResult, Event, FORMAT, Outcome, Phase, Record, Role, RunStarted, StepStatus,
+};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -18,11 +20,13 @@ impl RunState {
         if self.header.is_none() && !matches!(record.event, Event::RunStarted(_)) {
             return Err(illegal("the run has not started"));
         }
-        let reopens = matches!(record.event, Event::Resumed { .. } | Event::NotificationSent { .. });
+        let reopens = matches!(record.event, Event::Resumed { .. } | Event::NotificationSent { .. })
+            || (matches!(record.event, Event::ApprovalRefused { .. }) && self.finished == Some(Outcome::Parked));
         if self.finished.is_some() && !reopens {
             return Err(illegal("the run has ended"));
         }
         self.seq = record.seq;
+        self.at = record.at;
         self.fold(record).map_err(|why| illegal(&why))
     }
 
@@ -32,7 +36,9 @@ impl RunState {
             Event::PhaseStarted { phase } => self.start_phase(*phase, record.at),
             Event::FannedOut { step, items } => self.fan_out(step, items),
             Event::StepSkipped { key, reason } => self.finish(key, StepStatus::Skipped, &Value::Null, Some(reason)),
-            Event::ApprovalAsked { key, request, expires_at, .. } => self.ask(key, request, *expires_at),
+            Event::ApprovalAsked { .. } => self.ask(&record.event),
+            Event::ApprovalCounted { key, by, .. } => self.count_approval(key, by),
+            Event::ApprovalRefused { .. } | Event::GlassBroken { .. } => Ok(()),
             Event::ApprovalSettled { key, verdict, by, reason } => self.settle_approval(key, *verdict, by, reason),
             Event::AttemptStarted { key, role, attempt, request, .. } => {
                 self.start_attempt(key, *role, *attempt, request)
@@ -45,6 +51,7 @@ impl RunState {
                 self.withheld = Some(why.clone());
                 Ok(())
             }
+            Event::StepTakenOver { .. } => self.take_over(&record.event),
             Event::RetryScheduled { key, at, .. } => self.set(key, ItemState::Retrying { at: *at }),
             Event::HoldScheduled { key, at, since } => {
                 let item = self.item(key)?;
@@ -195,9 +202,24 @@ impl RunState {
         Ok(())
     }
 
-    fn ask(&mut self, key: &StepKey, request: &Value, expires_at: Option<Timestamp>) -> Result<(), String> {
-        self.item(key)?.request = request.clone();
-        self.set(key, ItemState::Asked { expires_at, parked: false })
+    fn ask(&mut self, event: &Event) -> Result<(), String> {
+        let Event::ApprovalAsked { key, request, expires_at, digest, quorum, .. } = event else { return Ok(()) };
+        let item = self.item(key)?;
+        item.request = request.clone();
+        item.digest.clone_from(digest);
+        item.quorum = quorum.unwrap_or(1);
+        // Whoever agreed before agreed to something else.
+        item.approved_by.clear();
+        self.set(key, ItemState::Asked { expires_at: *expires_at, parked: false })
+    }
+
+    fn count_approval(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
+        let item = self.item(key)?;
+        if !matches!(item.state, ItemState::Asked { .. }) || item.approved_by.iter().any(|other| other == by) {
+            return Err(format!("{by} was not asked about {key}"));
+        }
+        item.approved_by.push(by.to_owned());
+        Ok(())
     }
 
     fn settle_approval(
@@ -287,6 +309,9 @@ impl RunState {
             self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
             return Ok(());
         }
+        if role == Role::Main {
+            self.item(key)?.interruptions += 1;
+        }
         // A precondition only looks: nothing is in doubt, and it is asked again.
         let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
         self.set(key, next)
@@ -324,7 +349,7 @@ impl RunState {
         Ok(())
     }
 
-    fn finish_step(&mut self, step: StepIndex, status: StepStatus, output: &Value, reason: Option<&String>) {
+    pub(super) fn finish_step(&mut self, step: StepIndex, status: StepStatus, output: &Value, reason: Option<&String>) {
         let state = &mut self.steps[step];
         state.status = Some(status);
         state.output = output.clone();

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::plan::Plan;
-use super::world::{World, answer, problem};
+use super::world::{World, answer, key, problem};
 use crate::engine::event::{ApprovalVerdict, Event, Outcome, Phase, Risk, Role, StepStatus};
-use crate::engine::{Command, What, commands_for};
+use crate::engine::{Answered, Command, What, commands_for};
 
 use ApprovalVerdict::{Approved, Parked, Rejected};
 
@@ -174,4 +174,114 @@ fn approval_is_not_asked_again_for_a_retry() {
     assert_eq!(world.running_names(), ["remediate.fix"]);
     assert_eq!(world.count(|event| matches!(event, Event::ApprovalAsked { .. })), 1);
     assert_eq!(world.feed([What::Proceed]), []);
+}
+
+/// Asked of two of three people, in a run that ada started.
+fn guarded() -> World {
+    asked(Plan::detecting().step("remediate.fix").approve_by(&["ada", "grace", "edsger", "barbara"], 2))
+}
+
+fn tell(world: &mut World, by: &str, change: impl FnOnce(&mut Answered)) -> Vec<Event> {
+    let mut answer = Answered::new(key("remediate.fix"), Approved, by, "because");
+    change(&mut answer);
+    world.crash_and([What::Answered(answer)])
+}
+
+fn refusals(events: &[Event]) -> Vec<&str> {
+    let refused = events.iter().filter_map(|event| match event {
+        Event::ApprovalRefused { why, .. } => Some(why.as_str()),
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn two_different_people_have_to_agree() {
+    let mut world = guarded();
+    let events = tell(&mut world, "grace", |_| {});
+    assert!(events.iter().any(|event| matches!(event, Event::ApprovalCounted { have: 1, quorum: 2, .. })));
+    assert_eq!(world.outcome(), Some(Outcome::Parked), "one is not enough");
+    assert_eq!(refusals(&tell(&mut world, "grace", |_| {})).len(), 1, "each counts once");
+    tell(&mut world, "edsger", |_| {});
+    assert_eq!(world.running_names(), ["remediate.fix"]);
+}
+
+#[test]
+fn who_started_the_run_and_strangers_do_not_count() {
+    let mut world = guarded();
+    for by in ["ada", "mallory", ""] {
+        assert_eq!(refusals(&tell(&mut world, by, |_| {})).len(), 1, "{by}");
+        assert_eq!(refusals(&tell(&mut world, by, |answer| answer.break_glass = Some(" ".into()))).len(), 1, "{by}");
+    }
+    let glass = |answer: &mut Answered| answer.break_glass = Some("it burns".into());
+    assert_eq!(refusals(&tell(&mut world, "mallory", glass)).len(), 1, "a stranger has no glass to break");
+    let no = |answer: &mut Answered| answer.verdict = Rejected;
+    assert_eq!(refusals(&tell(&mut world, "mallory", no)).len(), 1, "nor anything to say");
+    assert_eq!(world.starts(Role::Main, "remediate.fix"), 0);
+    assert_eq!(world.outcome(), Some(Outcome::Parked));
+}
+
+#[test]
+fn broken_glass_lets_the_starter_go_on_and_is_a_fact_of_its_own() {
+    let mut world = guarded();
+    let events = tell(&mut world, "ada", |answer| answer.break_glass = Some("it burns".into()));
+    let broken =
+        |event: &Event| matches!(event, Event::GlassBroken { by, reason, .. } if by == "ada" && reason == "it burns");
+    assert!(events.iter().any(broken));
+    assert_eq!(world.running_names(), ["remediate.fix"]);
+}
+
+#[test]
+fn who_started_the_run_may_withdraw_it() {
+    let mut world = guarded();
+    tell(&mut world, "ada", |answer| answer.verdict = Rejected);
+    assert_eq!(world.outcome(), Some(Outcome::Rejected));
+}
+
+#[test]
+fn an_answer_to_something_else_does_not_count() {
+    let mut world = guarded();
+    let other = |answer: &mut Answered| answer.digest = Some("0123456789abcdef".into());
+    assert_eq!(refusals(&tell(&mut world, "grace", other)).len(), 1);
+    let digest = world.records.iter().find_map(|record| match &record.event {
+        Event::ApprovalAsked { digest, .. } => Some(digest.clone()),
+        _ => None,
+    });
+    assert_eq!(digest.as_ref().map(String::len), Some(16));
+    assert_eq!(refusals(&tell(&mut world, "grace", |answer| answer.digest = digest)), Vec::<&str>::new());
+}
+
+#[test]
+fn a_question_without_a_time_of_its_own_is_open_for_an_hour() {
+    let mut world = asked(asking());
+    world.wait(3599.0);
+    assert!(world.asked("remediate.fix"));
+    world.wait(1.0);
+    assert_eq!(world.why(), "nobody answered in time about remediate.fix");
+}
+
+/// Agreement to one request is none to another, as when a repeated attempt sees other values.
+#[test]
+fn what_is_not_what_was_agreed_to_is_asked_again() {
+    let mut world = asked(asking().retry(super::plan::retry(2)));
+    world.answer("remediate.fix", Approved);
+    world.end("remediate.fix", problem("no"));
+    world.graph.header.digest = "another text".into();
+    world.wait(1.0);
+    assert_eq!(world.starts(Role::Main, "remediate.fix"), 1);
+    assert!(world.asked("remediate.fix"));
+    world.answer("remediate.fix", Approved);
+    assert_eq!(world.starts(Role::Main, "remediate.fix"), 2);
+}
+
+#[test]
+fn a_journal_from_before_answers_were_bound_still_counts() {
+    let mut world = asked(asking());
+    for record in &mut world.records {
+        if let Event::ApprovalAsked { digest, quorum, .. } = &mut record.event {
+            (*digest, *quorum) = (String::new(), None);
+        }
+    }
+    world.crash_and([answer("remediate.fix", Approved)]);
+    assert_eq!(world.running_names(), ["remediate.fix"]);
 }

@@ -84,6 +84,18 @@ fn the_check_is_asked_first() {
 }
 
 #[test]
+fn t17_what_is_interrupted_every_time_comes_to_an_end() {
+    let mut world = World::start(fixing().check(Some("ok")));
+    for _ in 0..3 {
+        assert_eq!(world.status("remediate.fix"), None);
+        world.crash();
+        world.end_as(Role::Check, "remediate.fix", measured(json!({"ok": false})));
+    }
+    assert_eq!((world.status("remediate.fix"), world.outcome()), (Some(StepStatus::Error), Some(Outcome::Unresolved)));
+    assert_eq!(world.starts(Role::Main, "remediate.fix"), 3);
+}
+
+#[test]
 fn a_check_that_cannot_tell_leaves_it_to_a_person() {
     for result in [problem("refused"), measured(json!({"other": 1}))] {
         let mut world = World::start(fixing().check(Some("ok")));

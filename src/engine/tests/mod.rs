@@ -9,6 +9,7 @@ mod doubt;
 mod guards;
 mod plan;
 mod preview;
+mod rerun;
 mod steps;
 mod verify;
 mod world;

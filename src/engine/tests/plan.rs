@@ -68,6 +68,7 @@ impl Plan {
             by: "ada".into(),
             trigger: "hand".into(),
             withheld: None,
+            rerun_of: None,
             steps: Vec::new(),
         };
         let graph = Graph {
@@ -230,8 +231,15 @@ impl Plan {
     }
 
     pub(super) fn approve(self, timeout: Option<u64>) -> Self {
-        let approval = Approval { by: Vec::new(), timeout: timeout.map(Duration::from_secs) };
+        let approval = Approval { timeout: timeout.map(Duration::from_secs), ..Approval::default() };
         self.last(|step| step.approval = Some(approval))
+    }
+
+    /// `approve: {by: …, quorum: …}`, with the people themselves.
+    pub(super) fn approve_by(self, logins: &[&str], quorum: u32) -> Self {
+        let by: Vec<String> = logins.iter().map(|login| (*login).to_owned()).collect();
+        let logins = by.iter().cloned().collect();
+        self.last(|step| step.approval = Some(Approval { by, logins, quorum: Some(quorum), timeout: None }))
     }
 
     pub(super) fn fixes(self, causes: &[&str]) -> Self {

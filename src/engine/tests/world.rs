@@ -8,7 +8,7 @@ use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{
     ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
-use crate::engine::{Graph, Hold, Input, RunState, What, advance_all};
+use crate::engine::{Answered, Graph, Hold, Input, RunState, What, advance_all};
 
 use super::plan::Plan;
 
@@ -184,7 +184,11 @@ impl World {
 }
 
 pub(super) fn answer(step: &str, verdict: ApprovalVerdict) -> What {
-    What::Answered { key: key(step), verdict, by: "grace".into(), reason: "because".into() }
+    answer_by(step, verdict, "grace")
+}
+
+pub(super) fn answer_by(step: &str, verdict: ApprovalVerdict, by: &str) -> What {
+    What::Answered(Answered::new(key(step), verdict, by, "because"))
 }
 
 pub(super) fn resolve(step: &str, resolution: Resolution) -> What {

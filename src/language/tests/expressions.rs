@@ -206,6 +206,8 @@ fn what_is_no_condition_is_refused_with_help() {
         ("!", "something is missing beside '!'", ""),
         ("-", "something is missing beside '-'", ""),
         ("a + ", "something is missing beside '+'", ""),
+        // An operator without its left side takes two values; the first is left without what it is called with.
+        ("*a 9", "something is missing beside 'a'", ""),
         ("max(1,)", "a pair of parentheses is empty", ""),
     ] {
         let problem = Expression::parse(text).expect_err(text);

@@ -188,6 +188,10 @@ fn nothing_that_is_written_overflows_the_stack() {
     for text in [blocks, calls, "{{#if a}}".repeat(100_000), "{".repeat(100_000), "{{".repeat(50_000)] {
         assert!(Template::parse(&text).is_err());
     }
+    let nested =
+        |levels: usize| Template::parse(&format!("{}x{}", "{{#if a}}".repeat(levels), "{{/if}}".repeat(levels)));
+    assert!(nested(16).is_ok());
+    assert!(nested(17).is_err_and(|problem| problem.message.contains("nested deeper than 16 levels")));
     let deep = Value::from("x".repeat(1_000_000));
     let template = Template::parse("{{a}}{{a}}").expect("it parses");
     assert_eq!(template.render(&Values(json!({ "a": deep })), Encoding::Plain).map(|text| text.len()), Ok(2_000_000));

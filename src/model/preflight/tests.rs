@@ -308,7 +308,9 @@ fn external_weights_are_judged_by_place_and_length() {
     assert_eq!(kind("weights.data", "0", "20"), Some(FaultKind::InvalidWeights));
     assert_eq!(kind("absent.data", "0", "24"), Some(FaultKind::ExternalDataMissing));
     assert_eq!(kind("", "0", "24"), Some(FaultKind::ExternalData));
-    assert_eq!(kind("/dev/zero", "0", "24"), Some(FaultKind::ExternalDataOutside));
+    for outside in ["/dev/zero", "../absent.data", "a/../../absent.data"] {
+        assert_eq!(kind(outside, "0", "24"), Some(FaultKind::ExternalDataOutside), "{outside}");
+    }
 }
 
 #[test]

@@ -180,6 +180,19 @@ async fn a_long_body_is_cut_and_never_half_judged() {
     assert_eq!(run(whole).await.unwrap().failure, None);
 }
 
+/// Masked before it is cut: half a secret would not be found later.
+#[tokio::test]
+async fn a_secret_that_a_body_repeats_is_masked_wherever_it_is_cut() {
+    const REPEATED: &str = "repeated-by-the-peer, repeated-by-the-peer";
+    crate::base::redaction::learn("repeated-by-the-peer").unwrap();
+    let server = TestServer::serve(Router::new().route("/", get(|| async { REPEATED }))).await;
+    for limit in 1..=REPEATED.len() {
+        let output = run(json!({"get": server.url("/"), "body_limit": limit})).await.unwrap().output;
+        let body = output["body"].as_str().unwrap();
+        assert!(body.starts_with('[') && !body.contains("rep"), "{limit}: {body}");
+    }
+}
+
 #[tokio::test]
 async fn text_in_the_body() {
     let server = TestServer::serve(app()).await;

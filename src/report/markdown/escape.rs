@@ -82,6 +82,8 @@ mod tests {
     /// Undoes what a renderer would read as an escape, and tells the characters left that have meaning.
     fn meaningful(markdown: &str) -> Vec<char> {
         let mut found = Vec::new();
+        // A number sign in a character reference is read with it.
+        let markdown = markdown.replace("&#58;", ":");
         let mut characters = markdown.chars();
         while let Some(character) = characters.next() {
             match character {
@@ -97,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_keeps_a_character_with_meaning(text in "\\PC*|[\\\\`*_\\[\\]#|<>&\n\u{1b}]{0,20}") {
+        fn no_text_keeps_a_character_with_meaning(text in "\\PC*|(://|#|a){0,4}|[\\\\`*_\\[\\]#|<>&\n\u{1b}]{0,20}") {
             prop_assert_eq!(meaningful(&prose(&text)), Vec::<char>::new());
             prop_assert!(!prose(&text).contains(char::is_control));
         }

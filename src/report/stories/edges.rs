@@ -85,6 +85,9 @@ pub fn hostile() -> Vec<Record> {
                 request: json!({"shell": evil, evil: evil}),
                 risk: Risk::Destructive,
                 expires_at: None,
+                digest: evil.into(),
+                quorum: Some(2),
+                by: vec![evil.into()],
             },
         )
         .answered("remediate.restore", ApprovalVerdict::Rejected, evil, evil)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Answer, Approval, Detection, Escalation, Notification, RunView, StepState, Undo};
-use crate::base::{StepKey, Timestamp};
+use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
 use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus};
 
@@ -55,6 +55,9 @@ impl RunView {
             }
             Event::StepSkipped { key, reason } => self.skip(at, key, reason),
             Event::ApprovalAsked { .. } => self.ask(at, event),
+            Event::ApprovalCounted { .. } | Event::ApprovalRefused { .. } | Event::GlassBroken { .. } => {
+                self.note_answer(event);
+            }
             Event::ApprovalSettled { key, verdict, by, reason } => {
                 let answer = Answer { verdict: *verdict, by: by.clone(), reason: reason.clone(), at };
                 self.answer(key, answer);
@@ -67,6 +70,9 @@ impl RunView {
                 self.step_mut(key).state = StepState::Finished(StepStatus::InDoubt);
             }
             Event::AttemptStarted { .. } | Event::AttemptEnded { .. } | Event::AttemptInterrupted { .. } => {}
+            Event::StepTakenOver { key, from, status, output, .. } => {
+                self.take_over(at, key, from, *status, output);
+            }
             Event::StepFinished { .. } => self.finish_step(at, event),
             Event::DetectionSettled { recheck, holds, evidence } => {
                 let detection = Detection { at, holds: *holds, findings: evidence.clone() };
@@ -97,6 +103,14 @@ impl RunView {
         }
     }
 
+    fn take_over(&mut self, at: Timestamp, key: &StepKey, from: &RunId, status: StepStatus, output: &Value) {
+        let step = self.step_mut(key);
+        step.state = StepState::Finished(status);
+        step.output = output.clone();
+        step.reason = Some(format!("taken over from run {from}"));
+        step.finished_at = Some(at);
+    }
+
     fn skip(&mut self, at: Timestamp, key: &StepKey, reason: &str) {
         let step = self.step_mut(key);
         step.state = StepState::Finished(StepStatus::Skipped);
@@ -105,7 +119,9 @@ impl RunView {
     }
 
     fn ask(&mut self, at: Timestamp, event: &Event) {
-        let Event::ApprovalAsked { key, summary, request, risk, expires_at } = event else { return };
+        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum, by } = event else {
+            return;
+        };
         self.step_mut(key).state = StepState::Asked;
         self.approvals.push(Approval {
             key: key.clone(),
@@ -114,8 +130,30 @@ impl RunView {
             risk: *risk,
             asked_at: at,
             expires_at: *expires_at,
+            digest: digest.clone(),
+            quorum: quorum.unwrap_or(1),
+            by: by.clone(),
+            counted: Vec::new(),
+            refused: Vec::new(),
+            broken_glass: None,
             answer: None,
         });
+    }
+
+    /// What happens to a question before it is settled.
+    fn note_answer(&mut self, event: &Event) {
+        let (Event::ApprovalCounted { key, .. } | Event::ApprovalRefused { key, .. } | Event::GlassBroken { key, .. }) =
+            event
+        else {
+            return;
+        };
+        let Some(approval) = self.approvals.iter_mut().rev().find(|approval| approval.key == *key) else { return };
+        match event {
+            Event::ApprovalCounted { by, .. } => approval.counted.push(by.clone()),
+            Event::ApprovalRefused { by, why, .. } => approval.refused.push((by.clone(), why.clone())),
+            Event::GlassBroken { by, reason, .. } => approval.broken_glass = Some((by.clone(), reason.clone())),
+            _ => {}
+        }
     }
 
     fn answer(&mut self, key: &StepKey, answer: Answer) {

@@ -217,9 +217,49 @@ pub fn approval_question(approval: &Approval, times: TimeZoneChoice) -> Vec<Line
     let until = approval.expires_at.map(|at| format!(", until {}", times.time(at))).unwrap_or_default();
     let text = format!("{}{until}", approval.risk);
     let question = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", text);
-    let mut lines = vec![question.into(), Line::detail(approval.summary.clone())];
+    std::iter::once(question.into()).chain(approval_terms(approval)).collect()
+}
+
+/// What exactly is asked, of whom, and the digest that an answer is bound to.
+pub fn approval_terms(approval: &Approval) -> Vec<Line> {
+    let mut lines = vec![Line::detail(approval.summary.clone())];
     lines.extend(request(&approval.request).into_iter().map(Line::detail));
+    if approval.quorum > 1 || !approval.by.is_empty() {
+        lines.push(Line::Detail { label: "asks", text: asked_of(approval) });
+    }
+    if !approval.digest.is_empty() {
+        lines.push(Line::Detail { label: "digest", text: approval.digest.clone() });
+    }
     lines
+}
+
+/// `2 of ml-platform, sre`, or `2 people`.
+pub fn asked_of(approval: &Approval) -> String {
+    match (approval.quorum, approval.by.is_empty()) {
+        (1, false) => format!("one of {}", approval.by.join(", ")),
+        (quorum, false) => format!("{quorum} of {}", approval.by.join(", ")),
+        (quorum, true) => format!("{quorum} people"),
+    }
+}
+
+/// How many of those who have to agree did.
+pub fn counted(approval: &Approval) -> Entry {
+    Entry::new(Mark::Question, approval.key.to_string(), counted_words(approval), "")
+}
+
+/// `1 of 2 approved: ada`.
+pub fn counted_words(approval: &Approval) -> String {
+    format!("{} of {} approved: {}", approval.counted.len(), approval.quorum, approval.counted.join(", "))
+}
+
+/// An answer that does not count.
+pub fn refused(key: &StepKey, by: &str, why: &str) -> Entry {
+    Entry::new(Mark::Failed, key.to_string(), format!("the answer of {by} does not count"), why)
+}
+
+/// An approval without those who should have agreed.
+pub fn broken_glass(key: &StepKey, by: &str, reason: &str) -> Entry {
+    Entry::new(Mark::Alarm, key.to_string(), format!("glass broken by {by}"), reason)
 }
 
 /// What a person answered.

@@ -202,7 +202,8 @@ fn result(receipt: &Receipt) -> Ended {
         Ok(Progress::Ended(ended)) => *ended,
         Ok(_) => {
             Err(StepError::new("the process that watches over the program has died; whether it was done is not known")
-                .help("look whether it was killed, for example for lack of memory, and what the program has done"))
+                .help("look whether it was killed, for example for lack of memory, and what the program has done")
+                .in_doubt())
         }
         Err(error) => Err(StepError::because("cannot read how the program ended", &error)),
     }

@@ -75,8 +75,13 @@ fn told(records: &[Record]) -> String {
     records.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// For the reader of the log, who wants to see how much was tried.
+fn tell(figures: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), figures.as_bytes());
+}
+
 #[test]
-fn a_run_survives_a_crash_after_every_event() {
+fn t03_every_prefix_of_a_journal_is_a_legal_state_and_the_run_goes_on_from_it() {
     let mut figures = Figures::default();
     for seed in 0..RUNS {
         if let Err(why) = crash_everywhere(seed, &mut figures) {
@@ -85,9 +90,38 @@ fn a_run_survives_a_crash_after_every_event() {
     }
     let Figures { runs, crash_points, second_crashes, events } = figures;
     assert!(crash_points > 2_000, "only {crash_points} crash points");
-    // For the reader of the log, who wants to see how much was tried.
-    let _ = std::io::Write::write_all(
-        &mut std::io::stderr(),
-        format!("crash test: {runs} runs, {crash_points} crash points, {second_crashes} second crashes, {events} events after crashes, 0 failures\n").as_bytes(),
-    );
+    tell(&format!(
+        "test 3: {runs} runs, {crash_points} prefixes, {second_crashes} second crashes, {events} events after crashes, illegal = 0\n"
+    ));
+}
+
+/// Seeds of the ordinary test; `RUNBOOK_TEST_SEEDS` asks for more.
+const SEEDS: u64 = 1_000;
+
+/// A run with its faults, the same run again, and one that dies at a random event.
+fn simulate(seed: u64, figures: &mut Figures) -> Result<(), String> {
+    let graph = plan(seed);
+    let whole = Simulation::whole(&graph, temper(seed))?;
+    oracle::judge(&graph, &whole).map_err(|why| format!("{why}\n{}", told(&whole)))?;
+    if Simulation::whole(&graph, temper(seed))? != whole {
+        return Err("the same seed led to other events".into());
+    }
+    figures.runs += 1;
+    let cut = 1 + mix(!seed) as usize % (whole.len() - 1).max(1);
+    let state = RunState::replay(&whole[..cut]).map_err(|problem| problem.to_string())?;
+    crash_at(&graph, seed, &whole[..cut], state, figures)
+}
+
+#[test]
+fn t18_simulated_runs_with_faults_keep_what_is_promised() {
+    let asked = crate::base::environment::variable("RUNBOOK_TEST_SEEDS").and_then(|count| count.parse().ok());
+    let mut figures = Figures::default();
+    // Other seeds than those of the test above.
+    for seed in (0..asked.unwrap_or(SEEDS)).map(|seed| mix(seed + 1)) {
+        if let Err(why) = simulate(seed, &mut figures) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+    let Figures { runs, crash_points, second_crashes, .. } = figures;
+    tell(&format!("test 18: {runs} seeds, {crash_points} crashes, {second_crashes} second crashes, violations = 0\n"));
 }

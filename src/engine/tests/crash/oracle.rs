@@ -35,6 +35,8 @@ struct Oracle<'g> {
     ended_items: BTreeSet<StepKey>,
     ended_steps: BTreeMap<String, StepStatus>,
     approved: BTreeSet<StepKey>,
+    /// Who has agreed while more have to.
+    counted: BTreeMap<StepKey, BTreeSet<String>>,
     /// Questions that somebody may still answer.
     open_questions: BTreeSet<StepKey>,
     /// Questions that nobody could be asked.
@@ -75,6 +77,7 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         ended_items: BTreeSet::new(),
         ended_steps: BTreeMap::new(),
         approved: BTreeSet::new(),
+        counted: BTreeMap::new(),
         open_questions: BTreeSet::new(),
         parked_questions: BTreeSet::new(),
         completed: Vec::new(),
@@ -123,7 +126,8 @@ impl<'g> Oracle<'g> {
                 self.finished(key, *status)
             }
             Event::StepSkipped { key, .. } => self.finished(key, StepStatus::Skipped),
-            Event::ApprovalSettled { key, verdict, .. } => self.answered(key, *verdict),
+            Event::ApprovalSettled { key, verdict, by, .. } => self.answered(key, *verdict, by),
+            Event::ApprovalCounted { key, by, .. } => self.counted(key, by),
             Event::DoubtResolved { key, resolution, .. } => self.resolved(key, *resolution),
             Event::RunFinished { outcome, .. } => self.run_finished(*outcome),
             Event::UndoFinished { key, error } => self.undo_finished(key, error.is_some()),
@@ -149,7 +153,12 @@ impl<'g> Oracle<'g> {
             Event::CancelRequested { hard, .. } => self.cancelled = Some(*hard || self.cancelled == Some(true)),
             Event::RemediationWithheld { .. } => self.withheld = true,
             Event::PreconditionMet { key } => drop(self.cleared.insert(key.clone())),
-            Event::ApprovalAsked { key, .. } => drop(self.open_questions.insert(key.clone())),
+            Event::ApprovalAsked { key, .. } => {
+                // Whoever agreed before agreed to something else.
+                self.counted.remove(key);
+                self.approved.remove(key);
+                self.open_questions.insert(key.clone());
+            }
             Event::Resumed { .. } => {
                 self.finished = None;
                 self.open_questions.append(&mut self.parked_questions);
@@ -309,11 +318,15 @@ impl<'g> Oracle<'g> {
         Ok(())
     }
 
-    fn answered(&mut self, key: &StepKey, verdict: ApprovalVerdict) -> Result<(), String> {
-        let over = verdict == ApprovalVerdict::TimedOut && self.parked_questions.remove(key);
-        ensure(self.open_questions.remove(key) || over, || {
+    /// A question that one person could not answer may still be answered by another.
+    fn answered(&mut self, key: &StepKey, verdict: ApprovalVerdict, by: &str) -> Result<(), String> {
+        let parked = verdict != ApprovalVerdict::Parked && self.parked_questions.remove(key);
+        ensure(self.open_questions.remove(key) || parked, || {
             format!("an answer about {key}, which is no open question")
         })?;
+        if verdict == ApprovalVerdict::Approved {
+            self.enough_agree(key, by)?;
+        }
         match verdict {
             ApprovalVerdict::Approved => drop(self.approved.insert(key.clone())),
             ApprovalVerdict::Rejected | ApprovalVerdict::TimedOut => {
@@ -322,6 +335,25 @@ impl<'g> Oracle<'g> {
             ApprovalVerdict::Parked => drop(self.parked_questions.insert(key.clone())),
         }
         Ok(())
+    }
+
+    fn enough_agree(&self, key: &StepKey, by: &str) -> Result<(), String> {
+        let Some(approval) = self.step(key).approval.as_ref().filter(|approval| approval.is_guarded()) else {
+            return Ok(());
+        };
+        let mut agreed = self.counted.get(key).cloned().unwrap_or_default();
+        agreed.insert(by.to_owned());
+        let strangers = agreed.iter().any(|one| !approval.logins.contains(one) || *one == self.graph.header.by);
+        ensure(!strangers && agreed.len() >= approval.quorum.unwrap_or(1) as usize, || {
+            format!("{agreed:?} were enough for {key}")
+        })
+    }
+
+    fn counted(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
+        let asked = self.open_questions.contains(key) || self.parked_questions.contains(key);
+        ensure(asked, || format!("{by} agreed to {key}, which is no open question"))?;
+        let new = self.counted.entry(key.clone()).or_default().insert(by.to_owned());
+        ensure(new, || format!("{by} counts twice for {key}"))
     }
 
     fn resolved(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {

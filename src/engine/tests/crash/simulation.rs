@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Outcome, Record, Resolution, Role};
 use crate::engine::state::ItemState;
-use crate::engine::{Command, Graph, Hold, IllegalTransition, Input, RunState, What, advance_all, commands_for};
+use crate::engine::{
+    Answered, Command, Graph, Hold, IllegalTransition, Input, RunState, What, advance_all, commands_for,
+};
 
 use super::generator::{Dice, mix};
 
@@ -114,7 +116,7 @@ impl<'g> Simulation<'g> {
 
     /// Delivers an ending, then it or an earlier one once more, and looks that this changes nothing.
     fn deliver(&mut self, what: What) -> Result<(), String> {
-        if matches!(what, What::Ended { .. }) {
+        if matches!(what, What::Ended { .. } | What::Lost { .. }) {
             self.delivered.push(what.clone());
         }
         self.feed(vec![what])?;
@@ -175,7 +177,9 @@ impl<'g> Simulation<'g> {
             1 | 2 if may_park => ApprovalVerdict::Parked,
             _ => ApprovalVerdict::Approved,
         };
-        What::Answered { key, verdict, by: "grace".into(), reason: "random".into() }
+        // Who answers may be one of those who may, the one who started it, or nobody anybody knows.
+        let by = ["grace", "grace", "edsger", "barbara", "ada", "mallory"][self.dice.below(6) as usize];
+        What::Answered(Answered::new(key, verdict, by, "random"))
     }
 
     fn resolution(&mut self, key: StepKey) -> What {
@@ -206,12 +210,17 @@ impl<'g> Simulation<'g> {
             Command::StartAttempt { key, role, attempt, .. } => {
                 let result = self.result(&key, role);
                 let at = self.now.plus(Duration::from_millis(200 * self.dice.below(15)));
-                self.agenda.push((at, What::Ended { key, role, attempt, result }));
+                let lost = matches!(result, AttemptResult::Error { .. }) && self.dice.chance(20);
+                let ended = |key, result| match lost {
+                    true => What::Lost { key, role, attempt, result },
+                    false => What::Ended { key, role, attempt, result },
+                };
+                self.agenda.push((at, ended(key, result)));
             }
             Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => {
                 for (at, what) in &mut self.agenda {
-                    if let What::Ended { result, .. } = what {
+                    if let What::Ended { result, .. } | What::Lost { result, .. } = what {
                         (*at, *result) = (self.now, AttemptResult::Cancelled);
                     }
                 }

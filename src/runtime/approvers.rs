@@ -1,0 +1,77 @@
+//! Whom a run may listen to: the people of the site file behind the names of the playbook, and what
+//! is kept of answers that do not count.
+
+use std::sync::Arc;
+
+use super::host::{Host, RuntimeError};
+use crate::base::{Redacted, RunId, entropy};
+use crate::engine::event::Record;
+use crate::engine::{Event, Graph, Input, What, decide};
+use crate::journal::JournalError;
+use crate::site::{PeopleError, Site};
+
+/// Why the people a step asks can never agree.
+#[derive(Debug, thiserror::Error)]
+pub enum ApproverProblem {
+    #[error(transparent)]
+    People(#[from] PeopleError),
+    #[error("{quorum} have to agree, and only {those} may, without the person who starts the run")]
+    TooFew { quorum: u32, those: usize },
+    #[error("a quorum of 0 is no quorum")]
+    NoQuorum,
+}
+
+/// Fills in who may answer. Names that nobody knows any more stand for nobody.
+pub(super) fn resolve(graph: &mut Graph, site: &Site) {
+    for approval in graph.steps.iter_mut().filter_map(|step| step.approval.as_mut()) {
+        approval.logins = site.logins_of(&approval.by).unwrap_or_default();
+    }
+}
+
+/// Looks, before a run starts, whether those who are asked could agree.
+pub(super) fn check(graph: &Graph, site: &Site) -> Result<(), RuntimeError> {
+    for step in &graph.steps {
+        let Some(approval) = &step.approval else { continue };
+        let problem = |source| RuntimeError::People { step: step.id.clone(), source };
+        let mut logins = site.logins_of(&approval.by).map_err(|error| problem(error.into()))?;
+        logins.remove(&graph.header.by);
+        let (quorum, those) = (approval.quorum.unwrap_or(1), logins.len());
+        if quorum == 0 {
+            return Err(problem(ApproverProblem::NoQuorum));
+        }
+        if !approval.by.is_empty() && (those as u64) < u64::from(quorum) {
+            return Err(problem(ApproverProblem::TooFew { quorum, those }));
+        }
+    }
+    Ok(())
+}
+
+impl Host {
+    /// Keeps the answers that do not count, without waking the run, and says why they do not.
+    pub async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
+        // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
+        let _held = self.hold(run)?;
+        self.services.site.meet_secrets().await;
+        let (prepared, mut state, _) = self.restore(run)?;
+        let mut records: Vec<Record> = Vec::new();
+        for what in answers {
+            let at = self.clock.now();
+            let input = Input { at, entropy: entropy::random(), hold: None, what: what.clone() };
+            let refused = decide(&prepared.graph, &state, &input);
+            for event in refused.into_iter().filter(|event| matches!(event, Event::ApprovalRefused { .. })) {
+                let record = state.record(run, at, event);
+                state.apply(&record)?;
+                records.push(record);
+            }
+        }
+        let whys = records.iter().filter_map(|record| match &record.event {
+            Event::ApprovalRefused { key, why, .. } => Some(format!("{key}: {why}")),
+            _ => None,
+        });
+        let whys: Vec<String> = whys.collect();
+        if !records.is_empty() {
+            self.journal.append(run, Redacted::of(records).map_err(JournalError::from)?).await?;
+        }
+        Ok(whys)
+    }
+}
