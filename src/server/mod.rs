@@ -16,6 +16,7 @@ mod connections;
 mod desk;
 mod listen;
 mod matching;
+mod pace;
 mod reply;
 mod route;
 mod runs;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Secret, private};
@@ -101,6 +103,9 @@ pub struct Shared {
     desk: desk::Desk,
     runs: Arc<runs::Runs>,
     watch: Watch,
+    /// Places for those who look on.
+    streams: Arc<Semaphore>,
+    pace: pace::Pace,
     stopping: CancellationToken,
 }
 
@@ -147,7 +152,9 @@ impl Server {
         let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
-        let shared = Shared { host: host.clone(), hooks, hook_secrets, tokens, shelf, desk, runs, watch, stopping };
+        let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let host = host.clone();
+        let shared = Shared { host, hooks, hook_secrets, tokens, shelf, desk, runs, watch, streams, pace, stopping };
         Ok((Server { shared: Arc::new(shared), listener, work, _alone: alone }, reloaded))
     }
 

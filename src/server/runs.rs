@@ -113,17 +113,18 @@ impl Runs {
             Ok(records) => records,
             Err(error) => return stopped(run, &error),
         };
+        let position = position(&records);
+        match position {
+            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
+            Position::Parked if orders.is_empty() => return Stretch::Waits,
+            Position::New | Position::Open | Position::Parked => {}
+        }
         let (stop, stops) = mpsc::unbounded_channel();
         self.reach(run, Some(stop));
         let kept = orders.clone();
-        let ended = match position(&records) {
-            Position::New => match self.prepare(ticket, run, demand) {
-                Ok(prepared) => self.host.run(prepared, Arc::new(Nobody), Some(stops)).await,
-                Err(error) => Err(error),
-            },
-            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
-            Position::Parked if orders.is_empty() => return Stretch::Waits,
-            Position::Open | Position::Parked => self.host.resume(run, orders, Arc::new(Nobody), Some(stops)).await,
+        let ended = match position {
+            Position::New => self.start(ticket, run, demand, stops).await,
+            _ => self.host.resume(run, orders, Arc::new(Nobody), Some(stops)).await,
         };
         self.reach(run, None);
         match ended {
@@ -131,6 +132,16 @@ impl Runs {
             Err(RuntimeError::RunsElsewhere(_)) => Stretch::Elsewhere(kept),
             ended => self.judge(run, ended),
         }
+    }
+
+    async fn start(
+        &self,
+        ticket: u64,
+        run: &RunId,
+        demand: &Demand,
+        stops: mpsc::UnboundedReceiver<bool>,
+    ) -> Result<Ended, RuntimeError> {
+        self.host.run(self.prepare(ticket, run, demand)?, Arc::new(Nobody), Some(stops)).await
     }
 
     fn judge(&self, run: &RunId, ended: Result<Ended, RuntimeError>) -> Stretch {
@@ -195,6 +206,31 @@ impl Runs {
     pub(super) fn tell(&self, run: &RunId, orders: Vec<What>) -> bool {
         let live = self.lock();
         live.get(run).is_some_and(|handle| handle.stop.is_none() && handle.tell.send(orders).is_ok())
+    }
+
+    /// Gives a run that waits its answers; one that was started elsewhere goes on here with them. Tells whether they
+    /// were given.
+    pub(super) fn answer(self: &Arc<Self>, run: &RunId, answers: Vec<What>) -> bool {
+        let mut live = self.lock();
+        match live.get(run) {
+            Some(handle) => return handle.stop.is_none() && handle.tell.send(answers).is_ok(),
+            // Its caller waits for it, and only that one may go on with it.
+            None if run.is_child() => return false,
+            None => {}
+        }
+        let (stop, stops) = mpsc::unbounded_channel();
+        let (tell, _) = mpsc::unbounded_channel();
+        live.insert(run.clone(), Handle { stop: Some(stop), tell });
+        drop(live);
+        let (runs, run) = (self.clone(), run.clone());
+        tokio::spawn(async move {
+            let _busy = runs.going_on.token();
+            if let Err(error) = runs.host.resume(&run, answers, Arc::new(Nobody), Some(stops)).await {
+                tracing::error!(%run, "{}", told(&error));
+            }
+            runs.lock().remove(&run);
+        });
+        true
     }
 
     /// Until no run goes on; those that wait for a person are not waited for.

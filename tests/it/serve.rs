@@ -2,9 +2,14 @@
 
 pub mod client;
 
+mod alertmanager;
+mod answers;
 mod api;
 mod intake;
+mod limits;
 mod outside;
+mod stopped;
+mod tls;
 
 use serde_json::{Value, json};
 
