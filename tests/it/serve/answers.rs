@@ -163,3 +163,27 @@ fn an_answer_that_was_acknowledged_outlives_the_server() {
     waits.approve("grace").is(200);
     waits.until_it_is("resolved");
 }
+
+#[test]
+fn a_called_run_is_approved_and_its_callers_go_on() {
+    let trigger = "triggers:\n  - alert: {source: alertmanager, match: {alertname: Note}}\n";
+    let caller = format!(
+        "{}  call: {{fixes: [stuck], playbook: {{name: restart}}, risk: safe}}\n",
+        PLAYBOOK.replace("name: restart", "name: caller").split("  restart:").next().expect("the text before it")
+    );
+    let runbook =
+        team().file("playbooks/note.yaml", PLAYBOOK.replace(trigger, "")).file("playbooks/caller.yaml", caller);
+    let mut served = start(&runbook);
+    served.alert(&["a"]).is(202);
+    served.running.until_it_says("parked");
+    let runs = runbook.call("history --all --format json").exits(0).json();
+    let called =
+        runs.as_array().into_iter().flatten().find_map(|run| run["run"].as_str().filter(|id| id.contains('/')));
+    let run = called.unwrap_or_else(|| panic!("no called run in {runs}")).replace('/', "%2F");
+    let mut waits = Waits { runbook, served, run };
+    waits.approve("ada").is(200);
+    waits.approve("grace").is(200);
+    let Served { running, client } = &mut waits.served;
+    running.until("the caller is resolved", || client.tickets()["closed"][0]["outcome"] == json!("resolved"));
+    assert!(!waits.runbook.exists("hangs"));
+}
