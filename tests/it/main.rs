@@ -33,6 +33,7 @@ mod rerun;
 mod runs;
 mod schemas;
 mod secrets;
+mod serve;
 mod shipped;
 mod statistics;
 mod steps;
