@@ -122,7 +122,7 @@ fn answer(
 fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
     let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
     let named = asked.map(|(index, number)| {
-        let digest = state.steps[index].items[number as usize].digest.clone();
+        let digest = state.steps[index].items[number as usize].asked_digest();
         (state.key(index, number), digest)
     });
     named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()

@@ -7,7 +7,7 @@ use crate::base::{Field, Type, suggestion};
 use crate::engine::event::Phase;
 use crate::engine::scope::{PHASE_WORDS, STATUS_WORDS};
 use crate::language::{LanguageError, Names};
-use crate::playbook::{Action, Playbook, Step, inputs};
+use crate::playbook::{Action, Playbook, Step};
 use crate::yaml::Node;
 
 /// Names that every run has under `run.`.
@@ -129,9 +129,7 @@ impl Place<'_> {
         let inputs = &self.catalogue.playbook.inputs;
         let name = rest.split('.').next().unwrap_or(rest);
         match inputs.iter().find(|(known, _)| known == name) {
-            Some((_, declaration)) => {
-                field_type("inputs", &[Field::new(name, inputs::declared_type(declaration), "")], rest)
-            }
+            Some((_, declaration)) => field_type("inputs", &[Field::new(name, declaration.value_type(), "")], rest),
             None if self.catalogue.playbook.is_written("inputs", name) => Ok(Type::Any),
             None => {
                 let written = self.catalogue.playbook.root.get("inputs").map(Node::entries).unwrap_or_default();

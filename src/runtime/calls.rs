@@ -14,8 +14,8 @@ use crate::base::RunId;
 use crate::engine::What;
 use crate::engine::event::{Event, Outcome, Phase};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
+use crate::language::Given;
 use crate::playbook::Playbook;
-use crate::playbook::inputs::Given;
 
 /// Playbooks that call playbooks that call … end here.
 const MAX_DEPTH: usize = 5;

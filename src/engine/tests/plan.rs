@@ -82,6 +82,7 @@ impl Plan {
             parallel: 8,
             ask_from: Risk::Destructive,
             look_only: false,
+            open_answers: false,
             index: HashMap::new(),
         };
         Plan { graph, needs: Vec::new(), detection: None }
@@ -238,7 +239,7 @@ impl Plan {
     pub(super) fn approve_by(self, logins: &[&str], quorum: u32) -> Self {
         let by: Vec<String> = logins.iter().map(|login| (*login).to_owned()).collect();
         let logins = by.iter().cloned().collect();
-        self.last(|step| step.approval = Some(Approval { by, logins, quorum: Some(quorum), timeout: None }))
+        self.last(|step| step.approval = Some(Approval { by, logins, quorum: Some(quorum), ..Approval::default() }))
     }
 
     pub(super) fn fixes(self, causes: &[&str]) -> Self {
