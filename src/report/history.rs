@@ -161,7 +161,7 @@ fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line>
 
 fn said(approval: &Approval, look: Look) -> Option<Line> {
     let answer = approval.answer.as_ref()?;
-    let Entry { word, text, .. } = account::settled(&approval.key, answer);
+    let Entry { word, text, .. } = account::settled(approval, answer);
     let reason = if text.is_empty() { text } else { format!(": {text}") };
     let at = look.times.time(answer.at);
     Some(Line::Detail { label: "approval", text: format!("{word} at {at}{reason}") })

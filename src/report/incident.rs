@@ -260,7 +260,12 @@ fn approval_item(approval: &Approval) -> Words {
         return words;
     };
     match answer.verdict {
-        ApprovalVerdict::Approved => words.extend([plain("approved by "), code(answer.by.as_str())]),
+        ApprovalVerdict::Approved => {
+            words.extend([plain("approved by "), code(answer.by.as_str())]);
+            if !approval.answers.is_empty() {
+                words.extend([plain(" with "), code(account::answers(&approval.answers))]);
+            }
+        }
         ApprovalVerdict::Rejected => {
             let rejected = Word::Strong(Tone::Bad, "rejected".to_owned());
             words.extend([rejected, plain(" by "), code(answer.by.as_str())]);

@@ -12,7 +12,7 @@ use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolut
 use super::line::{Entry, Line, Mark};
 use super::sketch::Sketches;
 use super::time::TimeZoneChoice;
-use super::view::{RunView, StepState};
+use super::view::{Approval, RunView, StepState};
 
 /// More items than this are told as a count; what did not pass is told in any case.
 const ITEMS_TOLD: usize = 12;
@@ -180,9 +180,9 @@ impl Narrator {
     }
 
     fn settled(&self, key: &StepKey) -> Vec<Line> {
-        let answer = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
-        let answer = answer.and_then(|approval| approval.answer.as_ref());
-        answer.map(|answer| account::settled(key, answer).into()).into_iter().collect()
+        let approval = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
+        let settled = |approval: &Approval| Some(account::settled(approval, approval.answer.as_ref()?).into());
+        approval.and_then(settled).into_iter().collect()
     }
 
     fn started(&self, key: &StepKey, role: Role, attempt: u32) -> Line {

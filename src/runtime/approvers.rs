@@ -1,13 +1,15 @@
 //! Whom a run may listen to: the people of the site file behind the names of the playbook, and what
 //! is kept of answers that do not count.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::host::{Host, RuntimeError};
-use crate::base::{Redacted, RunId, entropy};
+use crate::base::{Redacted, RunId, entropy, redaction};
 use crate::engine::event::Record;
 use crate::engine::{Event, Graph, Input, What, decide};
 use crate::journal::JournalError;
+use crate::language::Given;
 use crate::site::{PeopleError, Site};
 
 /// Why the people a step asks can never agree.
@@ -46,12 +48,30 @@ pub(super) fn check(graph: &Graph, site: &Site) -> Result<(), RuntimeError> {
     Ok(())
 }
 
+/// An answer is data that goes anywhere and is kept as it is, so it must not hold a secret.
+pub(super) fn refuse_secrets(answers: &BTreeMap<String, Given>) -> Result<(), RuntimeError> {
+    let known = redaction::known();
+    let text = |given: &Given| match given {
+        Given::Text(text) => text.clone(),
+        Given::Value(value) | Given::Passed(value) => value.to_string(),
+    };
+    match answers.iter().find(|(_, given)| known.finds(&text(given))) {
+        Some((name, _)) => Err(RuntimeError::SecretInClear { what: format!("the answer '{name}'") }),
+        None => Ok(()),
+    }
+}
+
 impl Host {
     /// Keeps the answers that do not count, without waking the run, and says why they do not.
     pub async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
         // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
         let _held = self.hold(run)?;
         self.services.site.meet_secrets().await;
+        for what in answers {
+            if let What::Answered(answer) = what {
+                refuse_secrets(&answer.answers)?;
+            }
+        }
         let (prepared, mut state, _) = self.restore(run)?;
         let mut records: Vec<Record> = Vec::new();
         for what in answers {

@@ -15,7 +15,7 @@ use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{Outcome, Risk, RunStarted, StepOutline};
+use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
 use crate::engine::rerun::RerunError;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
@@ -152,7 +152,10 @@ impl Host {
         self.show(|reporter| reporter.pause());
         let answer = approver.ask(question).await;
         self.show(|reporter| reporter.resume());
-        answer
+        match approvers::refuse_secrets(&answer.answers) {
+            Ok(()) => answer,
+            Err(why) => Answer::new(ApprovalVerdict::Parked, "nobody", why.to_string()),
+        }
     }
 
     /// Checks a playbook with its inputs and makes its graph.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Detection, Notification, RunView, StepView};
+use super::{Approval, Detection, Notification, RunView, StepView};
 use crate::engine::event::Finding;
 
 impl RunView {
@@ -15,6 +15,9 @@ impl RunView {
     ///   `asked` and `running` before the end), `attempts`, `started_at` (RFC 3339, UTC), `duration_ms`,
     ///   `output`, and `error`, which says why a step did not pass; a probe of the detection is told as
     ///   it was evaluated last;
+    /// - `approvals`: a list of `step`, `verdict` (`null` until somebody answered), `by`, `reason`, `digest` (what an
+    ///   answer has to be about), `counted` (who has agreed while more have to), `asks` (what has to be said: `name`,
+    ///   `title`, `expected`, `default`) and `answers` (what was said, by name);
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
     ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;
@@ -30,6 +33,7 @@ impl RunView {
             "inputs": self.inputs,
             "causes": self.cause_names(),
             "steps": self.steps_document(),
+            "approvals": self.approvals.iter().map(approval_document).collect::<Vec<_>>(),
             "notifications": self.notifications.iter().map(notification_document).collect::<Vec<_>>(),
             "findings": self.findings_document(),
         })
@@ -65,6 +69,20 @@ fn step_document(step: &StepView) -> Value {
         "duration_ms": step.duration().map(|duration| duration.as_millis() as u64),
         "output": step.output,
         "error": step.reason,
+    })
+}
+
+fn approval_document(approval: &Approval) -> Value {
+    let answer = approval.answer.as_ref();
+    json!({
+        "step": approval.key,
+        "verdict": answer.map(|answer| answer.verdict),
+        "by": answer.map(|answer| &answer.by),
+        "reason": answer.map(|answer| &answer.reason),
+        "digest": approval.asked_digest(),
+        "counted": approval.counted,
+        "asks": approval.asks,
+        "answers": approval.answers,
     })
 }
 

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use crate::base::units::show_duration;
+use crate::base::value::show;
 use crate::base::{StepKey, Timestamp};
-use crate::engine::event::{ApprovalVerdict, Cause, Finding, Outcome, StepStatus};
+use crate::engine::event::{Answers, ApprovalVerdict, AskedAnswer, Cause, Finding, Outcome, StepStatus};
 use crate::report::line::{Entry, Line, Mark};
 use crate::report::time::TimeZoneChoice;
 use crate::report::values;
@@ -227,10 +228,28 @@ pub fn approval_terms(approval: &Approval) -> Vec<Line> {
     if approval.quorum > 1 || !approval.by.is_empty() {
         lines.push(Line::Detail { label: "asks", text: asked_of(approval) });
     }
+    lines.extend(approval.asks.iter().map(|asks| Line::Detail { label: "answer", text: asked_answer(approval, asks) }));
     if !approval.digest.is_empty() {
-        lines.push(Line::Detail { label: "digest", text: approval.digest.clone() });
+        lines.push(Line::Detail { label: "digest", text: approval.asked_digest() });
     }
     lines
+}
+
+/// `replicas: How many replicas; a whole number, from 1 to 10; default 2`, or what was already said.
+fn asked_answer(approval: &Approval, asks: &AskedAnswer) -> String {
+    let title = asks.title.as_ref().map(|title| format!("{title}; ")).unwrap_or_default();
+    let said = match (approval.answers.get(&asks.name), &asks.default) {
+        (Some(value), _) => format!("; {} said {}", approval.counted.join(", "), show(value)),
+        (None, Some(default)) => format!("; default {}", show(default)),
+        (None, None) => String::new(),
+    };
+    format!("{}: {title}{}{said}", asks.name, asks.expected)
+}
+
+/// `replicas = 3, ticket = OPS-7`.
+pub fn answers(answers: &Answers) -> String {
+    let one = |(name, value): (&String, &Value)| format!("{name} = {}", show(value));
+    answers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// `2 of ml-platform, sre`, or `2 people`.
@@ -247,9 +266,10 @@ pub fn counted(approval: &Approval) -> Entry {
     Entry::new(Mark::Question, approval.key.to_string(), counted_words(approval), "")
 }
 
-/// `1 of 2 approved: ada`.
+/// `1 of 2 approved: ada (replicas = 3)`.
 pub fn counted_words(approval: &Approval) -> String {
-    format!("{} of {} approved: {}", approval.counted.len(), approval.quorum, approval.counted.join(", "))
+    let said = if approval.answers.is_empty() { String::new() } else { format!(" ({})", answers(&approval.answers)) };
+    format!("{} of {} approved: {}{said}", approval.counted.len(), approval.quorum, approval.counted.join(", "))
 }
 
 /// An answer that does not count.
@@ -263,14 +283,19 @@ pub fn broken_glass(key: &StepKey, by: &str, reason: &str) -> Entry {
 }
 
 /// What a person answered.
-pub fn settled(key: &StepKey, answer: &Answer) -> Entry {
+pub fn settled(approval: &Approval, answer: &Answer) -> Entry {
     let (mark, word) = match answer.verdict {
-        ApprovalVerdict::Approved => (Mark::Passed, format!("approved by {}", answer.by)),
+        ApprovalVerdict::Approved if approval.answers.is_empty() => {
+            (Mark::Passed, format!("approved by {}", answer.by))
+        }
+        ApprovalVerdict::Approved => {
+            (Mark::Passed, format!("approved by {} with {}", answer.by, answers(&approval.answers)))
+        }
         ApprovalVerdict::Rejected => (Mark::Failed, format!("rejected by {}", answer.by)),
         ApprovalVerdict::TimedOut => (Mark::Failed, "not approved in time".to_owned()),
         ApprovalVerdict::Parked => (Mark::Question, "not answered, nobody can be asked here".to_owned()),
     };
-    Entry::new(mark, key.to_string(), word, answer.reason.clone())
+    Entry::new(mark, approval.key.to_string(), word, answer.reason.clone())
 }
 
 /// A request as lines `http.post: http://…`, one for each value in it.
@@ -349,6 +374,14 @@ fn closing_facts(view: &RunView) -> Vec<Line> {
     facts
 }
 
+/// How to approve, with every answer that nothing is taken for.
+fn approve_command(view: &RunView, key: &StepKey) -> String {
+    let asked = view.approvals.iter().rev().find(|approval| approval.key == *key);
+    let open = asked.into_iter().filter(|approval| approval.counted.is_empty()).flat_map(|approval| &approval.asks);
+    let needed = open.filter(|asks| asks.default.is_none()).map(|asks| format!(" --answer {}=…", asks.name));
+    format!("runbook approve {} {key}{}", view.run, needed.collect::<String>())
+}
+
 /// What a person should do now; empty when nothing is left to do.
 pub fn next_steps(view: &RunView) -> Vec<String> {
     let mut steps = Vec::new();
@@ -357,7 +390,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     }
     for step in &view.steps {
         match step.state {
-            StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
+            StepState::Asked => steps.push(approve_command(view, &step.key)),
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
                     "find out whether {0} took effect, then: runbook resolve {1} {0} --done|--retry|--abort --reason TEXT",

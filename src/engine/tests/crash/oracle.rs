@@ -1,13 +1,14 @@
 //! What must be true of every journal, told from its records and the plan alone: nothing here asks
 //! the engine.
 
+mod answering;
 mod undoing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::StepKey;
 use crate::engine::event::{
-    ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
+    Answers, ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
 use crate::engine::graph::{Graph, Repeat, Step};
 
@@ -37,6 +38,8 @@ struct Oracle<'g> {
     approved: BTreeSet<StepKey>,
     /// Who has agreed while more have to.
     counted: BTreeMap<StepKey, BTreeSet<String>>,
+    /// What those who agreed said to what the step asks.
+    answers: BTreeMap<StepKey, Answers>,
     /// Questions that somebody may still answer.
     open_questions: BTreeSet<StepKey>,
     /// Questions that nobody could be asked.
@@ -78,6 +81,7 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         ended_steps: BTreeMap::new(),
         approved: BTreeSet::new(),
         counted: BTreeMap::new(),
+        answers: BTreeMap::new(),
         open_questions: BTreeSet::new(),
         parked_questions: BTreeSet::new(),
         completed: Vec::new(),
@@ -112,6 +116,7 @@ impl<'g> Oracle<'g> {
         ensure(self.finished.is_none() || (self.finished == Some(Outcome::Parked) && reopens), || {
             "something happened after the end".into()
         })?;
+        self.answers_of(event)?;
         match event {
             Event::PhaseStarted { phase } => self.phase_started(*phase),
             Event::AttemptStarted { key, role: Role::Main, attempt, .. } => self.started(key, *attempt),
