@@ -31,7 +31,7 @@ pub struct Declaration {
     /// The type of a list's items. Default: string.
     #[serde(default)]
     pub of: Option<DeclaredType>,
-    /// The value when none is given; without one the input must be given.
+    /// The value when none is given; without one it must be given.
     #[serde(default)]
     pub default: Option<Value>,
     /// What it is called where people are asked for it.
@@ -40,7 +40,7 @@ pub struct Declaration {
     /// What it is for.
     #[serde(default)]
     pub help: Option<String>,
-    /// An example, shown when the input is missing.
+    /// An example, shown when it is missing.
     #[serde(default)]
     pub example: Option<Value>,
 }

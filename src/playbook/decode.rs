@@ -108,17 +108,20 @@ pub(super) fn declarations(
     source: &Source,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<(String, Declaration)> {
-    let code = if noun == "input" { "bad-input" } else { "bad-answer" };
+    let wrong = |message: String, entry: &Entry| match noun {
+        "input" => Diagnostic::error("bad-input", message).at(source, entry.value.span),
+        _ => Diagnostic::error("bad-answer", message).at(source, entry.value.span),
+    };
     let mut declared = Vec::new();
     for entry in node.into_iter().flat_map(Node::entries) {
         match serde_json::from_value::<Declaration>(part(values, &entry.key)) {
             Ok(declaration) => {
-                let wrong = declaration.problems(noun, &entry.key).into_iter();
-                problems.extend(wrong.map(|problem| Diagnostic::error(code, problem).at(source, entry.value.span)));
+                let found = declaration.problems(noun, &entry.key).into_iter();
+                problems.extend(found.map(|message| wrong(message, entry)));
                 declared.push((entry.key.clone(), declaration));
             }
             Err(error) if problems.is_empty() => {
-                problems.push(Diagnostic::error(code, error.to_string()).at(source, entry.value.span));
+                problems.push(wrong(error.to_string(), entry));
             }
             Err(_) => {}
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
-use super::world::{World, key, problem};
+use super::world::{World, key, problem, resolve};
 use crate::base::Timestamp;
-use crate::engine::event::{ApprovalVerdict, Event, Outcome, Role, StepStatus};
+use crate::engine::event::{ApprovalVerdict, Event, Outcome, Resolution, Role, StepStatus};
 use crate::engine::preview::{Planned, preview};
 use crate::engine::{Answered, What};
 use crate::language::Given;
@@ -15,7 +15,7 @@ use crate::language::Given;
 /// Asked of `quorum` of three people, in a run that ada started.
 fn asking(quorum: u32) -> World {
     let plan = Plan::new().step("remediate.fix").approve_by(&["grace", "edsger", "barbara"], quorum);
-    World::start(plan.asking_for_answers().undo(crate::engine::graph::Repeat::Safe))
+    World::start(plan.asking_for_answers())
 }
 
 /// Approves with these answers, after a crash.
@@ -145,18 +145,12 @@ fn what_cannot_be_done_with_the_answers_is_refused_before_it_counts() {
 }
 
 #[test]
-fn later_steps_expectations_and_the_undo_read_what_was_said() {
+fn expectations_and_later_steps_read_what_was_said() {
     let plan = Plan::new().step("remediate.fix").approve_by(&["grace"], 1).asking_for_answers();
     let plan = plan.expect("done == answers.number").step("remediate.after").needs(&["fix"]);
     let mut world = World::start(plan.config(json!({"number": "{{remediate.fix.answers.number}}"})));
     say(&mut world, "grace", &[("number", "3")], None);
-    world.crash();
-    world.feed([What::DoubtResolved {
-        key: key("remediate.fix"),
-        resolution: crate::engine::event::Resolution::Retry,
-        by: "grace".into(),
-        reason: "looked".into(),
-    }]);
+    world.crash_and([resolve("remediate.fix", Resolution::Retry)]);
     world.pass("remediate.fix", json!({"done": 3}));
     assert_eq!(world.status("remediate.fix"), Some(StepStatus::Passed), "{}", world.reason("remediate.fix"));
     let first = json!({"number": 3, "word": "say none"});
