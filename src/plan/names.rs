@@ -19,8 +19,8 @@ pub(super) type Fields = Arc<[Field]>;
 /// What all places of a playbook share: the outputs of each step, computed once.
 pub(super) struct Catalogue<'a> {
     playbook: &'a Playbook,
-    /// The phase's word and the step's name to its output fields, and to the answers that later steps may read.
-    steps: HashMap<(&'static str, &'a str), (Phase, Fields, &'a [(String, Declaration)])>,
+    /// By the phase's word and the step's name.
+    steps: HashMap<(&'static str, &'a str), Facts<'a>>,
     kinds: Outputs,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Catalogue<'a> {
         let mut kinds = Outputs::default();
         playbook.steps.iter().for_each(|step| kinds.add(step));
         let fields = |step: &'a Step| {
-            let facts = (step.phase, outputs(step, &kinds), answers_for_others(step));
+            let facts = Facts { phase: step.phase, fields: outputs(step, &kinds), answers: answers_for_others(step) };
             ((step.phase.label(), step.name.as_str()), facts)
         };
         let steps = playbook.steps.iter().map(fields).collect();
@@ -40,6 +40,13 @@ impl<'a> Catalogue<'a> {
     pub(super) fn outputs_of(&self, action: &Action) -> Fields {
         self.kinds.of(action)
     }
+}
+
+/// What others may read of a step.
+struct Facts<'a> {
+    phase: Phase,
+    fields: Fields,
+    answers: &'a [(String, Declaration)],
 }
 
 /// The output fields of each kind that a playbook uses. Deriving them takes as long as checking a
@@ -164,7 +171,8 @@ impl Place<'_> {
 
     fn step(&self, phase: &str, rest: &str) -> Result<Type, LanguageError> {
         let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
-        let Some((step_phase, fields, step_answers)) = self.catalogue.steps.get(&(phase, name)) else {
+        let Some(Facts { phase: step_phase, fields, answers: step_answers }) = self.catalogue.steps.get(&(phase, name))
+        else {
             if self.catalogue.playbook.is_written(phase, name) {
                 return Ok(Type::Any);
             }

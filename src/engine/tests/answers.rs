@@ -9,7 +9,7 @@ use super::world::{World, key, problem, resolve};
 use crate::base::Timestamp;
 use crate::engine::event::{ApprovalVerdict, Event, Outcome, Resolution, Role, StepStatus};
 use crate::engine::preview::{Planned, preview};
-use crate::engine::{Answered, What};
+use crate::engine::{Answered, RunState, What};
 use crate::language::Given;
 
 /// Asked of `quorum` of three people, in a run that ada started.
@@ -98,6 +98,21 @@ fn those_after_the_first_say_the_same_or_nothing() {
     assert_eq!(refusal(&say(&mut world, "edsger", &[("number", " 3".trim())], None)), None);
     assert_eq!(refusal(&say(&mut world, "barbara", &[], None)), None);
     assert_eq!(started(&world), [json!({"number": 3, "word": "say none"})]);
+}
+
+#[test]
+fn a_journal_in_which_people_said_different_things_makes_no_sense() {
+    let mut world = asking(2);
+    say(&mut world, "grace", &[("number", "3")], None);
+    say(&mut world, "edsger", &[], None);
+    assert!(RunState::replay(&world.records).is_ok());
+    for record in &mut world.records {
+        if let Event::ApprovalSettled { verdict: ApprovalVerdict::Approved, answers, .. } = &mut record.event {
+            answers.insert("number".to_owned(), json!(4));
+        }
+    }
+    let refused = RunState::replay(&world.records).expect_err("it was changed");
+    assert!(refused.to_string().contains("gave different answers"), "{refused}");
 }
 
 /// Whoever read the question before anybody had answered has not agreed to what was said since.

@@ -354,13 +354,6 @@ impl<'g> Oracle<'g> {
         })
     }
 
-    fn counted(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
-        let asked = self.open_questions.contains(key) || self.parked_questions.contains(key);
-        ensure(asked, || format!("{by} agreed to {key}, which is no open question"))?;
-        let new = self.counted.entry(key.clone()).or_default().insert(by.to_owned());
-        ensure(new, || format!("{by} counts twice for {key}"))
-    }
-
     fn resolved(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {
         self.told.insert(key.clone());
         if let Some(undo) = self.undo.as_mut().filter(|undo| undo.planned.get(undo.done) == Some(key)) {

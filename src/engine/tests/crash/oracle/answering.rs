@@ -49,4 +49,11 @@ impl Oracle<'_> {
         let wanted = json!({"number": said["number"], "word": format!("say {word}")});
         ensure(*request == wanted, || format!("{key} starts with {request}, and {wanted} was agreed to"))
     }
+
+    pub(super) fn counted(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
+        let asked = self.open_questions.contains(key) || self.parked_questions.contains(key);
+        ensure(asked, || format!("{by} agreed to {key}, which is no open question"))?;
+        let new = self.counted.entry(key.clone()).or_default().insert(by.to_owned());
+        ensure(new, || format!("{by} counts twice for {key}"))
+    }
 }
