@@ -155,7 +155,9 @@ impl Driver {
     /// then is it carried out and shown.
     async fn turn(&mut self, batch: Vec<What>) -> Result<(), RuntimeError> {
         for what in &batch {
-            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } = what {
+            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } | What::Suspended { key, role, .. } =
+                what
+            {
                 self.attempts.remove(&(key.clone(), *role));
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::event::{AttemptResult, Event, FORMAT, Outcome, Phase, Record, Role, RunStarted, StepStatus};
+use super::super::event::{Event, FORMAT, Outcome, Phase, Record, RunStarted, StepStatus};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -43,6 +43,7 @@ impl RunState {
             }
             Event::AttemptEnded { key, role, result, .. } => self.end_attempt(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupt(key, *role),
+            Event::AttemptSuspended { key, .. } => self.suspend(key),
             Event::PreconditionMet { key } => self.set(key, ItemState::Cleared),
             Event::RemediationWithheld { why } => {
                 self.stopped.get_or_insert(why.clone());
@@ -207,61 +208,10 @@ impl RunState {
             match &mut self.steps[*step].items[*item as usize].state {
                 ItemState::Asked { parked, .. } => *parked = false,
                 ItemState::Doubtful { asked, .. } => *asked = false,
+                ItemState::Suspended { again } => *again = true,
                 _ => {}
             }
         }
-    }
-
-    fn start_attempt(&mut self, key: &StepKey, role: Role, attempt: u32, request: &Value) -> Result<(), String> {
-        self.running += 1;
-        if role == Role::Undo {
-            let undo = self.undo.as_mut().ok_or("nothing is being undone")?;
-            undo.running = Some(key.clone());
-            undo.attempts = attempt;
-            undo.doubtful = false;
-            return Ok(());
-        }
-        if key.step.starts_with(RECHECK) {
-            self.recheck_at = None;
-        }
-        let item = self.item(key)?;
-        if matches!(item.state, ItemState::Running { .. }) {
-            return Err(format!("{key} is already running"));
-        }
-        if role == Role::Main {
-            item.attempts = attempt;
-            item.request = request.clone();
-        }
-        self.set(key, ItemState::Running { role })
-    }
-
-    fn end_attempt(&mut self, key: &StepKey, role: Role, result: &AttemptResult) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        match role {
-            Role::Main => self.set(key, ItemState::Ended { result: result.clone() }),
-            // Unless the next event says otherwise it is asked again.
-            Role::Precondition => self.set(key, ItemState::Approved),
-            // Unless the next event says otherwise the check could not tell.
-            Role::Check => self.set(key, ItemState::Doubtful { asked: true }),
-            Role::Undo => {
-                self.undo.as_mut().ok_or("nothing is being undone")?.ended = Some(result.clone());
-                Ok(())
-            }
-        }
-    }
-
-    fn interrupt(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        if role == Role::Undo {
-            self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
-            return Ok(());
-        }
-        if role == Role::Main {
-            self.item(key)?.interruptions += 1;
-        }
-        // A precondition only looks: nothing is in doubt, and it is asked again.
-        let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
-        self.set(key, next)
     }
 
     fn finish(
