@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::model::Playbook;
-use crate::language::declaration::{self, Given, GivenProblem, Wording};
+pub use crate::language::declaration::Given;
+use crate::language::declaration::{self, GivenProblem, Wording};
 
 /// The values of a run: what was given, else defaults. Sizes become bytes, durations seconds.
 pub fn resolve(playbook: &Playbook, given: &BTreeMap<String, Given>) -> Result<Value, Vec<GivenProblem>> {

@@ -14,7 +14,7 @@ use super::{Named, named};
 use crate::base::{RunId, StepKey};
 use crate::engine::event::ApprovalVerdict;
 use crate::engine::{Answered, Event, Record};
-use crate::language::Given;
+use crate::playbook::inputs::Given;
 use crate::runtime::{AnswerError, RuntimeError};
 use crate::server::reply;
 use crate::server::route::Call;
