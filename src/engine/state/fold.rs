@@ -94,7 +94,7 @@ impl RunState {
                 Ok(())
             }
             Event::NotificationSent { .. } => Ok(()),
-            Event::StandingOrder(_) => Err("it belongs to no run".into()),
+            Event::StandingOrder(_) | Event::Intake(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())

@@ -15,9 +15,11 @@ impl RunView {
     ///   `asked` and `running` before the end), `attempts`, `started_at` (RFC 3339, UTC), `duration_ms`,
     ///   `output`, and `error`, which says why a step did not pass; a probe of the detection is told as
     ///   it was evaluated last;
-    /// - `approvals`: a list of `step`, `verdict` (`null` until somebody answered), `by`, `reason`, `digest` (what an
-    ///   answer has to be about), `counted` (who has agreed while more have to), `asks` (what has to be said: `name`,
-    ///   `title`, `expected`, `default`) and `answers` (what was said, by name);
+    /// - `approvals`: what people were asked, oldest first: `step`, `summary`, `request` (exactly what will be done),
+    ///   `risk`, `asked_at`, `expires_at`, `digest` (what an answer is bound to), `quorum`, `by` (who is asked),
+    ///   `approved_by` (while more have to), `asks` (what has to be said: `name`, `title`, `expected`, `default`),
+    ///   `answers` (what was said, by name), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
+    ///   one means that an answer is still waited for;
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
     ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;
@@ -72,20 +74,6 @@ fn step_document(step: &StepView) -> Value {
     })
 }
 
-fn approval_document(approval: &Approval) -> Value {
-    let answer = approval.answer.as_ref();
-    json!({
-        "step": approval.key,
-        "verdict": answer.map(|answer| answer.verdict),
-        "by": answer.map(|answer| &answer.by),
-        "reason": answer.map(|answer| &answer.reason),
-        "digest": approval.asked_digest(),
-        "counted": approval.counted,
-        "asks": approval.asks,
-        "answers": approval.answers,
-    })
-}
-
 fn detection_document(detection: &Detection) -> Value {
     json!({
         "at": detection.at.to_rfc3339(),
@@ -102,6 +90,27 @@ fn finding_document(finding: &Finding) -> Value {
         "condition": finding.condition,
         "values": values,
         "why": finding.why,
+    })
+}
+
+fn approval_document(approval: &Approval) -> Value {
+    let answer = approval.answer.as_ref().map(|answer| {
+        json!({"verdict": answer.verdict, "by": answer.by, "reason": answer.reason, "at": answer.at.to_rfc3339()})
+    });
+    json!({
+        "step": approval.key,
+        "summary": approval.summary,
+        "request": approval.request,
+        "risk": approval.risk,
+        "asked_at": approval.asked_at.to_rfc3339(),
+        "expires_at": approval.expires_at.map(|at| at.to_rfc3339()),
+        "digest": approval.asked_digest(),
+        "quorum": approval.quorum,
+        "by": approval.by,
+        "approved_by": approval.counted,
+        "asks": approval.asks,
+        "answers": approval.answers,
+        "answer": answer,
     })
 }
 
