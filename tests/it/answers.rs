@@ -47,7 +47,7 @@ fn what_is_said_is_shown_used_and_kept() {
     waiting.call("ada", &["report", "RUN", "--format", "html"]).exits(0).says("replicas = 3, ticket = OPS-7");
     let said = json!({"replicas": 3, "ticket": "OPS-7"});
     let approval = &waiting.place.newest()["approvals"][0];
-    assert_eq!((&approval["by"], &approval["answers"]), (&json!("grace"), &said));
+    assert_eq!((&approval["answer"]["by"], &approval["answers"]), (&json!("grace"), &said));
     assert_eq!(waiting.events("approval_settled").last().expect("settled")["answers"], said);
     waiting.place.call("audit verify").exits(0);
 }
