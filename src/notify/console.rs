@@ -22,7 +22,7 @@ impl Channel for Sender {
     type Config = Config;
 
     async fn send(_config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
-        Ok(Receipt(format!("{}\n\n{}", message.subject, message.text)))
+        Ok(Receipt::new(format!("{}\n\n{}", message.subject, message.text)))
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     #[tokio::test]
     async fn the_receipt_is_the_text_to_print() {
         let message = doubles::message();
-        let Receipt(text) = Sender::send(Config {}, message.clone(), doubles::http()).await.unwrap();
+        let Receipt { text, .. } = Sender::send(Config {}, message.clone(), doubles::http()).await.unwrap();
         assert!(text.starts_with(&message.subject), "{text}");
         assert!(text.ends_with(&message.command), "{text}");
     }

@@ -150,8 +150,10 @@ fn summarise(to: &[String], results: Vec<Result<String, DeliveryError>>) -> Resu
         }
     }
     match (accepted, refused) {
-        (Some(line), None) => Ok(Receipt(line)),
-        (Some(line), Some(error)) if !error.transient => Ok(Receipt(format!("{line}; not for {}", lines.join("; ")))),
+        (Some(line), None) => Ok(Receipt::new(line)),
+        (Some(line), Some(error)) if !error.transient => {
+            Ok(Receipt::new(format!("{line}; not for {}", lines.join("; "))))
+        }
         (_, Some(error)) => Err(DeliveryError { message: lines.join("; "), ..error }),
         (None, None) => Err(DeliveryError::lasting("there is nobody to send to")),
     }
@@ -274,7 +276,7 @@ mod tests {
         let subject = "Größe\r\nBcc: victim@example.com".to_owned();
         let message = Message { subject, text: "first\n.\nlast é".into(), ..doubles::message() };
         let delivery = deliver_with(settings(double.port, &["a@example.com"]), message.clone()).await;
-        assert_eq!((delivery.attempts, delivery.result), (1, Ok(Receipt("queued".into()))));
+        assert_eq!((delivery.attempts, delivery.result), (1, Ok(Receipt::new("queued"))));
         let mail = double.mails().remove(0);
         assert_eq!(mail.to, "<a@example.com>");
         let (headers, body) = mail.text.split_once("\r\n\r\n").unwrap();
@@ -298,7 +300,7 @@ mod tests {
     async fn a_busy_server_is_tried_again_with_the_same_message_id() {
         let double = SmtpDouble::start(&["451 4.7.1 greylisted, try later"]).await;
         let delivery = deliver_with(settings(double.port, &["a@example.com"]), doubles::message()).await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt("queued".into()))));
+        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt::new("queued"))));
         assert_eq!(double.mails().len(), 1);
     }
 
@@ -317,7 +319,7 @@ mod tests {
         let double = SmtpDouble::start(&["550 5.1.1 no such user"]).await;
         let to = ["a@example.com", "b@example.com", "c@example.com"];
         let delivery = deliver_with(settings(double.port, &to), doubles::message()).await;
-        let Receipt(text) = delivery.result.unwrap();
+        let Receipt { text, .. } = delivery.result.unwrap();
         assert!(text.starts_with("queued; not for ") && text.contains("550"), "{text}");
         assert_eq!(double.mails().len(), 2);
     }

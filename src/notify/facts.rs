@@ -51,6 +51,8 @@ pub struct Facts {
     pub approval: Option<Approval>,
     /// What joins the messages of one incident; without it the playbook and its inputs do.
     pub incident: Option<String>,
+    /// Where the run is shown.
+    pub link: Option<String>,
 }
 
 /// What a person is asked to approve.
@@ -99,6 +101,7 @@ impl Facts {
             update_every: None,
             approval: None,
             incident: None,
+            link: None,
         }
     }
 
@@ -120,6 +123,7 @@ impl Facts {
             escalated_to: Some("ml-platform".into()),
             estimate: Some("15 minutes".into()),
             update_every: Some(Duration::from_secs(1800)),
+            link: Some("https://runbook.example.com/runs/1122-174012-k3f9".into()),
             approval: Some(Approval {
                 step,
                 summary: "Reload the model in the service".into(),

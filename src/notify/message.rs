@@ -45,6 +45,8 @@ fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
         command,
         started_at: facts.started_at,
         dedup_key: dedup_key(facts),
+        link: facts.link.clone(),
+        thread: None,
     }
 }
 

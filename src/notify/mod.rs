@@ -72,6 +72,12 @@ impl Occasion {
             Occasion::Error => "error",
         }
     }
+
+    /// Whether somebody has to act on it. Services notify nobody of a message that is only edited, so such
+    /// a message is never only an edit.
+    pub fn calls_for_a_person(self) -> bool {
+        !matches!(self, Occasion::Started | Occasion::Resolved)
+    }
 }
 
 impl fmt::Display for Occasion {
@@ -105,11 +111,35 @@ pub struct Message {
     pub started_at: Timestamp,
     /// The same for all messages of one incident, so that a paging service can join them.
     pub dedup_key: String,
+    /// Where the run is shown, when the site says where the server is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// What the channel gave back with an earlier message of the run; see [`Receipt::thread`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
 }
 
 /// Proof that a peer took the message, such as its identifier or status line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Receipt(pub String);
+pub struct Receipt {
+    pub text: String,
+    /// What the channel needs to go on from this message with a later one of the same run, such as the
+    /// identifier of the message to edit. Never secret: it is kept in the journal.
+    pub thread: Option<String>,
+}
+
+impl Receipt {
+    /// Taken, and every further message stands alone.
+    pub fn new(text: impl Into<String>) -> Self {
+        Receipt { text: text.into(), thread: None }
+    }
+
+    /// Taken, and a later message of the run goes on from here.
+    #[must_use]
+    pub fn threaded(self, thread: impl Into<String>) -> Self {
+        Receipt { thread: Some(thread.into()), ..self }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -230,7 +260,7 @@ macro_rules! channels {
     };
 }
 
-channels! { slack, email, pagerduty, webhook, console }
+channels! { slack, teams, discord, email, pagerduty, opsgenie, ntfy, webhook, console }
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,7 @@ impl Channel for Sender {
         let said = Post::json(&config.url, event.to_string())?.hiding(&key).send(&http).await?;
         let answer: Value = serde_json::from_str(&said).unwrap_or_default();
         Ok(match answer["dedup_key"].as_str() {
-            Some(key) => Receipt(format!("dedup_key {}", shorten(&one_line(key), KEY_LIMIT))),
+            Some(key) => Receipt::new(format!("dedup_key {}", shorten(&one_line(key), KEY_LIMIT))),
             None => post::accepted("pagerduty"),
         })
     }
@@ -134,7 +134,7 @@ mod tests {
         let double = HttpDouble::start(vec![Reply::status(202, TAKEN)]).await;
         let message = Message { subject: "s".repeat(2000), severity: "critical".into(), ..doubles::message() };
         let delivery = deliver_to(&double, message.clone()).await;
-        assert_eq!(delivery.result, Ok(Receipt("dedup_key k1".into())));
+        assert_eq!(delivery.result, Ok(Receipt::new("dedup_key k1")));
         let event = double.request().json();
         assert_eq!((&event["routing_key"], &event["event_action"]), (&json!("r0u71n6k3y"), &json!("trigger")));
         assert_eq!(event["dedup_key"], message.dedup_key.as_str());

@@ -76,7 +76,7 @@ impl Channel for Sender {
 async fn by_webhook(address: &Secret<String>, body: Value, http: &Client) -> Result<Receipt, DeliveryError> {
     post::check_private(address.reveal()).map_err(DeliveryError::lasting)?;
     let said = Post::json(address.reveal(), body.to_string())?.hiding(address).send(http).await?;
-    Ok(Receipt(shorten(&one_line(said.trim()), 100)))
+    Ok(Receipt::new(shorten(&one_line(said.trim()), 100)))
 }
 
 async fn as_bot(
@@ -96,7 +96,7 @@ fn read_answer(body: &str) -> Result<Receipt, DeliveryError> {
     let answer: Value = serde_json::from_str(body)
         .map_err(|_| DeliveryError::transient("slack answered with something that is not JSON"))?;
     if answer["ok"] == true {
-        return Ok(Receipt(format!("ts {}", answer["ts"].as_str().unwrap_or("unknown"))));
+        return Ok(Receipt::new(format!("ts {}", answer["ts"].as_str().unwrap_or("unknown"))));
     }
     let error = answer["error"].as_str().unwrap_or("no reason");
     let message = format!("slack refused the message: {}", shorten(&one_line(error), 100));
@@ -224,7 +224,7 @@ mod tests {
         let mut message = doubles::message();
         message.text = format!("<!channel> disk > 90% & <https://evil.example|click>\n{}", message.command);
         let receipt = (CHANNELS[0].send)(config, message.clone(), doubles::http()).await.unwrap();
-        assert_eq!(receipt, Receipt("ok".into()));
+        assert_eq!(receipt, Receipt::new("ok"));
         let body = double.request().json();
         assert_accepted_by_slack(&body);
         let types: Vec<_> =
@@ -269,7 +269,7 @@ mod tests {
             1,
         )
         .await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt("ok".into()))));
+        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt::new("ok"))));
         assert_eq!(double.requests()[0].body, double.requests()[1].body);
     }
 
@@ -305,7 +305,7 @@ mod tests {
         let token = keep("xoxb-hush");
         let config = json!({"token": token.config, "channel": "C024BE91L", "api": double.url});
         let receipt = (CHANNELS[0].send)(config, doubles::message(), doubles::http()).await.unwrap();
-        assert_eq!(receipt.0, "ts 1503435956.000247");
+        assert_eq!(receipt.text, "ts 1503435956.000247");
         let request = double.request();
         assert_eq!(request.header("authorization"), "Bearer xoxb-hush");
         assert_eq!(request.json()["channel"], "C024BE91L");

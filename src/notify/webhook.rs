@@ -52,7 +52,7 @@ impl Channel for Sender {
             .header("webhook-timestamp", at)
             .header("webhook-signature", signature);
         post.hiding(&secret).send(&http).await?;
-        Ok(Receipt(format!("accepted as {}", message.id)))
+        Ok(Receipt::new(format!("accepted as {}", message.id)))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let message = doubles::message();
         let delivery =
             deliver(entry(), config, doubles::masked(message.clone()), doubles::http(), doubles::impatient(), 1).await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt(format!("accepted as {}", message.id)))));
+        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt::new(format!("accepted as {}", message.id)))));
         let key = BASE64_STANDARD.decode(&SECRET["whsec_".len()..]).unwrap();
         for request in double.requests() {
             assert_eq!(request.header("webhook-id"), message.id);

@@ -77,7 +77,7 @@ impl Messages {
                         notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random())
                             .await;
                     match delivery.result {
-                        Ok(receipt) => (Some(receipt.0), None, delivery.attempts),
+                        Ok(receipt) => (Some(receipt.text), None, delivery.attempts),
                         Err(error) => (None, Some(error.to_string()), delivery.attempts),
                     }
                 }
