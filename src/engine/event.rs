@@ -200,6 +200,9 @@ pub enum Event {
         delivered: Option<String>,
         error: Option<String>,
         attempts: u32,
+        /// What the channel needs to go on from this message with the next one of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread: Option<String>,
     },
     Resumed {
         by: String,
@@ -231,13 +234,23 @@ pub struct RunStarted {
     pub digest: String,
     pub inputs: Value,
     pub by: String,
-    /// `hand`, or what else started the run.
+    /// `hand`, [`DRILL`], or what else started the run.
     pub trigger: String,
     /// The run that this one is done anew from, and where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RerunOf>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
+}
+
+/// What starts a run that is an exercise: everything it does is done, and everybody who is told knows.
+pub const DRILL: &str = "drill";
+
+impl RunStarted {
+    /// Whether the run is an exercise.
+    pub fn is_drill(&self) -> bool {
+        self.trigger == DRILL
+    }
 }
 
 /// Where a run that is done anew begins.

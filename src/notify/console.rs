@@ -21,9 +21,17 @@ impl Channel for Sender {
     const EXAMPLE: &'static str = "{}";
     type Config = Config;
 
-    async fn send(_config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
-        Ok(Receipt::new(format!("{}\n\n{}", message.subject, message.text)))
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(shown(message))
     }
+
+    async fn send(_config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
+        Ok(Receipt::new(shown(&message)))
+    }
+}
+
+fn shown(message: &Message) -> String {
+    format!("{}\n\n{}", message.subject, message.text)
 }
 
 #[cfg(test)]

@@ -209,7 +209,8 @@ pub fn message() -> Message {
 }
 
 pub fn message_on(on: Occasion) -> Message {
-    Templates::shipped().message("default", &Facts::sample(on))
+    let link = Some("https://runbook.example.com/runs/1122-174012-k3f9".into());
+    Templates::shipped().message("default", &Facts { link, ..Facts::sample(on) })
 }
 
 /// The message as a run hands it over.

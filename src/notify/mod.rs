@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::base::Timestamp;
 pub use delivery::{Delivery, DeliveryPolicy, deliver};
 pub use facts::{Approval, Facts};
-pub use target::{TargetError, parse_target, resolve};
+pub use target::{TargetError, parse_target, resolve, targets};
 pub use template::Templates;
 
 /// Why a message is sent.
@@ -178,6 +178,9 @@ pub trait Channel: 'static {
         Ok(())
     }
 
+    /// What would be sent, with a mark in the place of each secret.
+    fn preview(config: &Self::Config, message: &Message) -> Result<String, DeliveryError>;
+
     /// Tries once to deliver; `deliver` repeats it.
     fn send(
         config: Self::Config,
@@ -197,6 +200,8 @@ pub struct ChannelEntry {
     pub config_schema: fn() -> Value,
     /// What is wrong with these settings, without trying them.
     pub check: fn(&Value) -> Result<(), DeliveryError>,
+    /// What would be sent, with a mark in the place of each secret.
+    pub preview: fn(Value, &Message) -> Result<String, DeliveryError>,
     pub send: fn(Value, Message, reqwest::Client) -> SendFuture,
 }
 
@@ -214,6 +219,7 @@ pub const fn entry<C: Channel>() -> ChannelEntry {
         example: C::EXAMPLE,
         config_schema: crate::kind::schema_of::<C::Config>,
         check: |config| decode::<C>(config.clone()).map(drop),
+        preview: |config, message| C::preview(&decode::<C>(config)?, message),
         send: |config, message, http| Box::pin(async move { C::send(decode::<C>(config)?, message, http).await }),
     }
 }

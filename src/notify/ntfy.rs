@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::post::{self, Post};
 use super::text::{one_line, shorten};
 use super::{Channel, DeliveryError, Message, Occasion, Receipt};
+use crate::base::redaction::MARK;
 use crate::site::SecretReference;
 
 /// A longer text, in bytes, becomes an attachment that a phone does not show.
@@ -42,6 +43,10 @@ impl Channel for Sender {
 
     fn check(config: &Config) -> Result<(), String> {
         post::check_private(&config.url)
+    }
+
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(post::pretty(&payload(MARK, message)))
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {

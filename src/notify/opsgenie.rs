@@ -47,6 +47,13 @@ impl Channel for Sender {
         post::check_private(&config.url)
     }
 
+    fn preview(config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(match message.on {
+            Occasion::Resolved => post::pretty(&note(message)),
+            _ => post::pretty(&alert(config, &shorten(&message.dedup_key, ALIAS_LIMIT), message)),
+        })
+    }
+
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let key = post::fetch(&config.api_key).await?;
         let alias = shorten(&message.dedup_key, ALIAS_LIMIT);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::post::{self, Post};
 use super::text::{one_line, shorten};
 use super::{Channel, DeliveryError, Message, Occasion, Receipt};
+use crate::base::redaction::MARK;
 use crate::site::SecretReference;
 
 /// PagerDuty refuses a longer summary or key.
@@ -49,6 +50,10 @@ impl Channel for Sender {
             return Err("'source' must not be empty".into());
         }
         post::check_private(&config.url)
+    }
+
+    fn preview(config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(post::pretty(&event(MARK, &config.source, message)))
     }
 
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {

@@ -164,6 +164,11 @@ pub async fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryE
     fetched.map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
 }
 
+/// A body as a preview shows it.
+pub fn pretty(body: &serde_json::Value) -> String {
+    format!("{body:#}")
+}
+
 /// The receipt for a peer that says nothing of use beside "accepted".
 pub fn accepted(by: &str) -> Receipt {
     Receipt::new(format!("accepted by {by}"))

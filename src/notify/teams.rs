@@ -34,6 +34,10 @@ impl Channel for Sender {
     const EXAMPLE: &'static str = "{webhook: {env: TEAMS_ML_ALERTS_URL}}";
     type Config = Config;
 
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(post::pretty(&payload(message)))
+    }
+
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let address = post::fetch(&config.webhook).await?;
         post::check_private(address.reveal()).map_err(DeliveryError::lasting)?;

@@ -21,6 +21,7 @@ mod inputs;
 mod lab;
 mod lab_faults;
 mod models;
+mod notify;
 mod pictures;
 mod plans;
 mod poisoned;
