@@ -28,6 +28,8 @@ pub mod probe;
 pub mod report;
 pub mod runtime;
 pub mod schema;
+pub mod server;
 pub mod site;
 pub mod statistics;
+pub mod trigger;
 pub mod yaml;

@@ -31,10 +31,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("probe", &["base", "http", "kind", "language", "model", "site", "statistics", "yaml"]),
     ("notify", &["base", "kind", "site"]),
     ("anchor", &["audit", "base", "http", "kind", "site"]),
+    ("trigger", &["base", "engine", "kind", "language", "site"]),
     // The straight line: text to playbook to plan; events to disk and to eyes.
     (
         "playbook",
-        &["action", "anchor", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "yaml"],
+        &[
+            "action", "anchor", "base", "engine", "kind", "language", "notify", "probe", "schema", "site", "trigger",
+            "yaml",
+        ],
     ),
     ("plan", &["base", "engine", "kind", "language", "playbook", "schema", "yaml"]),
     ("journal", &["audit", "base", "engine"]),
@@ -47,11 +51,12 @@ const ROOMS: &[(&str, &[&str])] = &[
             "site",
         ],
     ),
+    ("server", &["base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger"]),
     (
         "cli",
         &[
             "action", "anchor", "audit", "base", "engine", "http", "journal", "kind", "language", "model", "notify",
-            "plan", "playbook", "probe", "report", "runtime", "schema", "site", "yaml",
+            "plan", "playbook", "probe", "report", "runtime", "schema", "server", "site", "yaml",
         ],
     ),
 ];

@@ -18,6 +18,7 @@ mod reference;
 mod report;
 mod rerun;
 mod run;
+mod serve;
 mod setup;
 
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ enum Command {
     Run(RunArguments),
     /// Look for the fault and its cause for real, change nothing, and show what a run would do.
     Plan(PlanArguments),
+    /// Take alerts, start runs and answer people, until told to stop.
+    Serve,
     /// Check playbooks and show every mistake with its place.
     Validate(ValidateArguments),
     /// List the playbooks, or explain one: its inputs, causes and remediations.
@@ -327,6 +330,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
     match arguments.command {
         Command::Run(arguments) => run::run(config, &arguments),
         Command::Plan(arguments) => plan::plan(config, &arguments),
+        Command::Serve => serve::serve(config),
         Command::Validate(arguments) => inspect::validate(config, &arguments),
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),

@@ -3,9 +3,12 @@
 
 mod word;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::intake::Fact;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -216,6 +219,8 @@ pub enum Event {
     },
     /// A fact that outlives every run; it stands in a stream of its own.
     StandingOrder(Order),
+    /// What became of an event that asks for a run; it stands in a stream of its own, too.
+    Intake(Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,
@@ -236,6 +241,12 @@ pub struct RunStarted {
     pub by: String,
     /// `hand`, [`DRILL`], or what else started the run.
     pub trigger: String,
+    /// Why this run may look but change nothing, whatever its playbook says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
+    /// The inputs that an event from outside gave. Nobody here chose their values, so they choose no host either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub from_outside: BTreeSet<String>,
     /// The run that this one is done anew from, and where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RerunOf>,

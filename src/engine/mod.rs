@@ -31,6 +31,7 @@ mod fan;
 mod gate;
 pub mod graph;
 mod input;
+pub mod intake;
 mod judge;
 mod outcome;
 mod phases;

@@ -61,7 +61,19 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, JournalErr
         return Ok(None);
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE)?;
-    Ok((recognise(path, &mut connection)? != State::Empty).then_some(connection))
+    match recognise(path, &mut connection) {
+        Ok(State::Journal(_)) => Ok(Some(connection)),
+        Ok(State::Empty) => Ok(None),
+        Err(JournalError::ReadOnly { source, .. }) if was_left_halfway(source.as_ref()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a program died while it changed the file without a write-ahead log. No journal is without one, so this is
+/// not a journal yet; whoever may write finds it as it was before.
+fn was_left_halfway(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+    error.is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 /// A connection that writes durably; creates the folder, the file and the tables when they are missing.
@@ -72,6 +84,8 @@ pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connectio
     // journal mode at the same time, it fails.
     let _alone = if exists { None } else { Some(create_file(path)?) };
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience)?;
+    // Another program's file could not be recognised before if it was left halfway.
+    recognise(path, &mut connection)?;
     make_durable(path, &connection)?;
     create_tables(path, &mut connection)?;
     Ok(connection)
@@ -183,9 +197,45 @@ fn create_tables(path: &Path, connection: &mut Connection) -> Result<(), Journal
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     /// A database in memory has no log that could be synced.
+    /// A file as a program leaves it that dies in the middle of a change, and what it holds when the change is undone.
+    fn left_halfway(before: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (original, copy) = (folder.path().join("original"), folder.path().join("journal.sqlite"));
+        let connection = Connection::open(&original).unwrap();
+        connection.execute_batch(before).unwrap();
+        // So much that it is written before the end of the change.
+        let change =
+            "PRAGMA cache_size = 1; BEGIN; CREATE TABLE more (x); INSERT INTO more VALUES (zeroblob(1000000));";
+        connection.execute_batch(change).unwrap();
+        for end in ["", "-journal"] {
+            std::fs::copy(format!("{}{end}", original.display()), format!("{}{end}", copy.display())).unwrap();
+        }
+        (folder, copy)
+    }
+
+    #[test]
+    fn a_program_that_died_while_it_made_the_file_has_made_no_journal_and_is_in_nobodys_way() {
+        let (_folder, path) = left_halfway("");
+        assert!(open_to_read(&path).unwrap().is_none());
+        drop(open_to_write(&path, PATIENCE).unwrap());
+        assert!(open_to_read(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn another_programs_file_that_was_left_halfway_is_no_journal_and_keeps_what_it_holds() {
+        let (_folder, path) = left_halfway("CREATE TABLE theirs (x);");
+        assert!(matches!(open_to_write(&path, PATIENCE), Err(JournalError::NotAJournal { .. })));
+        let connection = Connection::open(&path).unwrap();
+        let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "delete");
+        connection.query_row("SELECT count(*) FROM theirs", [], |row| row.get::<_, i64>(0)).unwrap();
+    }
+
     #[test]
     fn a_sqlite_that_can_corrupt_the_journal_is_refused() {
         let path = Path::new("journal.db");

@@ -26,6 +26,8 @@ pub(super) fn started(playbook: &str) -> Event {
         inputs: json!({"zulu": 1, "alpha": [2.5, "ü\u{0}"]}),
         by: "ada".into(),
         trigger: "hand".into(),
+        withheld: None,
+        from_outside: std::collections::BTreeSet::new(),
         rerun_of: None,
         steps: Vec::new(),
     }))

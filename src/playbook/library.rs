@@ -1,6 +1,8 @@
 //! Finding playbooks by name in the folders of the site file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Playbook, parse};
 use crate::base::{Diagnostic, Source, suggestion};
@@ -13,11 +15,26 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Library {
     folders: Vec<PathBuf>,
+    /// Playbooks by name that stand in for the files; shared by all copies of this value.
+    kept: Arc<RwLock<Arc<Kept>>>,
 }
+
+/// Playbooks by name.
+pub type Kept = BTreeMap<String, Playbook>;
 
 impl Library {
     pub fn new(folders: Vec<PathBuf>) -> Self {
-        Library { folders }
+        Library { folders, kept: Arc::default() }
+    }
+
+    /// From now on these are found, whatever becomes of their files.
+    pub fn keep(&self, playbooks: Kept) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(playbooks);
+    }
+
+    /// What is kept.
+    pub fn kept(&self) -> Arc<Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every playbook file, in a stable order.
@@ -29,6 +46,9 @@ impl Library {
     pub fn find(&self, name: &str) -> Result<Playbook, Vec<Diagnostic>> {
         if name.contains('/') || is_yaml(Path::new(name)) {
             return load(Path::new(name));
+        }
+        if let Some(playbook) = self.kept().get(name) {
+            return Ok(playbook.clone());
         }
         // A file named like the playbook is looked at first, so that a large library costs nothing.
         let files = self.files();

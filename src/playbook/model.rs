@@ -11,6 +11,7 @@ use crate::base::{Route, Source};
 use crate::engine::event::Severity;
 use crate::language::Expression;
 use crate::notify::Occasion;
+use crate::trigger::AlertTrigger;
 use crate::yaml::{Entry, Node};
 
 /// A playbook, decoded. Places are kept as routes into `root`.
@@ -118,20 +119,6 @@ pub enum Trigger {
     Alert(AlertTrigger),
     Watch(WatchTrigger),
     Schedule(ScheduleTrigger),
-}
-
-/// An alert whose labels match starts a run.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AlertTrigger {
-    /// Where alerts come from, such as alertmanager.
-    pub source: String,
-    /// Labels the alert must have.
-    #[serde(default, rename = "match")]
-    pub labels: std::collections::BTreeMap<String, String>,
-    /// Inputs taken from the alert, such as `labels.provider`.
-    #[serde(default)]
-    pub inputs: std::collections::BTreeMap<String, String>,
 }
 
 /// The detection is evaluated in an interval; a run starts when it holds.

@@ -13,6 +13,7 @@ use crate::notify::CHANNELS;
 use crate::schema::{Schema, decode};
 use crate::site::egress::Allowed;
 use crate::site::{self, Site};
+use crate::trigger::{SOURCES, trigger_schema};
 use crate::yaml::{self, Node};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
@@ -23,9 +24,7 @@ fn build() -> Value {
     let mut definitions = schema.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
     for channel in CHANNELS {
         let mut config = (channel.config_schema)();
-        if let Some(Value::Object(inner)) = config.as_object_mut().and_then(|config| config.remove("$defs")) {
-            definitions.extend(inner);
-        }
+        lift_definitions(&mut config, &mut definitions);
         definitions.insert(format!("channel_{}", channel.name), config);
         let named = json!({"type": "object", "description": channel.summary, "additionalProperties": {"$ref": format!("#/$defs/channel_{}", channel.name)}});
         channels.insert(channel.name.to_owned(), named);
@@ -44,11 +43,38 @@ fn build() -> Value {
     if let Some(audit) = definitions.get_mut("Audit") {
         audit["properties"]["anchors"]["items"] = anchor_schema();
     }
+    insert_serve(&mut definitions);
     // Its place is taken by the schema with the settings of each anchor.
     definitions.remove("AnchorSetting");
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = "runbook site file".into();
     schema
+}
+
+/// The sources of hooks, and the triggers.
+fn insert_serve(definitions: &mut Map<String, Value>) {
+    let mut sources = Map::new();
+    for source in SOURCES {
+        let mut config = (source.config_schema)();
+        lift_definitions(&mut config, definitions);
+        config["description"] = source.summary.into();
+        definitions.insert(format!("source_{}", source.name), config);
+        sources.insert(source.name.into(), json!({"$ref": format!("#/$defs/source_{}", source.name)}));
+    }
+    let one: Vec<Value> = SOURCES.iter().map(|source| json!({"required": [source.name]})).collect();
+    let hook = json!({"type": "object", "properties": sources, "additionalProperties": false, "oneOf": one});
+    let mut trigger = trigger_schema();
+    lift_definitions(&mut trigger, definitions);
+    if let Some(serve) = definitions.get_mut("Serve") {
+        serve["properties"]["hooks"]["additionalProperties"] = hook;
+        serve["properties"]["triggers"]["items"] = trigger;
+    }
+}
+
+fn lift_definitions(schema: &mut Value, definitions: &mut Map<String, Value>) {
+    if let Some(Value::Object(inner)) = schema.as_object_mut().and_then(|schema| schema.remove("$defs")) {
+        definitions.extend(inner);
+    }
 }
 
 /// One anchor with its settings, and whether it is required.

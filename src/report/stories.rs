@@ -2,6 +2,7 @@
 
 mod edges;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -74,6 +75,8 @@ impl Story {
             inputs: json!({"provider": "ocr-v2", "models_dir": "models/cad", "min_memory": 536_870_912}),
             by: "ada".into(),
             trigger: "hand".into(),
+            withheld: None,
+            from_outside: BTreeSet::new(),
             rerun_of: None,
             steps: steps.iter().map(outline).collect(),
         };

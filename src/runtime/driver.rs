@@ -276,9 +276,8 @@ impl Driver {
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
         let may = self.may_start(&key, role, way).and_then(|kind| {
-            let step = self.prepared.graph.step(&key.step).map(|(_, step)| step);
             let egress = &self.host.services.site.egress;
-            step.map_or(Ok(()), |step| egress::check(step, role, &request, egress)).map(|()| kind)
+            egress::check(&self.prepared.graph, &key, role, &request, egress).map(|()| kind)
         });
         let kind = match may {
             Ok(kind) => kind,
@@ -299,6 +298,7 @@ impl Driver {
             cancel,
             subject: self.subject(&key, role),
             receipt,
+            from_outside: egress::passed_on(&self.prepared.graph, &key),
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {

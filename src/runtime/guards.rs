@@ -38,6 +38,8 @@ pub struct Guards {
     within: Vec<(String, Option<Window>)>,
     /// Windows in which nothing is changed.
     without: Vec<(String, Window)>,
+    /// Why this run may only look.
+    withheld: Option<String>,
     acts: bool,
     /// How often the budget was used before this run, counted once: this run is one use, however long it takes.
     used: Option<u32>,
@@ -74,6 +76,7 @@ impl Guards {
             target: target(per, graph.inputs()),
             within: header.within.iter().map(|name| (name.clone(), site.windows.get(name).cloned())).collect(),
             without: withholding.map(|(name, window)| (name.clone(), window.clone())).collect(),
+            withheld: graph.header.withheld.clone(),
             acts: graph.steps.iter().any(|step| step.phase == Phase::Remediate),
             used: None,
         }
@@ -105,7 +108,7 @@ impl Guards {
         if let Some(why) = self.frozen(now)? {
             return Ok(Some(Found::Frozen { why }));
         }
-        match self.outside_windows(now) {
+        match self.withheld.clone().or_else(|| self.outside_windows(now)) {
             Some(why) => Ok(Some(Found::Window { why })),
             None => self.spent(now),
         }

@@ -5,6 +5,7 @@
 pub mod egress;
 pub mod people;
 pub mod secret;
+pub mod serve;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub use egress::Egress;
 pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
+pub use serve::{Role, Serve};
 pub use window::Window;
 
 /// The default name of the site file, looked for in the working directory.
@@ -54,6 +56,8 @@ pub struct Site {
     pub templates: Option<PathBuf>,
     /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
     pub windows: BTreeMap<String, Window>,
+    /// How `runbook serve` is reached, and what starts runs in it.
+    pub serve: Serve,
     /// Where requests of steps may go when data chooses the host.
     pub egress: Egress,
     /// The most steps of one run that may be running at the same time.
@@ -82,6 +86,7 @@ impl Default for Site {
             url: None,
             templates: None,
             windows: BTreeMap::new(),
+            serve: Serve::default(),
             egress: Egress::default(),
             // Enough to hide the waiting of probes, few enough not to be a load test.
             parallel: 16,
@@ -192,7 +197,7 @@ impl Site {
     pub async fn meet_secrets(&self) {
         let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
         let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
-        self.secrets.meet(channels.chain(token)).await;
+        self.secrets.meet(channels.chain(token).chain(self.serve.references())).await;
     }
 
     /// Where a run is shown, if the site says where the server is reached.
@@ -221,6 +226,7 @@ impl Site {
         self.state = folder.join(self.state);
         self.secrets = self.secrets.based_at(folder);
         self.templates = self.templates.map(|path| folder.join(path));
+        self.serve = self.serve.based_at(folder);
         self.audit.key = self.audit.key.map(|path| folder.join(path));
         self.models.onnxruntime = self.models.onnxruntime.map(|path| folder.join(path));
         self

@@ -2,9 +2,10 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 30] = [
     "",
     "run",
+    "serve",
     "plan",
     "validate",
     "list",

@@ -220,7 +220,7 @@ pub struct Running {
     folder: PathBuf,
     child: Child,
     lines: Receiver<String>,
-    stdout: String,
+    pub stdout: String,
     stderr: Option<JoinHandle<String>>,
     clock: Clock,
 }

@@ -1,0 +1,74 @@
+//! `POST /hooks/NAME`: events come in. 202 is said when they are durable, 503 when they should come again, and 4xx
+//! only for what would never be taken.
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use crate::base::Secret;
+use crate::engine::intake::Fact;
+use crate::server::access::{self, Who};
+use crate::server::desk::NotTaken;
+use crate::server::route::Call;
+use crate::server::{Shared, matching, reply};
+use crate::trigger::{Hook, Refusal, Request};
+
+/// Judges by the headers. A hook that there is not is refused like one whose secret is wrong.
+pub(in crate::server) fn admit(shared: &Shared, name: &str, headers: &HeaderMap) -> Result<Who, Response> {
+    let hook = find(shared, name).ok_or_else(reply::unknown)?;
+    let request = Request { headers: access::plain(headers), body: Vec::new(), at: shared.host.clock.now() };
+    match (hook.source.admit)(&hook.settings, &request, shared.secrets_of(name)) {
+        Ok(()) => Ok(Who::nobody(name)),
+        Err(refusal) => Err(refused(name, &refusal)),
+    }
+}
+
+pub async fn take(call: Call) -> Response {
+    let Some(hook) = find(&call.shared, &call.who.name) else { return reply::unknown() };
+    let at = call.shared.host.clock.now();
+    let request = Request { headers: call.headers(), body: call.body.to_vec(), at };
+    let secrets: &[Secret<String>] = call.shared.secrets_of(&hook.name);
+    if let Err(refusal) = (hook.source.verify)(&hook.settings, &request, secrets) {
+        return refused(&hook.name, &refusal);
+    }
+    // Only what is authentic is counted, so that no stranger uses up the share of a sender.
+    if !call.shared.pace.take(&hook.name, at) {
+        return reply::later("more requests came than this hook takes");
+    }
+    let delivery = match (hook.source.read)(&hook.settings, &request) {
+        Ok(delivery) => delivery,
+        Err(refusal) => return refused(&hook.name, &refusal),
+    };
+    let replay = |id: &String| call.shared.desk.look(|intake| intake.knows_delivery(id, at));
+    if delivery.id.as_ref().is_some_and(replay) {
+        return reply::value(StatusCode::ACCEPTED, json!({"signals": 0, "replay": true}));
+    }
+    let asked = matching::asked(&call.shared, hook, &delivery);
+    if asked.is_empty() {
+        tracing::info!(hook = hook.name, signals = delivery.signals.len(), "no trigger is for what came in");
+        return reply::value(StatusCode::ACCEPTED, json!({"signals": delivery.signals.len(), "tickets": []}));
+    }
+    match call.shared.desk.take(asked).await {
+        Ok(facts) => taken(delivery.signals.len(), &facts),
+        Err(NotTaken::Full) => reply::later("the queue is full"),
+        Err(error) => reply::later(error.to_string()),
+    }
+}
+
+/// What became of each event.
+fn taken(signals: usize, facts: &[Fact]) -> Response {
+    let tickets: Vec<_> = facts.iter().filter(|fact| !matches!(fact, Fact::Accepted { .. })).collect();
+    reply::value(StatusCode::ACCEPTED, json!({"signals": signals, "tickets": tickets}))
+}
+
+fn find<'s>(shared: &'s Shared, name: &str) -> Option<&'s Hook> {
+    shared.hooks.iter().find(|hook| hook.name == name)
+}
+
+fn refused(hook: &str, refusal: &Refusal) -> Response {
+    tracing::warn!(hook, %refusal, "a request to a hook is refused");
+    match refusal {
+        Refusal::NotAuthentic(_) => reply::unknown(),
+        Refusal::Malformed(why) => reply::problem(StatusCode::BAD_REQUEST, why.clone(), ""),
+    }
+}

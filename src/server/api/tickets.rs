@@ -1,0 +1,39 @@
+//! `/api/v1/tickets`: what waits for a run, what is live, and what became of the latest.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use crate::engine::intake::What;
+use crate::server::reply;
+use crate::server::route::Call;
+
+pub async fn list(call: Call) -> Response {
+    let shown = call.shared.desk.look(|intake| {
+        let mine = intake.tickets().iter().filter(|(_, ticket)| call.who.may_touch(&ticket.demand.playbook));
+        let open: Vec<_> = mine.map(|(number, ticket)| json!({"ticket": number, "is": ticket})).collect();
+        let closed: Vec<_> = intake.closed().filter(|closed| call.who.may_touch(&closed.playbook)).cloned().collect();
+        json!({"open": open, "closed": closed})
+    });
+    reply::value(StatusCode::OK, shown)
+}
+
+/// Takes back a ticket whose run has not started.
+pub async fn withdraw(call: Call) -> Response {
+    let number = call.path.get("ticket").and_then(|number| number.parse::<u64>().ok());
+    let may = |number: &u64| {
+        call.shared.desk.look(|intake| {
+            intake.tickets().get(number).is_some_and(|ticket| call.who.may_touch(&ticket.demand.playbook))
+        })
+    };
+    let Some(ticket) = number.filter(may) else {
+        return reply::problem(StatusCode::NOT_FOUND, "there is no such ticket", "GET /api/v1/tickets lists them");
+    };
+    match call.shared.desk.take(vec![What::Withdrawn { ticket, by: call.who.name.clone() }]).await {
+        Ok(facts) if facts.is_empty() => {
+            reply::problem(StatusCode::CONFLICT, "its run has started", "POST /api/v1/runs/RUN/cancel stops it")
+        }
+        Ok(_) => reply::value(StatusCode::OK, json!({"ticket": ticket})),
+        Err(error) => reply::later(error.to_string()),
+    }
+}

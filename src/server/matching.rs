@@ -1,0 +1,76 @@
+//! From what a sender says to what the intake is asked: which playbooks, with which inputs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Shared;
+use crate::engine::intake::{Demand, What};
+use crate::playbook::inputs::{self, Given};
+use crate::trigger::{Delivery, Hook, Rule, Signal};
+
+/// Everything that a delivery asks of the intake; nothing when no trigger is for it.
+pub(super) fn asked(shared: &Shared, hook: &Hook, delivery: &Delivery) -> Vec<What> {
+    let rules = shared.shelf.rules();
+    let mut asked = Vec::new();
+    for signal in &delivery.signals {
+        let mut takers = rules.iter().filter(|rule| rule.takes(hook, signal)).peekable();
+        if !signal.firing && takers.peek().is_some() {
+            let since = Some(signal.since.clone()).filter(|since| !since.is_empty());
+            asked.push(What::Resolved { identity: identity(hook, signal), since });
+        } else {
+            asked.extend(takers.map(|rule| offer(shared, hook, delivery, signal, rule)));
+        }
+    }
+    asked
+}
+
+/// Two senders may use the same names for different things.
+fn identity(hook: &Hook, signal: &Signal) -> String {
+    format!("{}/{}", hook.name, signal.identity)
+}
+
+fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rule: &Rule) -> What {
+    let (inputs, wrong) = match rule.from_event(signal) {
+        Ok(inputs) => (inputs, None),
+        Err(why) => (BTreeMap::new(), Some(why.to_string())),
+    };
+    let wrong = wrong.or_else(|| unfit(shared, rule, &inputs));
+    let target = serde_json::to_string(&inputs).unwrap_or_default();
+    let from_outside = inputs.keys().cloned().collect();
+    let all = rule.fixed().iter().chain(&inputs).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let demand = Box::new(Demand {
+        source: hook.name.clone(),
+        delivery: delivery.id.clone(),
+        identity: identity(hook, signal),
+        since: signal.since.clone(),
+        playbook: rule.playbook.clone(),
+        target,
+        inputs: all,
+        from_outside,
+        policy: rule.policy.clone(),
+        withheld: delivery.incomplete.clone(),
+    });
+    match wrong {
+        None => What::Offered(demand),
+        Some(why) => What::Refused { demand, why },
+    }
+}
+
+/// Why the inputs are none for the playbook. What an alert says is data from outside: it must fit the types and
+/// patterns of the playbook before anything else looks at it.
+fn unfit(shared: &Shared, rule: &Rule, inputs: &BTreeMap<String, Value>) -> Option<String> {
+    let playbooks = shared.shelf.playbooks();
+    let Some(playbook) = playbooks.get(&rule.playbook) else { return Some("its playbook is gone".into()) };
+    let problems = inputs::resolve(playbook, &given(rule.fixed().iter().chain(inputs))).err()?;
+    Some(problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "))
+}
+
+/// Inputs as a playbook takes them.
+pub(super) fn given<'v>(inputs: impl Iterator<Item = (&'v String, &'v Value)>) -> BTreeMap<String, Given> {
+    let form = |value: &Value| match value {
+        Value::String(text) => Given::Text(text.clone()),
+        other => Given::Value(other.clone()),
+    };
+    inputs.map(|(name, value)| (name.clone(), form(value))).collect()
+}

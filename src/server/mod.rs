@@ -1,0 +1,205 @@
+//! `runbook serve`: one process that takes events, starts runs and answers people.
+//!
+//! ```text
+//! connection ─ listen ─ route ─ access ─┬ hooks ─ matching ─► desk ─ append durably ─► 202
+//!  bounded     TLS      table   role    │                      │
+//!                                       └ api                  └► runs ─► the loop of `runtime`
+//! ```
+//!
+//! The desk is the only writer of the intake's stream, as a driver is the only writer of its run's.
+
+#![expect(clippy::result_large_err, reason = "a refusal is the answer itself, made once and sent; a box would hide it")]
+
+mod access;
+mod api;
+mod connections;
+mod desk;
+mod listen;
+mod matching;
+mod pace;
+mod reply;
+mod route;
+mod runs;
+mod shelf;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Secret, private};
+use crate::journal::JournalError;
+use crate::runtime::Host;
+use crate::site::{SecretError, Site};
+use crate::trigger::{BadTrigger, Hook};
+
+pub use access::{Access, Who};
+pub use route::{ROUTES, Route};
+pub use shelf::Reloaded;
+pub use watch::Watch;
+
+/// Why the server does not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {address}")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("{address} can be reached from other machines, and neither `tls` nor `behind_proxy` is set")]
+    InClear { address: std::net::SocketAddr },
+    #[error("the certificate or key of `serve.tls` cannot be used: {what}")]
+    Tls { what: String },
+    #[error("a token of `serve` cannot be had")]
+    Secret(#[from] SecretError),
+    #[error("{0}")]
+    Trigger(#[from] BadTrigger),
+    #[error("the site file has a trigger for '{0}', and there is no such playbook")]
+    NoSuchPlaybook(String),
+    #[error("another `runbook serve` works on {state}")]
+    Second { state: PathBuf },
+    #[error("cannot lock the state folder {state}")]
+    Lock { state: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Hook(String),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl ServeError {
+    /// What the reader can do next.
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
+            ServeError::Listen { .. } => "is another `runbook serve` running? `serve: {address: …}` chooses another",
+            ServeError::InClear { .. } => {
+                "set `serve: {tls: {certificate: …, key: …}}`, or `behind_proxy: true` if a proxy ends TLS"
+            }
+            ServeError::Tls { .. } => "both are PEM files; `openssl x509 -in FILE -noout -text` shows a certificate",
+            ServeError::Secret(_) => "correct the reference in the site file, or put the secret in its place",
+            ServeError::Second { .. } => {
+                "one server works on one journal; stop the other one, or give this one another `state`"
+            }
+            ServeError::Lock { .. } => "the account of `runbook` needs to write there",
+            ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",
+            ServeError::Trigger(_) => "correct the trigger; `runbook validate` checks playbooks",
+            ServeError::NoSuchPlaybook(_) => "`runbook list` shows all playbooks",
+            ServeError::Journal(error) => return Some(error.help().to_owned()),
+        };
+        Some(help.to_owned())
+    }
+}
+
+/// What every request needs.
+pub struct Shared {
+    pub(crate) host: Arc<Host>,
+    hooks: Vec<Hook>,
+    /// The secrets of each hook, by its name.
+    hook_secrets: BTreeMap<String, Vec<Secret<String>>>,
+    tokens: access::Tokens,
+    shelf: shelf::Shelf,
+    desk: desk::Desk,
+    runs: Arc<runs::Runs>,
+    watch: Watch,
+    /// Places for those who look on.
+    streams: Arc<Semaphore>,
+    pace: pace::Pace,
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    fn secrets_of(&self, hook: &str) -> &[Secret<String>] {
+        self.hook_secrets.get(hook).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Fetched once, at the start: whoever posts must not wait for a program that fetches them.
+async fn fetch(hooks: &[Hook], site: &Site) -> Result<BTreeMap<String, Vec<Secret<String>>>, ServeError> {
+    let mut fetched = BTreeMap::new();
+    for hook in hooks {
+        let mut secrets = Vec::new();
+        for reference in (hook.source.secrets)(&hook.settings).map_err(|error| ServeError::Hook(error.to_string()))? {
+            secrets.push(reference.resolve(&site.secrets).await?);
+        }
+        fetched.insert(hook.name.clone(), secrets);
+    }
+    Ok(fetched)
+}
+
+/// A server that listens and has not begun to answer.
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: listen::Listener,
+    work: desk::Work,
+    /// Held for as long as the server runs.
+    _alone: File,
+}
+
+impl Server {
+    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`.
+    pub async fn open(host: Arc<Host>, watch: Watch) -> Result<(Self, Reloaded), ServeError> {
+        let serve = &host.services.site.serve;
+        let alone = lock(&host.services.site.state)?;
+        host.services.site.meet_secrets().await;
+        let shelf = shelf::Shelf::new(host.clone());
+        let reloaded = shelf.reload()?;
+        let tokens = access::Tokens::fetch(&host.services.site).await?;
+        let listener = listen::Listener::open(serve).await?;
+        let stopping = CancellationToken::new();
+        let runs = runs::Runs::new(host.clone());
+        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        let hooks = crate::trigger::hooks(serve);
+        let hook_secrets = fetch(&hooks, &host.services.site).await?;
+        let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let host = host.clone();
+        let shared = Shared { host, hooks, hook_secrets, tokens, shelf, desk, runs, watch, streams, pace, stopping };
+        Ok((Server { shared: Arc::new(shared), listener, work, _alone: alone }, reloaded))
+    }
+
+    /// Where it listens: scheme and address.
+    pub fn address(&self) -> String {
+        self.listener.address()
+    }
+
+    /// Reads the playbooks again now.
+    pub fn reloader(&self) -> impl Fn() -> Result<Reloaded, ServeError> + use<> {
+        let shared = self.shared.clone();
+        move || shared.shelf.reload()
+    }
+
+    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
+    pub async fn run(self, stop: CancellationToken) {
+        let Server { shared, listener, work, _alone } = self;
+        let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
+        let desk = tokio::spawn(work.run());
+        let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
+        stop.cancelled().await;
+        shared.stopping.cancel();
+        // What has not ended by then is interrupted as by a crash, and goes on at the next start.
+        if tokio::time::timeout(grace, shared.runs.all_ended()).await.is_err() {
+            tracing::warn!("some runs go on at the next start: they did not end within {grace:?}");
+        }
+        shared.desk.close().await;
+        let _ = desk.await;
+        door.abort();
+    }
+}
+
+/// Two servers of one journal would both go on with the same runs, and each act in them.
+fn lock(state: &Path) -> Result<File, ServeError> {
+    let failed = |source| ServeError::Lock { state: state.to_owned(), source };
+    private::create_folder(state).map_err(failed)?;
+    let file = private::create(&state.join("serve.lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServeError::Second { state: state.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Opens the address of a listener; for tests of the room.
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}

@@ -1,0 +1,40 @@
+//! The forms of answers.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A sender that is told to come again should give a storm the time to pass.
+const RETRY_AFTER_SECONDS: u16 = 10;
+
+/// A value.
+pub(super) fn value(status: StatusCode, value: Value) -> Response {
+    let mut response = (status, Json(value)).into_response();
+    // What an operations page says is stale as soon as it is said.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What is wrong, and what to do about it.
+pub(super) fn problem(status: StatusCode, error: impl Into<String>, help: &str) -> Response {
+    let mut body = json!({"error": error.into()});
+    if !help.is_empty() {
+        body["help"] = help.into();
+    }
+    value(status, body)
+}
+
+/// Nobody is known by this token, or there is none.
+pub(super) fn unknown() -> Response {
+    let mut response = problem(StatusCode::UNAUTHORIZED, "not authenticated", "send `Authorization: Bearer TOKEN`");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Not now; later.
+pub(super) fn later(error: impl Into<String>) -> Response {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, error, "send it again later");
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    response
+}
