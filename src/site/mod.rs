@@ -50,7 +50,7 @@ pub struct Site {
     pub audit: Audit,
     /// Where `runbook serve` is reached by people, such as `https://runbook.example.com`; messages then link to
     /// the run they are about.
-    #[schemars(extend("pattern" = "^https?://"))]
+    #[schemars(extend("pattern" = "^https?://.+$"))]
     pub url: Option<String>,
     /// A folder with Handlebars files that replace the shipped message templates of the same name.
     pub templates: Option<PathBuf>,

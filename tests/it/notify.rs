@@ -113,7 +113,7 @@ fn a_drill_is_marked_wherever_somebody_looks() {
     place.call("show").exits(0).says("DRILL: The service hangs");
     let run = place.newest_run();
     place.call(&format!("report {run}")).exits(0).says("DRILL: The service hangs");
-    place.call("audit export").exits(0).says("\"trigger\":\"drill\"");
+    place.call("audit export").exits(0).says(r#"\"trigger\":\"drill\""#);
 }
 
 #[test]
