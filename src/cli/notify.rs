@@ -118,7 +118,7 @@ fn test(site: Site, target: &str) -> Result<Exit, Failure> {
     let message = test_message(&site);
     let clock = Clock::start();
     let before = clock.now();
-    let (policy, http) = (DeliveryPolicy::default(), Services::new(site, clock.clone()).http().clone());
+    let (policy, http) = (DeliveryPolicy::default(), Services::new(site, clock).http().clone());
     setup::block_on(async {
         let message = Redacted::of(message).map_err(|error| Failure::because(Exit::Error, &error))?;
         let delivery = notify::deliver(channel, config, message, http, policy, entropy::random()).await;
