@@ -85,7 +85,7 @@ fn show(site: &Site, target: &str, message: &Message) -> Result<(), Failure> {
     let (channel, config) = resolve(site, target)?;
     let shown = (channel.preview)(config, message).map_err(|error| Failure::because(Exit::Error, &error))?;
     output::line(&format!("== {target} (not sent)"));
-    output::line(&escape_control(&shown));
+    shown.lines().for_each(|line| output::line(&escape_control(line)));
     Ok(())
 }
 

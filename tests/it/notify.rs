@@ -123,6 +123,7 @@ fn a_preview_sends_nothing_and_a_test_sends_one_marked_message() {
     for line in ["notify preview approval", "notify preview resolved --playbook restart.yaml --channel discord:ops"] {
         place.call(line).exits(0).says("== discord:ops (not sent)").does_not_say("hook-hush");
     }
+    place.call("notify preview approval --channel console").exits(0).says("\nTo approve it:\nrunbook approve ");
     assert_eq!(service.calls(), Vec::<String>::new());
     place.call("notify test discord:ops").exits(0).says("discord:ops: delivered in ");
     assert!(service.titles()[0].starts_with("[TEST] "), "{:?}", service.titles());
