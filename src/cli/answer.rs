@@ -1,5 +1,6 @@
 //! `approve`, `reject` and `resolve`: what people say to a run that waits for them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
@@ -22,6 +23,9 @@ pub(super) struct ApproveArguments {
     /// The digest of what you were shown; another request of the step is not approved.
     #[arg(long, requires = "step")]
     digest: Option<String>,
+    /// What you say to something that the step asks; may be given several times.
+    #[arg(long = "answer", value_name = "NAME=VALUE", requires = "step")]
+    answers: Vec<String>,
     #[command(flatten)]
     emergency: Emergency,
 }
@@ -71,10 +75,16 @@ struct ResolutionArguments {
 }
 
 pub fn approve(config: Option<&Path>, arguments: &ApproveArguments) -> Result<Exit, Failure> {
-    let ApproveArguments { answer: given, digest, emergency } = arguments;
+    let ApproveArguments { answer: given, digest, answers, emergency } = arguments;
+    let mut said = BTreeMap::new();
+    for text in answers {
+        let (name, value) = setup::named_value("answer", text)?;
+        said.insert(name, value);
+    }
     let word = |key, shown| Answered {
         digest: Some(digest.clone().unwrap_or(shown)),
         break_glass: emergency.break_glass.clone(),
+        answers: said.clone(),
         ..Answered::new(key, ApprovalVerdict::Approved, environment::user(), given.reason.clone())
     };
     answer(config, given, word)

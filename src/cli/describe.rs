@@ -7,8 +7,8 @@ use super::output::{self, Failure};
 use super::{Exit, setup};
 use crate::base::value::show;
 use crate::engine::event::Phase;
-use crate::playbook::inputs::declared_type;
-use crate::playbook::{InputDeclaration, Library, Playbook, library};
+use crate::language::Declaration;
+use crate::playbook::{Library, Playbook, library};
 
 pub fn list(config: Option<&Path>, named: Option<&str>) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
@@ -73,13 +73,13 @@ fn section(title: &str, rows: &[(String, String)], text: &mut String) {
     }
 }
 
-fn explain(input: &InputDeclaration) -> String {
+fn explain(input: &Declaration) -> String {
     let given = match &input.default {
         Some(default) => format!("default {}", show(default)),
         None => "required".to_owned(),
     };
-    match &input.help {
-        Some(help) => format!("{help} ({}; {given})", declared_type(input)),
-        None => format!("{}; {given}", declared_type(input)),
+    match input.help.as_ref().or(input.title.as_ref()) {
+        Some(help) => format!("{help} ({}; {given})", input.value_type()),
+        None => format!("{}; {given}", input.value_type()),
     }
 }

@@ -14,8 +14,8 @@ use crate::audit::KeyFile;
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
+use crate::language::Given;
 use crate::notify::Templates;
-use crate::playbook::inputs::Given;
 use crate::playbook::{self, Playbook};
 use crate::report::{FanOut, Gallery, Glyphs, Json, Look, Plain, Progress, Reporter, Sketches, TimeZoneChoice};
 use crate::runtime::{Approver, Host, RuntimeError};
@@ -100,12 +100,18 @@ pub fn inputs(arguments: &InputArguments, playbook: &Playbook) -> Result<BTreeMa
         None => BTreeMap::new(),
     };
     for text in &arguments.inputs {
-        let (name, value) = text.split_once('=').ok_or_else(|| {
-            Failure::new(Exit::Invalid, format!("'{text}' is not an input")).help("write --input name=value".to_owned())
-        })?;
-        given.insert(name.trim().to_owned(), Given::Text(value.to_owned()));
+        let (name, value) = named_value("input", text)?;
+        given.insert(name, value);
     }
     Ok(given)
+}
+
+/// A value of the command line with its name; `noun` is the option that gives it.
+pub fn named_value(noun: &str, text: &str) -> Result<(String, Given), Failure> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        Failure::new(Exit::Invalid, format!("'{text}' is not an {noun}")).help(format!("write --{noun} name=value"))
+    })?;
+    Ok((name.trim().to_owned(), Given::Text(value.to_owned())))
 }
 
 fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, Given>, Failure> {

@@ -5,11 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::event::{ApprovalVerdict, Event};
-use super::graph::{Approval, Graph};
+use super::event::{Answers, ApprovalVerdict, AskedAnswer, Event};
+use super::graph::{Approval, Graph, Step};
 use super::input::Answered;
+use super::scope::RunScope;
 use super::state::{Item, ItemState, RunState};
+use crate::base::value::show;
 use crate::base::{StepKey, Timestamp};
+use crate::language::Declaration;
+use crate::language::declaration::{self, GivenProblem, Wording};
 
 /// How long a question may be answered when the step does not say. Within an hour what was found is
 /// still likely to be so; what somebody agrees to the next morning was found the evening before.
@@ -22,10 +26,29 @@ const DIGITS: usize = 16;
 /// What an answer is bound to: the playbook, the step, and exactly what would be done.
 pub(super) fn digest(graph: &Graph, key: &StepKey, request: &Value) -> String {
     // An array, so that no part can be taken for the end of another; the keys of objects are sorted.
-    let shown = json!([graph.header.digest, key.to_string(), request]).to_string();
-    let mut digest = hex::encode(Sha256::digest(shown));
+    of_text(&json!([graph.header.digest, key.to_string(), request]).to_string())
+}
+
+/// What an answer is bound to once somebody has said with what the step is to be done: whoever agrees after them
+/// agrees to that as well.
+pub fn digest_with(digest: &str, answers: &Answers) -> String {
+    if answers.is_empty() { digest.to_owned() } else { of_text(&json!([digest, answers]).to_string()) }
+}
+
+fn of_text(text: &str) -> String {
+    let mut digest = hex::encode(Sha256::digest(text));
     digest.truncate(DIGITS);
     digest
+}
+
+/// What a person is told of something that they have to say.
+pub(super) fn asked((name, declaration): &(String, Declaration)) -> AskedAnswer {
+    AskedAnswer {
+        name: name.clone(),
+        title: declaration.title.clone().or_else(|| declaration.help.clone()),
+        expected: declaration.expected(),
+        default: declaration.default.clone(),
+    }
 }
 
 /// What follows from an answer. Nothing follows when nobody was asked.
@@ -38,23 +61,26 @@ pub(super) fn answered(graph: &Graph, state: &RunState, at: Timestamp, answer: &
         return if over || parked || state.finished.is_some() {
             Vec::new()
         } else {
-            vec![settled(answer, answer.verdict)]
+            vec![settled(answer, answer.verdict, Answers::new())]
         };
     }
     let question = Question { graph, state, item, over };
-    if let Some(why) = question.refusal(answer) {
-        let refused = Event::ApprovalRefused { key: answer.key.clone(), by: answer.by.clone(), why };
-        // Whoever was asked here cannot answer; the run waits for somebody else.
-        let waits = !over && !parked && state.finished.is_none();
-        return std::iter::once(refused).chain(waits.then(|| wait_for_others(answer))).collect();
-    }
+    let answers = match question.refusal(answer).map_or_else(|| question.answers(answer), Err) {
+        Ok(answers) => answers,
+        Err(why) => {
+            let refused = Event::ApprovalRefused { key: answer.key.clone(), by: answer.by.clone(), why };
+            // Whoever was asked here cannot answer; the run waits for somebody else.
+            let waits = !over && !parked && state.finished.is_none();
+            return std::iter::once(refused).chain(waits.then(|| wait_for_others(answer))).collect();
+        }
+    };
     // A parked run has to be resumed before an answer counts.
     if state.finished.is_some() {
         return Vec::new();
     }
     if let Some(reason) = question.needs_break_glass(answer) {
         let broken = Event::GlassBroken { key: answer.key.clone(), by: answer.by.clone(), reason: reason.clone() };
-        return vec![broken, settled(answer, ApprovalVerdict::Approved)];
+        return vec![broken, settled(answer, ApprovalVerdict::Approved, answers)];
     }
     let quorum = question.quorum();
     let have = item.approved_by.len() as u32 + 1;
@@ -65,10 +91,11 @@ pub(super) fn answered(graph: &Graph, state: &RunState, at: Timestamp, answer: &
             reason: answer.reason.clone(),
             have,
             quorum,
+            answers,
         };
         return std::iter::once(counted).chain((!parked).then(|| wait_for_others(answer))).collect();
     }
-    vec![settled(answer, answer.verdict)]
+    vec![settled(answer, answer.verdict, answers)]
 }
 
 fn open(item: &Item) -> Option<(&Item, Option<Timestamp>, bool)> {
@@ -78,14 +105,19 @@ fn open(item: &Item) -> Option<(&Item, Option<Timestamp>, bool)> {
     }
 }
 
-fn settled(answer: &Answered, verdict: ApprovalVerdict) -> Event {
+fn settled(answer: &Answered, verdict: ApprovalVerdict, answers: Answers) -> Event {
     let (by, reason) = (answer.by.clone(), answer.reason.clone());
-    Event::ApprovalSettled { key: answer.key.clone(), verdict, by, reason }
+    Event::ApprovalSettled { key: answer.key.clone(), verdict, by, reason, answers }
 }
 
 fn wait_for_others(answer: &Answered) -> Event {
-    let (by, reason) = ("nobody".to_owned(), "others have to answer".to_owned());
-    Event::ApprovalSettled { key: answer.key.clone(), verdict: ApprovalVerdict::Parked, by, reason }
+    Event::ApprovalSettled {
+        key: answer.key.clone(),
+        verdict: ApprovalVerdict::Parked,
+        by: "nobody".to_owned(),
+        reason: "others have to answer".to_owned(),
+        answers: Answers::new(),
+    }
 }
 
 /// Why this person may not approve the step in any case; none when they may.
@@ -93,6 +125,18 @@ pub fn barred(graph: &Graph, state: &RunState, key: &StepKey, by: &str) -> Optio
     let (step, item) = state.find(key)?;
     let item = state.steps.get(step)?.items.get(item as usize)?;
     Question { graph, state, item, over: false }.stranger(&graph.steps[step].approval.clone()?, by)
+}
+
+/// Everything that is wrong with answers, and what would fit.
+fn told(problems: &[GivenProblem]) -> String {
+    let one = |problem: &GivenProblem| match (&problem.expected, &problem.help) {
+        (Some(expected), _) if !problem.message.ends_with(expected) => {
+            format!("{}; expected: {expected}", problem.message)
+        }
+        (None, Some(help)) => format!("{}; {help}", problem.message),
+        _ => problem.message.clone(),
+    };
+    problems.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 struct Question<'a> {
@@ -121,8 +165,8 @@ impl Question<'_> {
         if self.over {
             return Some("the time to answer was over".to_owned());
         }
-        if let Some(shown) = answer.digest.as_ref().filter(|shown| **shown != self.item.digest) {
-            return Some(format!("it is about {shown}, and what is asked is {}", self.item.digest));
+        if let Some(shown) = answer.digest.as_ref().filter(|shown| **shown != self.item.asked_digest()) {
+            return Some(format!("it is about {shown}, and what is asked is {}", self.item.asked_digest()));
         }
         if answer.break_glass.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
             return Some("breaking the glass needs a reason".to_owned());
@@ -158,5 +202,47 @@ impl Question<'_> {
         let enough = self.item.approved_by.len() as u32 + 1 >= self.quorum();
         let ordinary = enough && self.stranger(approval, &answer.by).is_none();
         (!ordinary).then_some(reason)
+    }
+
+    /// What the step is to be done with, or why the answer does not count.
+    fn answers(&self, answer: &Answered) -> Result<Answers, String> {
+        let Some((_, step)) = self.graph.step(&answer.key.step) else { return Ok(Answers::new()) };
+        if answer.verdict != ApprovalVerdict::Approved || self.graph.open_answers {
+            return Ok(Answers::new());
+        }
+        let Some(first) = self.item.approved_by.first() else { return self.first_answers(step, answer) };
+        self.same_answers(step, answer, first)
+    }
+
+    fn first_answers(&self, step: &Step, answer: &Answered) -> Result<Answers, String> {
+        let wording = Wording::answers(&step.id);
+        let answers = declaration::resolve(step.answers(), &answer.answers, wording).map_err(|all| told(&all))?;
+        let scope = RunScope::of_step(self.graph, self.state, step, Some(self.item)).answered(&answers);
+        // A step that could not be done with them must not wait for others and fail then.
+        match step.request.render(&scope) {
+            Err(problem) if !answers.is_empty() => Err(format!("it cannot be done with this: {}", problem.message)),
+            _ => Ok(answers),
+        }
+    }
+
+    /// Whoever agrees after the first one agrees to what that one said.
+    fn same_answers(&self, step: &Step, answer: &Answered, first: &str) -> Result<Answers, String> {
+        let standing = &self.item.answers;
+        let given = |(name, _): &&(String, Declaration)| answer.answers.contains_key(name);
+        let given: Vec<(String, Declaration)> = step.answers().iter().filter(given).cloned().collect();
+        let own =
+            declaration::resolve(&given, &answer.answers, Wording::answers(&step.id)).map_err(|all| told(&all))?;
+        let differs = own.iter().find(|(name, value)| standing.get(*name) != Some(*value));
+        match differs {
+            Some((name, value)) => {
+                let before = standing.get(name).map(show).unwrap_or_default();
+                Err(format!(
+                    "{first} said {name} = {before}, and {} says {}; all have to say the same",
+                    answer.by,
+                    show(value)
+                ))
+            }
+            None => Ok(standing.clone()),
+        }
     }
 }

@@ -6,7 +6,7 @@ mod word;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::intake::Fact;
 use super::standing::Order;
@@ -20,6 +20,9 @@ pub const FORMAT: u32 = 1;
 /// What the reason of a skipped remediation begins with when the diagnosis does not ask for it, so that
 /// views can tell it in short.
 pub const NOT_CALLED_FOR: &str = "not called for: ";
+
+/// What whoever approved a step said, by name.
+pub type Answers = Map<String, Value>;
 
 /// An event with its place in its run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ pub enum Event {
         /// The people and groups who are asked, as the playbook names them; empty when it does not matter who answers.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         by: Vec<String>,
+        /// What they have to say, in this order; the request has a placeholder for each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<AskedAnswer>,
     },
     /// One of several people who have to agree did.
     ApprovalCounted {
@@ -73,6 +79,9 @@ pub enum Event {
         /// How many have agreed, this one included.
         have: u32,
         quorum: u32,
+        /// What the first of them said, and the others agreed to.
+        #[serde(default, skip_serializing_if = "Answers::is_empty")]
+        answers: Answers,
     },
     /// An answer that does not count; the question stays as it was.
     ApprovalRefused {
@@ -91,6 +100,9 @@ pub enum Event {
         verdict: ApprovalVerdict,
         by: String,
         reason: String,
+        /// What the step is done with.
+        #[serde(default, skip_serializing_if = "Answers::is_empty")]
+        answers: Answers,
     },
     /// The intent: durable before the effect starts.
     AttemptStarted {
@@ -282,6 +294,21 @@ pub struct TakenItem {
     pub output: Value,
     pub reason: Option<String>,
     pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Answers::is_empty")]
+    pub answers: Answers,
+}
+
+/// Something that whoever approves a step has to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskedAnswer {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What fits, in words: `a whole number, from 1 to 10`.
+    pub expected: String,
+    /// What is used when nothing is said; none when something has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
 }
 
 /// What a view needs to know of a step.

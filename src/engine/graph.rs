@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{Phase, Risk, RunStarted, Severity};
-use crate::language::{Expression, Request};
+use crate::language::{Declaration, Expression, Request};
 
 /// Index of a step in [`Graph::steps`].
 pub type StepIndex = usize;
@@ -30,6 +30,8 @@ pub struct Graph {
     pub ask_from: Risk,
     /// Only look: nothing is remediated and nothing cleaned up.
     pub look_only: bool,
+    /// Nobody is asked for answers: their placeholders stay, as in a plan.
+    pub open_answers: bool,
     pub index: HashMap<String, StepIndex>,
 }
 
@@ -127,6 +129,8 @@ pub struct Approval {
     /// How many of them have to agree.
     pub quorum: Option<u32>,
     pub timeout: Option<Duration>,
+    /// What they have to say, in this order.
+    pub answers: Vec<(String, Declaration)>,
 }
 
 impl Approval {
@@ -231,6 +235,13 @@ pub struct Escalation {
     pub policy: String,
     /// Default: when the run ends unresolved.
     pub when: Option<Expression>,
+}
+
+impl Step {
+    /// What whoever approves it has to say.
+    pub fn answers(&self) -> &[(String, Declaration)] {
+        self.approval.as_ref().map_or(&[], |approval| &approval.answers)
+    }
 }
 
 impl Graph {

@@ -1,11 +1,12 @@
 //! What the world reports to the engine, and what the engine asks of the world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::event::{ApprovalVerdict, AttemptResult, Event, Resolution, Role};
 use crate::base::{StepKey, Timestamp};
+use crate::language::Given;
 
 /// Something that happened. Time and randomness enter only here, so that `decide` is a function.
 #[derive(Debug, Clone)]
@@ -86,12 +87,15 @@ pub struct Answered {
     pub digest: Option<String>,
     /// Why nobody else can be waited for, in an emergency.
     pub break_glass: Option<String>,
+    /// What they say to what the step asks, as they gave it.
+    pub answers: BTreeMap<String, Given>,
 }
 
 impl Answered {
     /// An ordinary answer.
     pub fn new(key: StepKey, verdict: ApprovalVerdict, by: impl Into<String>, reason: impl Into<String>) -> Self {
-        Answered { key, verdict, by: by.into(), reason: reason.into(), digest: None, break_glass: None }
+        let (by, reason) = (by.into(), reason.into());
+        Answered { key, verdict, by, reason, digest: None, break_glass: None, answers: BTreeMap::new() }
     }
 }
 

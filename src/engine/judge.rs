@@ -172,7 +172,7 @@ impl<'a> Judge<'a> {
     }
 
     fn scope<'b>(&'b self, own: &'b Value) -> RunScope<'b> {
-        RunScope::of_step(self.graph, self.state, self.step, self.item.value.as_ref()).with_own(own)
+        RunScope::of_step(self.graph, self.state, self.step, Some(self.item)).with_own(own)
     }
 
     /// `None` when the expectation holds, else why not; an error when it cannot be decided.

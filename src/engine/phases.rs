@@ -123,7 +123,7 @@ fn measured_values(graph: &Graph, state: &RunState, index: StepIndex, condition:
     let mut values: Vec<(String, Value)> = Vec::new();
     for item in told {
         let target = item.value.clone().unwrap_or_default();
-        let scope = RunScope::of_step(graph, state, planned, Some(&target)).with_own(&item.output);
+        let scope = RunScope::of_step(graph, state, planned, Some(item)).with_own(&item.output);
         for (name, value) in condition.values(&scope) {
             let label = if name.starts_with("inputs.") { name } else { format!("{name}[{}]", show(&target)) };
             if !values.iter().any(|(known, _)| *known == label) {

@@ -70,12 +70,15 @@ pub fn preview(
 /// The plan with every remediation taken for a success: nothing is known of its output yet, so that
 /// nothing is expected of it, and what depends on it stops nothing else.
 fn hopeful(graph: &Graph) -> Graph {
-    let mut graph = Graph { look_only: false, parallel: 1, ..graph.clone() };
+    let mut graph = Graph { look_only: false, parallel: 1, open_answers: true, ..graph.clone() };
     for step in graph.steps.iter_mut().filter(|step| step.phase == Phase::Remediate) {
         (step.expect, step.stop_on_error, step.tolerated, step.precondition) = (None, false, true, None);
         // Everybody is taken to agree, whoever they are.
-        step.approval =
-            step.approval.take().map(|approval| Approval { timeout: approval.timeout, ..Approval::default() });
+        step.approval = step.approval.take().map(|Approval { timeout, answers, .. }| Approval {
+            timeout,
+            answers,
+            ..Approval::default()
+        });
     }
     graph
 }

@@ -174,6 +174,7 @@ fn result(old: &RunState, id: &str, run: &RunId) -> Option<Event> {
         output: item.output.clone(),
         reason: item.reason.clone(),
         attempts: item.attempts,
+        answers: item.answers.clone(),
     });
     Some(Event::StepTakenOver {
         key: StepKey::plain(id.to_owned()),

@@ -52,8 +52,7 @@ fn start(graph: &Graph, state: &RunState, input: &Input, key: &StepKey) -> Vec<E
     let Some((step, item)) = state.find(key) else { return failed("the step is not part of the plan".into()) };
     let planned = &graph.steps[step];
     let Some(action) = &planned.undo else { return failed("it declares no undo".into()) };
-    let value = state.steps[step].items.get(item as usize).and_then(|item| item.value.as_ref());
-    let scope = RunScope::of_step(graph, state, planned, value);
+    let scope = RunScope::of_step(graph, state, planned, state.steps[step].items.get(item as usize));
     match action.request.render(&scope) {
         Ok(request) => {
             let attempt = state.undo.as_ref().map_or(1, |undo| undo.attempts + 1);

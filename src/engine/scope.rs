@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::event::StepStatus;
+use super::event::{Answers, StepStatus};
 use super::graph::{Graph, Step};
-use super::state::{RECHECK, RunState, StepState};
-use crate::language::{Lookup, Scope};
+use super::state::{Item, RECHECK, RunState, StepState};
+use crate::language::{Lookup, Scope, placeholder};
 
 /// Words about a step that every step has, beside the fields of its output.
 pub const STATUS_WORDS: [&str; 5] = ["passed", "failed", "errored", "skipped", "reason"];
@@ -25,18 +25,53 @@ pub struct RunScope<'a> {
     /// Whether `detect.` means the detection that is evaluated again: a probe of it that reads another
     /// one wants what is so now, not what was so before the remediation.
     again: bool,
+    answers: Said<'a>,
+}
+
+/// What `answers.` stands for in a step.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    /// The step asks for nothing; the name is one like any other.
+    Nothing,
+    /// Nobody has answered yet: a placeholder stands for each answer.
+    Open,
+    Given(Option<&'a Answers>),
 }
 
 impl<'a> RunScope<'a> {
     pub fn new(graph: &'a Graph, state: &'a RunState) -> Self {
-        RunScope { graph, state, own: None, item: None, extra: &[], again: false }
+        RunScope { graph, state, own: None, item: None, extra: &[], again: false, answers: Said::Nothing }
     }
 
     /// What a step, or one item of it, sees.
-    pub fn of_step(graph: &'a Graph, state: &'a RunState, step: &'a Step, item: Option<&'a Value>) -> Self {
+    pub fn of_step(graph: &'a Graph, state: &'a RunState, step: &'a Step, item: Option<&'a Item>) -> Self {
         let name = step.for_each.as_ref().map_or("item", |for_each| for_each.name.as_str());
         let again = step.id.starts_with(RECHECK);
-        RunScope { item: item.map(|value| (name, value)), again, ..RunScope::new(graph, state) }
+        let answers = match step.answers() {
+            [] => Said::Nothing,
+            _ if graph.open_answers => Said::Open,
+            _ => Said::Given(item.map(|item| &item.answers)),
+        };
+        let item = item.and_then(|item| item.value.as_ref()).map(|value| (name, value));
+        RunScope { item, again, answers, ..RunScope::new(graph, state) }
+    }
+
+    /// The same while a person is asked: placeholders stand for their answers.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        if !matches!(self.answers, Said::Nothing) {
+            self.answers = Said::Open;
+        }
+        self
+    }
+
+    /// The same with these answers, whatever was said before.
+    #[must_use]
+    pub fn answered(mut self, answers: &'a Answers) -> Self {
+        if !matches!(self.answers, Said::Nothing) {
+            self.answers = Said::Given(Some(answers));
+        }
+        self
     }
 
     #[must_use]
@@ -60,6 +95,11 @@ impl<'a> RunScope<'a> {
         };
         if let Some(value) = status_word(state, rest) {
             return value;
+        }
+        if let ("answers", name) = rest.split_once('.').unwrap_or((rest, ""))
+            && !step.answers().is_empty()
+        {
+            return answer(state.items.first().map(|item| &item.answers), name);
         }
         match state.status {
             Some(StepStatus::Passed | StepStatus::Failed) => navigate(&state.output, rest),
@@ -115,8 +155,33 @@ fn field_of_item(item: &Value, path: &str) -> Option<Value> {
     }
 }
 
+/// What somebody said to a question of a step.
+fn answer(answers: Option<&Answers>, name: &str) -> Lookup {
+    let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+    match answers.and_then(|answers| answers.get(head)) {
+        Some(value) => navigate(value, rest),
+        None => Lookup::Missing("nobody has answered it".into()),
+    }
+}
+
 impl Scope for RunScope<'_> {
     fn lookup(&self, name: &str) -> Lookup {
+        match (self.find(name), self.answers) {
+            // Who reads the question must not take a value for a placeholder.
+            (Lookup::Value(value), Said::Open) if value.to_string().contains("‹answers.") => Lookup::Missing(
+                format!("its value looks like {}, which stands for an answer", placeholder("answers.…")),
+            ),
+            (found, _) => found,
+        }
+    }
+
+    fn is_open(&self, name: &str) -> bool {
+        matches!(self.answers, Said::Open) && name.starts_with("answers.")
+    }
+}
+
+impl RunScope<'_> {
+    fn find(&self, name: &str) -> Lookup {
         let (head, rest) = name.split_once('.').unwrap_or((name, ""));
         if let Some((item_name, value)) = self.item
             && head == item_name
@@ -134,12 +199,14 @@ impl Scope for RunScope<'_> {
             "inputs" => navigate(self.graph.inputs(), rest),
             "causes" => self.cause(rest),
             "run" => navigate(&self.run(), rest),
+            "answers" if !matches!(self.answers, Said::Nothing) => match self.answers {
+                Said::Given(answers) => answer(answers, rest),
+                _ => Lookup::Missing("nobody has been asked yet".into()),
+            },
             _ => self.bare(name),
         }
     }
-}
 
-impl RunScope<'_> {
     fn cause(&self, name: &str) -> Lookup {
         let causes = self.state.causes.iter().flatten();
         match causes.into_iter().find(|cause| cause.finding.name == name) {

@@ -3,6 +3,7 @@
 //! `apply` accepts exactly the events that `decide` may produce from the same state; anything else is
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
+mod approval;
 mod attempts;
 mod fold;
 mod taken;
@@ -12,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::event::{AttemptResult, Cause, Event, Outcome, Phase, Record, Role, RunStarted, Severity, StepStatus};
+use super::event::{
+    Answers, AttemptResult, Cause, Event, Outcome, Phase, Record, Role, RunStarted, Severity, StepStatus,
+};
 use super::graph::StepIndex;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -88,6 +91,8 @@ pub struct Item {
     pub quorum: u32,
     /// Who has agreed to what was last asked, while more have to.
     pub approved_by: Vec<String>,
+    /// What the first of them said to what the step asks.
+    pub answers: Answers,
     pub status: Option<StepStatus>,
     pub output: Value,
     /// Why it ended as it did, if there is more to say than its status.
@@ -95,6 +100,11 @@ pub struct Item {
 }
 
 impl Item {
+    /// What an answer has to be about: the request, and what was already said about it.
+    pub fn asked_digest(&self) -> String {
+        super::approval::digest_with(&self.digest, &self.answers)
+    }
+
     fn new(value: Option<Value>) -> Self {
         Item {
             value,
@@ -107,6 +117,7 @@ impl Item {
             digest: String::new(),
             quorum: 0,
             approved_by: Vec::new(),
+            answers: Answers::new(),
             status: None,
             output: Value::Null,
             reason: None,

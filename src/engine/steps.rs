@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::event::{ApprovalVerdict, Event, Phase, Role, StepStatus};
+use super::event::{Answers, ApprovalVerdict, Event, Phase, Role, StepStatus};
 use super::gate::Gate;
 use super::graph::{Graph, Repeat, Step, StepIndex};
 use super::input::Input;
@@ -43,7 +43,7 @@ pub(super) fn drop_waiting(state: &RunState, phase: Phase, why: &str) -> Vec<Eve
 struct Candidate<'a> {
     step: &'a Step,
     key: &'a StepKey,
-    item: Option<&'a Value>,
+    item: Option<&'a Item>,
     attempt: u32,
 }
 
@@ -144,7 +144,7 @@ impl Turn<'_> {
         if cancelled {
             return Vec::new();
         }
-        let next = Candidate { step, key: &key, item: item.value.as_ref(), attempt: item.attempts + 1 };
+        let next = Candidate { step, key: &key, item: Some(item), attempt: item.attempts + 1 };
         let not_begun = matches!(
             item.state,
             ItemState::Waiting | ItemState::Asked { .. } | ItemState::Approved | ItemState::Cleared
@@ -174,6 +174,7 @@ impl Turn<'_> {
                 verdict: ApprovalVerdict::TimedOut,
                 by: "nobody".into(),
                 reason: String::new(),
+                answers: Answers::new(),
             }],
             ItemState::Refused { ref why } => vec![skipped(&key, why.clone())],
             ItemState::Suspended { again: true } => {
@@ -200,14 +201,14 @@ impl Turn<'_> {
             return vec![self.again(key, item, "it was interrupted, and repeating it is harmless")];
         }
         let Some(check) = step.check.as_ref().filter(|_| may_ask) else { return Vec::new() };
-        match check.request.render(&self.scope(step, item.value.as_ref())) {
+        match check.request.render(&self.scope(step, Some(item))) {
             Ok(request) => vec![self.attempt(step, key, Role::Check, item.attempts, request)],
             // A check that cannot be asked leaves the step to a person.
             Err(_) => Vec::new(),
         }
     }
 
-    pub(super) fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Value>) -> RunScope<'b> {
+    pub(super) fn scope<'b>(&'b self, step: &'b Step, item: Option<&'b Item>) -> RunScope<'b> {
         RunScope::of_step(self.graph, self.state, step, item)
     }
 
@@ -219,8 +220,8 @@ impl Turn<'_> {
         if !asks && !may_start {
             return Vec::new();
         }
-        let request = match step.request.render(&self.scope(step, *item)) {
-            Ok(request) => request,
+        let shown = match step.request.render(&self.scope(step, *item).asking()) {
+            Ok(shown) => shown,
             Err(problem) => return vec![error(key, problem.message)],
         };
         // Nobody is asked for what must not be done anyway.
@@ -228,12 +229,12 @@ impl Turn<'_> {
             return vec![held];
         }
         if asks {
-            return vec![self.ask(step, key, request)];
+            return vec![self.ask(step, key, shown)];
         }
         // What was agreed to is done, and nothing else: an answer does not stretch to another request.
         let agreed = self.agreed(key);
-        if agreed.is_some_and(|agreed| agreed != approval::digest(self.graph, key, &self.shown(step, &request))) {
-            return vec![self.ask(step, key, request)];
+        if agreed.is_some_and(|agreed| agreed != approval::digest(self.graph, key, &self.shown(step, &shown))) {
+            return vec![self.ask(step, key, shown)];
         }
         match &step.precondition {
             Some(precondition) if given < Given::Clearance => {
@@ -242,7 +243,12 @@ impl Turn<'_> {
                     Err(problem) => vec![error(key, problem.message)],
                 }
             }
-            _ => vec![self.attempt(step, key, Role::Main, *attempt, request)],
+            _ if step.answers().is_empty() => vec![self.attempt(step, key, Role::Main, *attempt, shown)],
+            // The same once more, with what was said in place of the placeholders.
+            _ => match step.request.render(&self.scope(step, *item)) {
+                Ok(request) => vec![self.attempt(step, key, Role::Main, *attempt, request)],
+                Err(problem) => vec![error(key, problem.message)],
+            },
         }
     }
 
@@ -276,6 +282,7 @@ impl Turn<'_> {
             expires_at: Some(self.input.at.plus(timeout.unwrap_or(approval::DEFAULT_TIMEOUT))),
             quorum: step.approval.as_ref().and_then(|approval| approval.quorum),
             by: step.approval.as_ref().map(|approval| approval.by.clone()).unwrap_or_default(),
+            answers: step.answers().iter().map(approval::asked).collect(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! (`{{…}}`). Both are pure and look names up in a [`Scope`]; both are checked against [`Names`]
 //! before anything runs.
 
+pub mod declaration;
 pub mod encoding;
 mod evaluate;
 mod expression;
@@ -18,6 +19,7 @@ mod typecheck;
 use serde_json::Value;
 
 use crate::base::Type;
+pub use declaration::{Declaration, DeclaredType, Given, GivenProblem};
 pub use encoding::Encoding;
 pub use evaluate::Truth;
 pub use expression::Expression;
@@ -58,6 +60,16 @@ impl LanguageError {
 /// The values that names have while a run goes on.
 pub trait Scope {
     fn lookup(&self, name: &str) -> Lookup;
+
+    /// Whether a placeholder stands for the value of the name, because it is not given yet.
+    fn is_open(&self, _name: &str) -> bool {
+        false
+    }
+}
+
+/// What stands for a value that is not given yet: `‹answers.replicas›`.
+pub fn placeholder(name: &str) -> String {
+    format!("‹{name}›")
 }
 
 /// What a name stands for right now.

@@ -91,6 +91,9 @@ impl Slot {
             return Ok(value.into_json());
         }
         let text = self.template.render(scope, encoding)?;
+        if self.template.references().iter().any(|name| scope.is_open(name)) {
+            return Ok(Value::String(text));
+        }
         self.wanted.read(text)
     }
 }

@@ -9,7 +9,7 @@ use handlebars::{Handlebars, Path, Template as Compiled};
 use serde_json::{Map, Value};
 
 use super::encoding::Encoding;
-use super::{LanguageError, Lookup, Names, Scope, Tainted, fuel};
+use super::{LanguageError, Lookup, Names, Scope, Tainted, fuel, placeholder};
 use crate::base::suggestion;
 
 /// Nobody reads deeper templates, and the parser calls itself once a level.
@@ -109,6 +109,11 @@ impl Template {
         }
     }
 
+    /// Whether it has blocks or helpers, so that a value may decide which of its text is used.
+    pub fn has_blocks(&self) -> bool {
+        matches!(self.parts, Parts::Blocks(_))
+    }
+
     /// The text with every value inserted, each encoded for its place.
     pub fn render(&self, scope: &dyn Scope, encoding: Encoding) -> Result<String, LanguageError> {
         let parts = match &self.parts {
@@ -156,6 +161,8 @@ impl Template {
     fn fill_plain(&self, pieces: &[Piece], scope: &dyn Scope) -> Result<Vec<Filled>, LanguageError> {
         let fill = |piece: &Piece| match piece {
             Piece::Text(text) => Ok(Filled::Text(text.clone())),
+            // To be read, not to be done: no place encodes it.
+            Piece::Name(name) if scope.is_open(name) => Ok(Filled::Text(placeholder(name))),
             Piece::Name(name) => Ok(Filled::Data(self.lookup(scope, name)?, Some(name.clone()))),
         };
         pieces.iter().map(fill).collect()

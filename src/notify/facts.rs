@@ -69,6 +69,8 @@ pub struct Approval {
     pub expires_at: Option<Timestamp>,
     /// What the answer is bound to; empty when it is bound to nothing.
     pub digest: String,
+    /// The names of what has to be said to it, because it has no default.
+    pub answers: Vec<String>,
 }
 
 impl Facts {
@@ -133,6 +135,7 @@ impl Facts {
                 risk: "disruptive".into(),
                 expires_at: Some(started_at.plus(Duration::from_secs(900))),
                 digest: String::new(),
+                answers: Vec::new(),
             }),
             ..Facts::new(
                 run,
@@ -153,7 +156,8 @@ impl Facts {
                     "" => String::new(),
                     digest => format!(" --digest {}", quoted(digest)),
                 };
-                format!("runbook approve {} {}{bound}", quoted(&self.run), quoted(&approval.step))
+                let said: String = approval.answers.iter().map(|name| format!(" --answer {name}=…")).collect();
+                format!("runbook approve {} {}{bound}{said}", quoted(&self.run), quoted(&approval.step))
             }
             _ => format!("runbook show {}", quoted(&self.run)),
         }

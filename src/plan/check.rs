@@ -35,6 +35,7 @@ impl<'a> Checker<'a> {
             item: step.for_each.as_ref().map(|fan| fan.keys.name.as_str()),
             not_yet: Some(step),
             causes: step.phase >= Phase::Remediate,
+            answers: &step.answers,
             only_own: false,
         }
     }
@@ -42,7 +43,8 @@ impl<'a> Checker<'a> {
     fn step(&mut self, step: &'a Step) {
         let place = self.place(step);
         self.request(&step.action, &place);
-        let place = Place { item: None, ..place };
+        self.shown_as_it_runs(step);
+        let place = Place { item: None, answers: &[], ..place };
         if let Some(when) = &step.when {
             self.condition(when, &place, &step_route(step, "when"));
         }
@@ -148,6 +150,7 @@ impl<'a> Checker<'a> {
             item: None,
             not_yet: None,
             causes: false,
+            answers: &[],
             only_own: false,
         }
     }
@@ -185,6 +188,21 @@ impl<'a> Checker<'a> {
             }
         }
         self.inner_conditions(action, place);
+    }
+
+    /// Whoever approves reads the request with a placeholder for each answer. A block could make more of it than a
+    /// place to fill: another request than the one that was read.
+    fn shown_as_it_runs(&mut self, step: &Step) {
+        let answer = |name: &&String| name.starts_with("answers.");
+        for slot in step.action.request.slots.iter().filter(|slot| slot.template.has_blocks()) {
+            let Some(name) = slot.template.references().iter().find(answer).filter(|_| !step.answers.is_empty()) else {
+                continue;
+            };
+            let problem = LanguageError::new(format!("'{name}' cannot be used inside a block or helper"))
+                .help("an answer is inserted as it is, so that what is approved is what is done".to_owned());
+            let problem = problem.pointing_at(slot.template.text(), name);
+            self.language("answer-in-block", &problem, &join(&step.action.route, &slot.route));
+        }
     }
 
     /// Conditions inside a kind's configuration use only the names that the kind gives them.

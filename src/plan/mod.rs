@@ -76,6 +76,7 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
         parallel: playbook.header.parallel.unwrap_or(settings.parallel).max(1),
         ask_from: settings.ask_from,
         look_only: false,
+        open_answers: false,
         steps,
     }
 }
@@ -106,6 +107,7 @@ fn compile_step(step: &playbook::Step) -> Step {
             logins: std::collections::BTreeSet::new(),
             quorum: approve.quorum,
             timeout: approve.timeout.map(Duration::from_secs_f64),
+            answers: step.answers.clone(),
         }),
         stop_on_error: keys.on_error.map_or(remediates, |on_error| on_error == OnError::Stop),
         tolerated: keys.on_error == Some(OnError::Continue),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::base::{Field, Type, suggestion};
 use crate::engine::event::Phase;
 use crate::engine::scope::{PHASE_WORDS, STATUS_WORDS};
-use crate::language::{LanguageError, Names};
-use crate::playbook::{Action, Playbook, Step, inputs};
+use crate::language::{Declaration, LanguageError, Names};
+use crate::playbook::{Action, Playbook, Step};
 use crate::yaml::Node;
 
 /// Names that every run has under `run.`.
@@ -19,8 +19,8 @@ pub(super) type Fields = Arc<[Field]>;
 /// What all places of a playbook share: the outputs of each step, computed once.
 pub(super) struct Catalogue<'a> {
     playbook: &'a Playbook,
-    /// The phase's word and the step's name to its output fields.
-    steps: HashMap<(&'static str, &'a str), (Phase, Fields)>,
+    /// By the phase's word and the step's name.
+    steps: HashMap<(&'static str, &'a str), Facts<'a>>,
     kinds: Outputs,
 }
 
@@ -28,7 +28,10 @@ impl<'a> Catalogue<'a> {
     pub(super) fn new(playbook: &'a Playbook) -> Self {
         let mut kinds = Outputs::default();
         playbook.steps.iter().for_each(|step| kinds.add(step));
-        let fields = |step: &'a Step| ((step.phase.label(), step.name.as_str()), (step.phase, outputs(step, &kinds)));
+        let fields = |step: &'a Step| {
+            let facts = Facts { phase: step.phase, fields: outputs(step, &kinds), answers: answers_for_others(step) };
+            ((step.phase.label(), step.name.as_str()), facts)
+        };
         let steps = playbook.steps.iter().map(fields).collect();
         Catalogue { playbook, steps, kinds }
     }
@@ -37,6 +40,13 @@ impl<'a> Catalogue<'a> {
     pub(super) fn outputs_of(&self, action: &Action) -> Fields {
         self.kinds.of(action)
     }
+}
+
+/// What others may read of a step.
+struct Facts<'a> {
+    phase: Phase,
+    fields: Fields,
+    answers: &'a [(String, Declaration)],
 }
 
 /// The output fields of each kind that a playbook uses. Deriving them takes as long as checking a
@@ -101,6 +111,8 @@ pub(super) struct Place<'a> {
     /// The step itself, whose output does not exist yet (unless it is being undone or checked).
     pub not_yet: Option<&'a Step>,
     pub causes: bool,
+    /// What whoever approves the step has said, at a place that is only reached afterwards.
+    pub answers: &'a [(String, Declaration)],
     /// A condition that a kind judges by itself sees nothing but its own names.
     pub only_own: bool,
 }
@@ -118,6 +130,7 @@ impl Names for Place<'_> {
             "inputs" => self.input(rest),
             "causes" if self.causes => self.cause(rest),
             "run" => self.run(rest),
+            "answers" if !self.answers.is_empty() => answer(self.answers, rest),
             _ if PHASE_WORDS.contains(&head) && !rest.is_empty() => self.step(head, rest),
             _ => self.bare(name, head, rest),
         }
@@ -129,9 +142,7 @@ impl Place<'_> {
         let inputs = &self.catalogue.playbook.inputs;
         let name = rest.split('.').next().unwrap_or(rest);
         match inputs.iter().find(|(known, _)| known == name) {
-            Some((_, declaration)) => {
-                field_type("inputs", &[Field::new(name, inputs::declared_type(declaration), "")], rest)
-            }
+            Some((_, declaration)) => field_type("inputs", &[Field::new(name, declaration.value_type(), "")], rest),
             None if self.catalogue.playbook.is_written("inputs", name) => Ok(Type::Any),
             None => {
                 let written = self.catalogue.playbook.root.get("inputs").map(Node::entries).unwrap_or_default();
@@ -160,7 +171,8 @@ impl Place<'_> {
 
     fn step(&self, phase: &str, rest: &str) -> Result<Type, LanguageError> {
         let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
-        let Some((step_phase, fields)) = self.catalogue.steps.get(&(phase, name)) else {
+        let Some(Facts { phase: step_phase, fields, answers: step_answers }) = self.catalogue.steps.get(&(phase, name))
+        else {
             if self.catalogue.playbook.is_written(phase, name) {
                 return Ok(Type::Any);
             }
@@ -174,11 +186,15 @@ impl Place<'_> {
                 .help("a step can only use what ran before it".to_owned()));
         }
         if self.not_yet.is_some_and(|step| step.phase == *step_phase && step.name == name) {
-            return Err(LanguageError::new(format!("{phase}.{name} cannot use its own output here")));
+            let help = field.strip_prefix("answers.").map(|answer| format!("its answers are written answers.{answer}"));
+            return Err(LanguageError::new(format!("{phase}.{name} cannot use its own output here")).help(help));
         }
         if field.is_empty() {
             return Err(LanguageError::new(format!("which part of {phase}.{name}?"))
                 .help(suggestion::did_you_mean("", fields.iter().map(|field| field.name.as_str()))));
+        }
+        if let Some(answers) = field.strip_prefix("answers.").filter(|_| !step_answers.is_empty()) {
+            return answer(step_answers, answers);
         }
         if STATUS_WORDS.contains(&field) {
             return Ok(if field == "reason" { Type::String } else { Type::Bool });
@@ -196,11 +212,36 @@ impl Place<'_> {
         if rest.is_empty() && self.catalogue.playbook.inputs.iter().any(|(input, _)| input == head) {
             help = Some(format!("inputs are written inputs.{head}"));
         }
+        if head == "answers" {
+            help = Some(match self.not_yet {
+                Some(step) if !step.answers.is_empty() => "this is decided before anybody is asked".into(),
+                _ => "declare answers under `approve: {answers: …}` of the step, and name another step's as \
+                      remediate.STEP.answers.NAME"
+                    .into(),
+            });
+        }
         if matches!(head, "secret" | "secrets") {
             help =
                 Some("a secret is no value: write {secret: NAME} under `env`, `stdin`, `headers` or `bearer`".into());
         }
         Err(LanguageError::new(format!("'{name}' is not known here")).help(help))
+    }
+}
+
+/// Of a step that fans out each item has answers of its own, which others do not read.
+fn answers_for_others(step: &Step) -> &[(String, Declaration)] {
+    if step.for_each.is_some() { &[] } else { &step.answers }
+}
+
+fn answer(answers: &[(String, Declaration)], rest: &str) -> Result<Type, LanguageError> {
+    let name = rest.split('.').next().unwrap_or(rest);
+    match answers.iter().find(|(known, _)| known == name) {
+        Some((_, declaration)) => field_type("answers", &[Field::new(name, declaration.value_type(), "")], rest),
+        None => {
+            let help = suggestion::did_you_mean(name, answers.iter().map(|(known, _)| known.as_str()));
+            let help = help.unwrap_or_else(|| "declare it under `approve: {answers: …}`".to_owned());
+            Err(LanguageError::new(format!("the step asks for no answer '{name}'")).help(help))
+        }
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::document;
-use super::model::{CauseDeclaration, Detection, Header, InputDeclaration, Playbook};
+use super::model::{CauseDeclaration, Detection, Header, Playbook};
 use super::step::Step;
 use super::step_decoder::StepDecoder;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
-use crate::language::Expression;
+use crate::language::{Declaration, Expression};
 use crate::schema::{self, Decoded, Schema};
 use crate::yaml::{Data, Entry, Node};
 
@@ -43,7 +43,7 @@ pub(super) fn playbook(
             steps.extend(decoder.step(entry, value, phase, Route::of([key, &entry.key])));
         }
     }
-    let inputs = decode_inputs(&root, &mut value["inputs"], source, problems);
+    let inputs = declarations("input", root.get("inputs"), &mut value["inputs"], source, problems);
     let header = decode_header(value, problems);
     sort(problems);
     Some(Playbook {
@@ -100,30 +100,33 @@ fn make_up(header: &mut Map<String, Value>) {
     }
 }
 
-fn decode_inputs(
-    root: &Node,
+/// The inputs of a playbook or the answers of a step, in the order of the text.
+pub(super) fn declarations(
+    noun: &str,
+    node: Option<&Node>,
     values: &mut Value,
     source: &Source,
     problems: &mut Vec<Diagnostic>,
-) -> Vec<(String, InputDeclaration)> {
-    let mut inputs = Vec::new();
-    for entry in root.get("inputs").into_iter().flat_map(Node::entries) {
-        match serde_json::from_value::<InputDeclaration>(part(values, &entry.key)) {
+) -> Vec<(String, Declaration)> {
+    let wrong = |message: String, entry: &Entry| match noun {
+        "input" => Diagnostic::error("bad-input", message).at(source, entry.value.span),
+        _ => Diagnostic::error("bad-answer", message).at(source, entry.value.span),
+    };
+    let mut declared = Vec::new();
+    for entry in node.into_iter().flat_map(Node::entries) {
+        match serde_json::from_value::<Declaration>(part(values, &entry.key)) {
             Ok(declaration) => {
-                problems.extend(
-                    super::inputs::check_declaration(&entry.key, &declaration)
-                        .into_iter()
-                        .map(|problem| Diagnostic::error("bad-input", problem).at(source, entry.value.span)),
-                );
-                inputs.push((entry.key.clone(), declaration));
+                let found = declaration.problems(noun, &entry.key).into_iter();
+                problems.extend(found.map(|message| wrong(message, entry)));
+                declared.push((entry.key.clone(), declaration));
             }
             Err(error) if problems.is_empty() => {
-                problems.push(Diagnostic::error("bad-input", error.to_string()).at(source, entry.value.span));
+                problems.push(wrong(error.to_string(), entry));
             }
             Err(_) => {}
         }
     }
-    inputs
+    declared
 }
 
 fn detection(decoder: &mut StepDecoder<'_>, node: &Node, value: &mut Value) -> Option<Detection> {

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::model::{Header, InputDeclaration};
+use super::model::Header;
 use super::publish::publish;
 use super::registry;
 use super::step::StepKeys;
 use crate::engine::event::Severity;
 use crate::kind::schema_of;
+use crate::language::Declaration;
 
 /// Keys of a step that only make sense in a detection.
 const DETECTION_KEYS: [&str; 2] = ["holds", "for"];
@@ -56,8 +57,9 @@ fn build() -> Value {
     );
     definitions.insert("probes".into(), probes());
     definitions.insert("cause".into(), cause());
-    let input = add(&mut definitions, "input", schema_of::<InputDeclaration>());
+    let input = add(&mut definitions, "input", schema_of::<Declaration>());
     definitions.insert("input".into(), input);
+    definitions.insert("answers".into(), named("input", "Typed values that whoever approves the step gives."));
     let header = add(&mut definitions, "header", schema_of::<Header>());
     definitions.remove("header");
     whole(header, definitions)

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::step::Step;
 use crate::base::{Route, Source};
 use crate::engine::event::Severity;
-use crate::language::Expression;
+use crate::language::{Declaration, Expression};
 use crate::notify::Occasion;
 use crate::trigger::AlertTrigger;
 use crate::yaml::{Entry, Node};
@@ -22,7 +21,7 @@ pub struct Playbook {
     /// SHA-256 of the text, hex.
     pub digest: String,
     pub header: Header,
-    pub inputs: Vec<(String, InputDeclaration)>,
+    pub inputs: Vec<(String, Declaration)>,
     /// `None`: the fault is taken as given, which fits sub-playbooks that only act.
     pub detect: Option<Detection>,
     pub steps: Vec<Step>,
@@ -192,59 +191,6 @@ pub struct Notify {
     /// The message template; each occasion has a default one.
     #[serde(default)]
     pub template: Option<String>,
-}
-
-/// A typed input.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InputDeclaration {
-    /// What kind of value it is.
-    #[serde(rename = "type")]
-    pub kind: InputType,
-    /// A regular expression that text must match as a whole.
-    #[serde(default)]
-    pub pattern: Option<String>,
-    /// The least value of a number, size or duration.
-    #[serde(default)]
-    pub min: Option<Value>,
-    /// The greatest value of a number, size or duration.
-    #[serde(default)]
-    pub max: Option<Value>,
-    /// The choices of an enum.
-    #[serde(default)]
-    pub values: Vec<String>,
-    /// The type of a list's items. Default: string.
-    #[serde(default)]
-    pub of: Option<InputType>,
-    /// The value when none is given; without one the input must be given.
-    #[serde(default)]
-    pub default: Option<Value>,
-    /// What it is for.
-    #[serde(default)]
-    pub help: Option<String>,
-    /// An example, shown when the input is missing.
-    #[serde(default)]
-    pub example: Option<Value>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum InputType {
-    String,
-    Int,
-    Float,
-    Bool,
-    /// A size such as 512 MiB.
-    Bytes,
-    /// A duration such as 15m.
-    Duration,
-    Path,
-    /// An http or https address.
-    Url,
-    /// One of `values`.
-    Enum,
-    /// A list of `of`.
-    List,
 }
 
 /// When the fault exists.

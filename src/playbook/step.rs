@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::base::Route;
 use crate::engine::event::{Phase, Risk, Severity};
 use crate::kind::{Effect, KindEntry};
-use crate::language::{Expression, Request};
+use crate::language::{Declaration, Expression, Request};
 
 /// A step of any phase.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Step {
     pub phase: Phase,
     pub action: Action,
     pub keys: StepKeys,
+    /// What whoever approves it is asked, in the order of the text.
+    pub answers: Vec<(String, Declaration)>,
     pub when: Option<Expression>,
     /// `expect`, or `holds` of a detection probe.
     pub expect: Option<Expression>,
@@ -255,4 +257,8 @@ pub struct Approve {
     /// After this time without an answer the step is not done. Default: 1h.
     #[schemars(extend("x-unit" = "duration"))]
     pub timeout: Option<f64>,
+    /// What whoever approves it has to say, declared like inputs; at most 20. The step reads `answers.NAME`, later
+    /// ones `remediate.STEP.answers.NAME`.
+    #[schemars(extend("x-definition" = "answers"))]
+    pub answers: Option<Value>,
 }

@@ -3,17 +3,19 @@
 use serde_json::Value;
 
 use super::step::{Action, FanOut, Look, Step, StepKeys};
-use super::{document, registry};
+use super::{decode, document, registry};
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::Phase;
 use crate::engine::scope::PHASE_WORDS;
 use crate::kind::{Effect, KindEntry};
-use crate::language::Expression;
+use crate::language::{Declaration, Expression};
 use crate::schema::Decoded;
 use crate::yaml::{Data, Entry, Node};
 
 /// The groups of a detection.
 const GROUPS: [&str; 3] = ["any", "all", "not"];
+/// More than this nobody answers with care in the middle of an incident.
+const MOST_ANSWERS: usize = 20;
 
 pub(super) struct StepDecoder<'a> {
     source: &'a Source,
@@ -67,6 +69,7 @@ impl<'a> StepDecoder<'a> {
             when: self.expression(&entry.value, "when"),
             expect: self.expression(&entry.value, judged_by),
             for_each: self.for_each(&entry.value, &keys),
+            answers: self.answers(entry, &keys),
             action,
             keys,
             precondition,
@@ -147,6 +150,20 @@ impl<'a> StepDecoder<'a> {
         Some(FanOut { list: self.expression(node, "in")?, of: self.expression(node, "of"), keys })
     }
 
+    /// What whoever approves the step is asked.
+    fn answers(&mut self, entry: &Entry, keys: &StepKeys) -> Vec<(String, Declaration)> {
+        let node = entry.value.get("approve").and_then(|approve| approve.get("answers"));
+        let mut values = keys.approve.as_ref().and_then(|approve| approve.answers.clone()).unwrap_or_default();
+        let declared = decode::declarations("answer", node, &mut values, self.source, self.problems);
+        if declared.len() > MOST_ANSWERS {
+            let message =
+                format!("'{}' asks for {} answers; at most {MOST_ANSWERS} are allowed", entry.key, declared.len());
+            let help = "make the others inputs of the playbook, or ask at a step of their own".to_owned();
+            self.problem("bad-answer", message, entry, Some(help));
+        }
+        declared
+    }
+
     /// Mistakes of a single step that a schema cannot express.
     fn meaning(&mut self, entry: &Entry, step: &Step) {
         let observes = matches!(step.phase, Phase::Detect | Phase::Diagnose | Phase::Verify);
@@ -199,7 +216,7 @@ impl<'a> StepDecoder<'a> {
 
 /// Whether expressions and templates already mean something by this name.
 fn is_taken(name: &str) -> bool {
-    PHASE_WORDS.contains(&name) || matches!(name, "inputs" | "causes" | "run")
+    PHASE_WORDS.contains(&name) || matches!(name, "inputs" | "causes" | "run" | "answers")
 }
 
 /// Whether some step may have this key.

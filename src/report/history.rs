@@ -6,7 +6,7 @@ use super::layout::{Layout, Look};
 use super::line::{Entry, Line, Tone};
 use super::text::{self, escape_control};
 use super::view::{Approval, RunView, StepState, StepView};
-use super::wording::{account, outcome_mark, phase_title};
+use super::wording::{account, approval, outcome_mark, phase_title};
 use crate::base::Timestamp;
 use crate::base::units::show_duration;
 use crate::engine::event::{Outcome, Phase};
@@ -152,7 +152,7 @@ fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line>
     let asked: Vec<&Approval> = view.approvals.iter().filter(|approval| approval.key == step.key).collect();
     // What is still open is shown as it was asked, whoever reads it.
     if let Some(open) = asked.last().filter(|_| step.state == StepState::Asked) {
-        lines.extend(account::approval_terms(open));
+        lines.extend(approval::terms(open));
         lines.extend(open_until(open, look));
     }
     lines.extend(asked.into_iter().flat_map(|approval| attempted(approval).into_iter().chain(said(approval, look))));
@@ -161,7 +161,7 @@ fn step_with_approvals(view: &RunView, look: Look, step: &StepView) -> Vec<Line>
 
 fn said(approval: &Approval, look: Look) -> Option<Line> {
     let answer = approval.answer.as_ref()?;
-    let Entry { word, text, .. } = account::settled(&approval.key, answer);
+    let Entry { word, text, .. } = approval::settled(approval, answer);
     let reason = if text.is_empty() { text } else { format!(": {text}") };
     let at = look.times.time(answer.at);
     Some(Line::Detail { label: "approval", text: format!("{word} at {at}{reason}") })
@@ -176,7 +176,7 @@ fn open_until(approval: &Approval, look: Look) -> Option<Line> {
 fn attempted(approval: &Approval) -> Vec<Line> {
     let mut texts = Vec::new();
     if !approval.counted.is_empty() {
-        texts.push(account::counted_words(approval));
+        texts.push(approval::counted_words(approval));
     }
     texts.extend(approval.refused.iter().map(|(by, why)| format!("the answer of {by} does not count: {why}")));
     texts.extend(approval.broken_glass.iter().map(|(by, reason)| format!("glass broken by {by}: {reason}")));

@@ -12,7 +12,7 @@ use super::picture::Gallery;
 use super::time::TimeZoneChoice;
 use super::values;
 use super::view::{Approval, Detection, RunView, StepState, StepView};
-use super::wording::{account, outcome_mark, timeline};
+use super::wording::{account, approval, outcome_mark, timeline};
 use crate::base::units::show_duration;
 use crate::engine::Record;
 use crate::engine::event::{ApprovalVerdict, Cause, Finding, Phase, StepStatus};
@@ -250,7 +250,7 @@ fn approval_item(approval: &Approval) -> Words {
         words.push(plain(format!("the answer of {by} does not count ({why}); ")));
     }
     if !approval.counted.is_empty() {
-        words.push(plain(format!("{}; ", account::counted_words(approval))));
+        words.push(plain(format!("{}; ", approval::counted_words(approval))));
     }
     if let Some((by, reason)) = &approval.broken_glass {
         words.push(Word::Strong(Tone::Bad, format!("glass broken by {by}: {reason}")));
@@ -261,7 +261,12 @@ fn approval_item(approval: &Approval) -> Words {
         return words;
     };
     match answer.verdict {
-        ApprovalVerdict::Approved => words.extend([plain("approved by "), code(answer.by.as_str())]),
+        ApprovalVerdict::Approved => {
+            words.extend([plain("approved by "), code(answer.by.as_str())]);
+            if !approval.answers.is_empty() {
+                words.extend([plain(" with "), code(approval::answers(&approval.answers))]);
+            }
+        }
         ApprovalVerdict::Rejected => {
             let rejected = Word::Strong(Tone::Bad, "rejected".to_owned());
             words.extend([rejected, plain(" by "), code(answer.by.as_str())]);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{
-    ApprovalVerdict, AttemptResult, Cause, FORMAT, Finding, Outcome, Phase, Risk, Role, RunStarted, Severity,
+    Answers, ApprovalVerdict, AttemptResult, Cause, FORMAT, Finding, Outcome, Phase, Risk, Role, RunStarted, Severity,
     StepOutline, StepStatus,
 };
 use crate::engine::{Event, Record};
@@ -155,13 +155,17 @@ impl Story {
             digest,
             quorum,
             by,
+            answers: Vec::new(),
         };
         self.then(1, asked)
     }
 
     fn answered(self, key: &str, verdict: ApprovalVerdict, by: &str, reason: &str) -> Self {
         let key = key.parse().unwrap();
-        self.then(4_000, Event::ApprovalSettled { key, verdict, by: by.into(), reason: reason.into() })
+        self.then(
+            4_000,
+            Event::ApprovalSettled { key, verdict, by: by.into(), reason: reason.into(), answers: Answers::new() },
+        )
     }
 
     fn told(self, on: &str, error: Option<&str>) -> Self {

@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use crate::base::{StepKey, Timestamp};
 use crate::engine::Record;
-use crate::engine::event::{ApprovalVerdict, Cause, Finding, Outcome, Phase, Risk, Severity, StepStatus};
+use crate::engine::approval::digest_with;
+use crate::engine::event::{
+    Answers, ApprovalVerdict, AskedAnswer, Cause, Finding, Outcome, Phase, Risk, Severity, StepStatus,
+};
 
 /// Everything a view of a run needs. An empty list of records gives the empty view.
 #[derive(Debug, Clone, Default)]
@@ -126,6 +129,10 @@ pub struct Approval {
     pub quorum: u32,
     /// Who is asked, as the playbook names them; empty when it does not matter who answers.
     pub by: Vec<String>,
+    /// What whoever approves it has to say.
+    pub asks: Vec<AskedAnswer>,
+    /// What was said to that.
+    pub answers: Answers,
     /// Who has agreed while more have to.
     pub counted: Vec<String>,
     /// Answers that did not count: whose, and why.
@@ -133,6 +140,13 @@ pub struct Approval {
     /// Who went on without those who should have agreed, and why.
     pub broken_glass: Option<(String, String)>,
     pub answer: Option<Answer>,
+}
+
+impl Approval {
+    /// What the next answer has to be about: the request, and what was already said about it.
+    pub fn asked_digest(&self) -> String {
+        if self.counted.is_empty() { self.digest.clone() } else { digest_with(&self.digest, &self.answers) }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 //! a line can say how long a step took or which item it ran for; `account` words the parts of a run.
 
 pub mod account;
+pub mod approval;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolut
 use super::line::{Entry, Line, Mark};
 use super::sketch::Sketches;
 use super::time::TimeZoneChoice;
-use super::view::{RunView, StepState};
+use super::view::{Approval, RunView, StepState};
 
 /// More items than this are told as a count; what did not pass is told in any case.
 const ITEMS_TOLD: usize = 12;
@@ -86,8 +87,8 @@ impl Narrator {
             Event::StepSkipped { key, .. } | Event::StepFinished { key, .. } => self.step(key),
             Event::ApprovalAsked { .. } => self.asked(),
             Event::ApprovalCounted { key, .. } => self.counted(key),
-            Event::ApprovalRefused { key, by, why } => vec![account::refused(key, by, why).into()],
-            Event::GlassBroken { key, by, reason } => vec![account::broken_glass(key, by, reason).into()],
+            Event::ApprovalRefused { key, by, why } => vec![approval::refused(key, by, why).into()],
+            Event::GlassBroken { key, by, reason } => vec![approval::broken_glass(key, by, reason).into()],
             Event::ApprovalSettled { key, .. } => self.settled(key),
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
@@ -165,7 +166,7 @@ impl Narrator {
 
     fn asked(&self) -> Vec<Line> {
         let Some(approval) = self.view.approvals.last() else { return Vec::new() };
-        let mut lines = account::approval_question(approval, self.times);
+        let mut lines = approval::question(approval, self.times);
         let waiting = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", "");
         lines.push(Line::Passing { entry: waiting, logged: false });
         lines
@@ -179,13 +180,13 @@ impl Narrator {
 
     fn counted(&self, key: &StepKey) -> Vec<Line> {
         let approval = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
-        approval.map(|approval| account::counted(approval).into()).into_iter().collect()
+        approval.map(|approval| approval::counted(approval).into()).into_iter().collect()
     }
 
     fn settled(&self, key: &StepKey) -> Vec<Line> {
-        let answer = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
-        let answer = answer.and_then(|approval| approval.answer.as_ref());
-        answer.map(|answer| account::settled(key, answer).into()).into_iter().collect()
+        let approval = self.view.approvals.iter().rev().find(|approval| approval.key == *key);
+        let settled = |approval: &Approval| Some(approval::settled(approval, approval.answer.as_ref()?).into());
+        approval.and_then(settled).into_iter().collect()
     }
 
     fn started(&self, key: &StepKey, role: Role, attempt: u32) -> Line {

@@ -3,10 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use crate::base::{RunId, StepKey, Timestamp};
+use super::host::Prepared;
+use crate::base::{RunId, StepKey, Timestamp, environment};
 use crate::engine::event::{ApprovalVerdict, Risk};
+use crate::engine::state::ItemState;
+use crate::engine::{RunState, approval};
+use crate::language::{Declaration, Given};
 
 /// What a person is asked.
 #[derive(Debug, Clone)]
@@ -22,6 +28,29 @@ pub struct Question {
     pub expires_at: Option<Timestamp>,
     /// What an answer is bound to.
     pub digest: String,
+    /// What they have to say, in this order; nothing where somebody has said it before them.
+    pub answers: Vec<(String, Declaration)>,
+}
+
+impl Question {
+    /// The question about an item that still waits for its answer.
+    pub(super) fn about(prepared: &Prepared, state: &RunState, key: StepKey) -> Option<Self> {
+        let (index, number) = state.find(&key)?;
+        let item = state.steps[index].items.get(number as usize)?;
+        let ItemState::Asked { expires_at, .. } = item.state else { return None };
+        let step = &prepared.graph.steps[index];
+        Some(Question {
+            run: prepared.run.clone(),
+            summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
+            request: item.request.clone(),
+            risk: step.risk,
+            barred: approval::barred(&prepared.graph, state, &key, &environment::user()),
+            key,
+            expires_at,
+            digest: item.asked_digest(),
+            answers: if item.approved_by.is_empty() { step.answers().to_vec() } else { Vec::new() },
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -31,12 +60,14 @@ pub struct Answer {
     pub reason: String,
     /// Why nobody else can be waited for, in an emergency.
     pub break_glass: Option<String>,
+    /// What they say to what the step asks.
+    pub answers: BTreeMap<String, Given>,
 }
 
 impl Answer {
     /// An ordinary answer.
     pub fn new(verdict: ApprovalVerdict, by: impl Into<String>, reason: impl Into<String>) -> Self {
-        Answer { verdict, by: by.into(), reason: reason.into(), break_glass: None }
+        Answer { verdict, by: by.into(), reason: reason.into(), break_glass: None, answers: BTreeMap::new() }
     }
 }
 

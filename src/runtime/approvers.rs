@@ -1,14 +1,16 @@
 //! Whom a run may listen to: the people of the site file behind the names of the playbook, and what
 //! is kept of answers that do not count.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::host::{Host, RuntimeError};
-use crate::base::{Redacted, RunId, StepKey, entropy};
+use crate::base::{Redacted, RunId, StepKey, entropy, redaction};
 use crate::engine::event::Record;
 use crate::engine::state::ItemState;
 use crate::engine::{Answered, Event, Graph, Input, RunState, What, decide};
 use crate::journal::JournalError;
+use crate::language::Given;
 use crate::site::{PeopleError, Site};
 
 /// Why the people a step asks can never agree.
@@ -62,10 +64,23 @@ pub(super) fn check(graph: &Graph, site: &Site) -> Result<(), RuntimeError> {
 fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
     let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
     let named = asked.map(|(index, number)| {
-        let digest = state.steps[index].items[number as usize].digest.clone();
+        let digest = state.steps[index].items[number as usize].asked_digest();
         (state.key(index, number), digest)
     });
     named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()
+}
+
+/// An answer is data that goes anywhere and is kept as it is, so it must not hold a secret.
+pub(super) fn refuse_secrets(answers: &BTreeMap<String, Given>) -> Result<(), RuntimeError> {
+    let known = redaction::known();
+    let text = |given: &Given| match given {
+        Given::Text(text) => text.clone(),
+        Given::Value(value) | Given::Passed(value) => value.to_string(),
+    };
+    match answers.iter().find(|(_, given)| known.finds(&text(given))) {
+        Some((name, _)) => Err(RuntimeError::SecretInClear { what: format!("the answer '{name}'") }),
+        None => Ok(()),
+    }
 }
 
 impl Host {
@@ -96,6 +111,11 @@ impl Host {
         // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
         let _held = self.hold(run)?;
         self.services.site.meet_secrets().await;
+        for what in answers {
+            if let What::Answered(answer) = what {
+                refuse_secrets(&answer.answers)?;
+            }
+        }
         let (prepared, mut state, _) = self.restore(run)?;
         let mut records: Vec<Record> = Vec::new();
         for what in answers {

@@ -15,8 +15,8 @@ use crate::engine::event::{Event, Outcome, Phase};
 use crate::engine::state::ItemState;
 use crate::engine::{RunState, What};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
+use crate::language::Given;
 use crate::playbook::Playbook;
-use crate::playbook::inputs::Given;
 
 /// Playbooks that call playbooks that call … end here.
 const MAX_DEPTH: usize = 5;

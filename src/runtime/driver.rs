@@ -18,7 +18,6 @@ use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
 use crate::base::{Clock, Redacted, RunId, StepKey, Timestamp, entropy};
-use crate::engine::approval;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
 use crate::engine::{Answered, Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
@@ -346,34 +345,15 @@ impl Driver {
 
     /// Puts a question to the person; questions of all runs wait for each other's answers.
     fn ask(&mut self, key: StepKey) {
-        let Some(question) = self.question(key) else { return };
+        let Some(question) = Question::about(&self.prepared, &self.state, key) else { return };
         let (host, approver, sender) = (self.host.clone(), self.approver.clone(), self.sender.clone());
         tokio::spawn(async move {
             let key = question.key.clone();
             let digest = Some(question.digest.clone());
-            let Answer { verdict, by, reason, break_glass } = host.ask(approver.as_ref(), question).await;
+            let Answer { verdict, by, reason, break_glass, answers } = host.ask(approver.as_ref(), question).await;
             // The run may have ended meanwhile; then nobody waits for the answer.
-            let _ = sender.send(What::Answered(Answered { key, verdict, by, reason, digest, break_glass }));
+            let _ = sender.send(What::Answered(Answered { key, verdict, by, reason, digest, break_glass, answers }));
         });
-    }
-
-    /// The question about an item that still waits for its answer.
-    fn question(&self, key: StepKey) -> Option<Question> {
-        use crate::engine::state::ItemState;
-        let (index, number) = self.state.find(&key)?;
-        let item = self.state.steps[index].items.get(number as usize)?;
-        let ItemState::Asked { expires_at, .. } = item.state else { return None };
-        let step = &self.prepared.graph.steps[index];
-        Some(Question {
-            run: self.prepared.run.clone(),
-            summary: step.help.clone().unwrap_or_else(|| format!("{} by {}", step.id, step.kind)),
-            request: item.request.clone(),
-            risk: step.risk,
-            barred: approval::barred(&self.prepared.graph, &self.state, &key, &crate::base::environment::user()),
-            key,
-            expires_at,
-            digest: item.digest.clone(),
-        })
     }
 
     /// In a resumed run: what was asked before and has no answer yet.

@@ -15,15 +15,15 @@ use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{Outcome, Risk, RunStarted, StepOutline};
+use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
 use crate::engine::rerun::RerunError;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Services;
+use crate::language::{Given, GivenProblem};
 use crate::notify::Templates;
 use crate::plan::{self, Settings};
-use crate::playbook::inputs::{self, Given, InputProblem};
-use crate::playbook::{self, Library, Notify, Playbook};
+use crate::playbook::{self, Library, Notify, Playbook, inputs};
 use crate::report::Reporter;
 use crate::site::Site;
 
@@ -35,7 +35,7 @@ pub enum RuntimeError {
     #[error("the playbook is not valid")]
     Playbook(Vec<Diagnostic>),
     #[error("the inputs are not valid")]
-    Inputs(Vec<InputProblem>),
+    Inputs(Vec<GivenProblem>),
     #[error("{step} asks people who cannot agree: {source}")]
     People { step: String, source: ApproverProblem },
     #[error("the journal of run {run} does not make sense")]
@@ -158,7 +158,10 @@ impl Host {
         self.show(|reporter| reporter.pause());
         let answer = approver.ask(question).await;
         self.show(|reporter| reporter.resume());
-        answer
+        match approvers::refuse_secrets(&answer.answers) {
+            Ok(()) => answer,
+            Err(why) => Answer::new(ApprovalVerdict::Parked, "nobody", why.to_string()),
+        }
     }
 
     /// Checks a playbook with its inputs and makes its graph.

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::host::{Host, Prepared};
 use crate::base::value::show;
 use crate::base::{Redacted, entropy};
-use crate::engine::event::{Event, Outcome, Phase, Record, RunStarted, StepStatus};
+use crate::engine::event::{AskedAnswer, Event, Outcome, Phase, Record, RunStarted, StepStatus};
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion, Receipt};
 use crate::playbook::Notify;
@@ -158,7 +158,7 @@ pub fn facts(on: Occasion, record: &Record, state: &RunState) -> Option<Facts> {
         Event::GlassBroken { key, by, reason } => {
             facts.why = Some(format!("{by} broke the glass and approved {key} alone: {reason}"));
         }
-        Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, .. } => {
+        Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, answers, .. } => {
             facts.approval = Some(Approval {
                 step: key.to_string(),
                 summary: summary.clone(),
@@ -166,11 +166,17 @@ pub fn facts(on: Occasion, record: &Record, state: &RunState) -> Option<Facts> {
                 risk: risk.label().to_owned(),
                 expires_at: *expires_at,
                 digest: digest.clone(),
+                answers: needed(answers),
             });
         }
         _ => {}
     }
     Some(facts)
+}
+
+/// The answers that somebody has to give.
+fn needed(answers: &[AskedAnswer]) -> Vec<String> {
+    answers.iter().filter(|answer| answer.default.is_none()).map(|answer| answer.name.clone()).collect()
 }
 
 fn actions_done(header: &RunStarted, state: &RunState) -> Vec<String> {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::Shared;
 use crate::engine::intake::{Demand, What};
-use crate::playbook::inputs::{self, Given};
+use crate::language::Given;
+use crate::playbook::inputs;
 use crate::trigger::{Delivery, Hook, Rule, Signal};
 
 /// Everything that a delivery asks of the intake; nothing when no trigger is for it.

@@ -29,21 +29,21 @@ contacts:
 ";
 
 /// A place with a run that ada started and that waits for two others.
-struct Waiting {
-    place: Runbook,
-    run: String,
+pub struct Waiting {
+    pub place: Runbook,
+    pub run: String,
 }
 
 impl Waiting {
-    fn of(playbook: &str) -> Self {
+    pub fn of(playbook: &str) -> Self {
         Waiting::ended(playbook, 3)
     }
 
-    fn ended(playbook: &str, exit: i32) -> Self {
+    pub fn ended(playbook: &str, exit: i32) -> Self {
         Waiting::of_files(&[("restart.yaml", playbook)], exit)
     }
 
-    fn of_files(playbooks: &[(&str, &str)], exit: i32) -> Self {
+    pub fn of_files(playbooks: &[(&str, &str)], exit: i32) -> Self {
         let place = Runbook::new().file("runbook.yaml", SITE).file("hangs", "").variable("USER", "ada");
         playbooks.iter().for_each(|(name, text)| place.write(name, text));
         place.call("run restart.yaml").exits(exit);
@@ -51,7 +51,7 @@ impl Waiting {
         Waiting { place, run }
     }
 
-    fn call(&mut self, user: &str, arguments: &[&str]) -> Done {
+    pub fn call(&mut self, user: &str, arguments: &[&str]) -> Done {
         self.place.set_variable("USER", user);
         let run = self.run.clone();
         let arguments =
@@ -59,12 +59,12 @@ impl Waiting {
         self.place.args(arguments.collect::<Vec<String>>()).done()
     }
 
-    fn approve(&mut self, user: &str, more: &[&str]) -> Done {
+    pub fn approve(&mut self, user: &str, more: &[&str]) -> Done {
         self.call(user, &[&["approve", "RUN", "remediate.restart"], more].concat())
     }
 
     /// The events of this name in the journal.
-    fn events(&self, name: &str) -> Vec<Value> {
+    pub fn events(&self, name: &str) -> Vec<Value> {
         let export = self.place.call("audit export").exits(0).stdout();
         let entries = export.lines().map(|line| serde_json::from_str::<Value>(line).expect("an entry"));
         let named = entries.filter(|entry| entry["kind"] == name);

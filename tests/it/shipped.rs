@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use runbook::base::environment;
-use runbook::playbook::inputs::{Given, resolve};
+use runbook::language::Given;
+use runbook::playbook::inputs::resolve;
 use runbook::playbook::{Playbook, library};
 
 use crate::corpus::payloads;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::event::{ApprovalVerdict, Event, FORMAT, Outcome, Phase, Record, RunStarted, StepStatus};
+use super::super::event::{Event, FORMAT, Outcome, Phase, Record, RunStarted, StepStatus};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -35,9 +35,9 @@ impl RunState {
             Event::FannedOut { step, items } => self.fan_out(step, items),
             Event::StepSkipped { key, reason } => self.finish(key, StepStatus::Skipped, &Value::Null, Some(reason)),
             Event::ApprovalAsked { .. } => self.ask(&record.event),
-            Event::ApprovalCounted { key, by, .. } => self.count_approval(key, by),
+            Event::ApprovalCounted { .. } => self.count_approval(&record.event),
             Event::ApprovalRefused { .. } | Event::GlassBroken { .. } => Ok(()),
-            Event::ApprovalSettled { key, verdict, by, reason } => self.settle_approval(key, *verdict, by, reason),
+            Event::ApprovalSettled { .. } => self.settle_approval(&record.event),
             Event::AttemptStarted { key, role, attempt, request, .. } => {
                 self.start_attempt(key, *role, *attempt, request)
             }
@@ -204,51 +204,6 @@ impl RunState {
         Ok(())
     }
 
-    fn ask(&mut self, event: &Event) -> Result<(), String> {
-        let Event::ApprovalAsked { key, request, expires_at, digest, quorum, .. } = event else { return Ok(()) };
-        let item = self.item(key)?;
-        item.request = request.clone();
-        item.digest.clone_from(digest);
-        item.quorum = quorum.unwrap_or(1);
-        // Whoever agreed before agreed to something else.
-        item.approved_by.clear();
-        self.set(key, ItemState::Asked { expires_at: *expires_at, parked: false })
-    }
-
-    fn count_approval(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
-        let item = self.item(key)?;
-        if !matches!(item.state, ItemState::Asked { .. }) || item.approved_by.iter().any(|other| other == by) {
-            return Err(format!("{by} was not asked about {key}"));
-        }
-        item.approved_by.push(by.to_owned());
-        Ok(())
-    }
-
-    fn settle_approval(
-        &mut self,
-        key: &StepKey,
-        verdict: ApprovalVerdict,
-        by: &str,
-        reason: &str,
-    ) -> Result<(), String> {
-        let ItemState::Asked { expires_at, .. } = self.item(key)?.state else {
-            return Err(format!("nobody was asked about {key}"));
-        };
-        match verdict {
-            ApprovalVerdict::Approved => self.set(key, ItemState::Approved),
-            ApprovalVerdict::Parked => self.set(key, ItemState::Asked { expires_at, parked: true }),
-            ApprovalVerdict::Rejected => {
-                let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                self.refuse(format!("{key} was rejected by {by}{because}"))?;
-                self.set(key, ItemState::Refused { why: format!("rejected by {by}") })
-            }
-            ApprovalVerdict::TimedOut => {
-                self.refuse(format!("nobody answered in time about {key}"))?;
-                self.set(key, ItemState::Refused { why: "nobody answered in time".to_owned() })
-            }
-        }
-    }
-
     /// A run that goes on asks its open questions again, people and checks alike.
     fn reopen(&mut self) {
         self.finished = None;
@@ -260,12 +215,6 @@ impl RunState {
                 _ => {}
             }
         }
-    }
-
-    fn refuse(&mut self, why: String) -> Result<(), String> {
-        self.stopped.get_or_insert(why.clone());
-        self.rejected.get_or_insert(why);
-        Ok(())
     }
 
     fn finish(

@@ -39,6 +39,7 @@ fn taken(item: &TakenItem) -> Item {
     Item {
         state: ItemState::Done,
         attempts: item.attempts,
+        answers: item.answers.clone(),
         status: Some(item.status),
         output: item.output.clone(),
         reason: item.reason.clone(),

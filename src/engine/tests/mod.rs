@@ -1,5 +1,6 @@
 //! Tests of the core: rules one by one, and all of them together under crashes.
 
+mod answers;
 mod approval;
 mod cancel;
 mod causes;

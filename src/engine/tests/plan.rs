@@ -84,6 +84,7 @@ impl Plan {
             parallel: 8,
             ask_from: Risk::Destructive,
             look_only: false,
+            open_answers: false,
             index: HashMap::new(),
         };
         Plan { graph, needs: Vec::new(), detection: None }
@@ -240,7 +241,19 @@ impl Plan {
     pub(super) fn approve_by(self, logins: &[&str], quorum: u32) -> Self {
         let by: Vec<String> = logins.iter().map(|login| (*login).to_owned()).collect();
         let logins = by.iter().cloned().collect();
-        self.last(|step| step.approval = Some(Approval { by, logins, quorum: Some(quorum), timeout: None }))
+        self.last(|step| step.approval = Some(Approval { by, logins, quorum: Some(quorum), ..Approval::default() }))
+    }
+
+    /// Whoever approves the step says a `number` from 1 to 10, which its request has in it, and a `word`.
+    pub(super) fn asking_for_answers(self) -> Self {
+        let declared = [
+            ("number", json!({"type": "int", "min": 1, "max": 10})),
+            ("word", json!({"type": "string", "pattern": "[a-z]*", "default": "none"})),
+        ];
+        let declared = declared.map(|(name, text)| (name.into(), serde_json::from_value(text).expect("a declaration")));
+        let config = json!({"number": "{{answers.number}}", "word": "say {{answers.word}}"});
+        let asking = self.last(|step| step.approval.get_or_insert_default().answers = declared.into());
+        asking.config(config)
     }
 
     pub(super) fn fixes(self, causes: &[&str]) -> Self {

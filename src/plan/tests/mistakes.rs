@@ -71,11 +71,61 @@ const OF_FORM: &[Mistake] = &[
     mistake("inputs:\n  a: «{type: int, default: x}»\n", "bad-input", ""),
     mistake("inputs:\n  a: «{type: int, min: 5, default: 3}»\n", "bad-input", ""),
     mistake("inputs:\n  a: «{type: enum}»\n", "bad-input", ""),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {n: «{type: int, max: 1, default: 2}»}}}\n",
+        "bad-answer",
+        "",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {n: {type: «number»}}}}\n",
+        "wrong-value",
+        "known here",
+    ),
     mistake("inputs:\n  a: «{type: string, pattern: '('}»\n", "bad-input", ""),
 ];
 
 /// Mistakes that only show when several parts are looked at together.
 const OF_MEANING: &[Mistake] = &[
+    mistake(
+        "remediate:\n  a: {report: {text: '{{«answers.numbr»}}'}, approve: {answers: {number: {type: int}}}}\n",
+        "bad-template",
+        "did you mean 'number'?",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {number: {type: int}}}, expect: '«answers.other» > 1'}\n",
+        "bad-expression",
+        "known here: number",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: '{{«answers.number»}}'}}\n",
+        "bad-template",
+        "remediate.STEP.answers.NAME",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {number: {type: int}}}, when: '«answers.number» > 1'}\n",
+        "bad-expression",
+        "before anybody is asked",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: '{{«remediate.a.answers.number»}}'}, approve: {answers: {number: {type: int}}}}\n",
+        "bad-template",
+        "written answers.number",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {number: {type: int}}}}\n  b: {report: {text: '{{«remediate.a.answers.n»}}'}}\n",
+        "bad-template",
+        "did you mean 'number'?",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: '{{#if «answers.sure»}}x{{/if}}'}, approve: {answers: {sure: {type: bool}}}}\n",
+        "answer-in-block",
+        "inserted as it is",
+    ),
+    mistake(
+        "remediate:\n  a: {report: {text: x}, approve: {answers: {n: {type: int}}}, expect: «'answers.n'»}\n",
+        "wrong-type",
+        "",
+    ),
     mistake(
         "inputs: {name: {type: string}}\ndiagnose:\n  a: {file: {path: '{{«inputs.nmae»}}'}}\n",
         "bad-template",
@@ -282,4 +332,17 @@ fn places_are_counted_in_characters() {
         .map(|(source, span)| source.line_column(span.start))
         .collect();
     assert_eq!(places, [(6, 25)], "{}", told(&found));
+}
+
+/// More than twenty answers nobody gives with care.
+#[test]
+fn a_step_asks_for_at_most_twenty_answers() {
+    let text = |count: usize| {
+        let answers: String = (0..count).map(|number| format!("a{number}: {{type: int, default: 1}}, ")).collect();
+        format!("remediate:\n  a: {{report: {{text: x}}, approve: {{answers: {{{answers}}}}}}}\n")
+    };
+    assert!(problems(&text(20)).is_empty());
+    let found = problems(&text(21));
+    assert_eq!(found.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["bad-answer"]);
+    assert!(found[0].message.contains("21 answers"), "{}", found[0].message);
 }

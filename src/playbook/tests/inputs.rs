@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::base::Source;
-use crate::playbook::inputs::{Given, resolve};
+use crate::language::Given;
+use crate::playbook::inputs::resolve;
 use crate::playbook::{Playbook, parse};
 
 fn playbook(inputs: &str) -> Playbook {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FILE, STEPS, Story, detected, finding};
-use crate::engine::event::{ApprovalVerdict, Cause, Outcome, Phase, Risk, StepStatus};
+use crate::engine::event::{ApprovalVerdict, AskedAnswer, Cause, Outcome, Phase, Risk, StepStatus};
 use crate::engine::{Event, Record};
 
 /// Two steps that run once per item: one of three items, one of forty.
@@ -71,6 +71,8 @@ pub fn hostile() -> Vec<Record> {
     let evil = "\u{1b}]0;owned\u{7}<script>alert(1)</script> | **bold** `code` [x](http://evil.example)\r\n# title";
     let mut values = finding("not_ready", Some(true), evil, &[(evil, json!(evil))]);
     values.why = Some(evil.into());
+    let asks =
+        AskedAnswer { name: evil.into(), title: Some(evil.into()), expected: evil.into(), default: Some(evil.into()) };
     let records = Story::begin(STEPS)
         .phase(Phase::Detect)
         .measured("detect.not_ready", 3, json!({ "status": evil, "path": "/tmp/\u{1b}[2J" }), Some(evil))
@@ -88,6 +90,7 @@ pub fn hostile() -> Vec<Record> {
                 digest: evil.into(),
                 quorum: Some(2),
                 by: vec![evil.into()],
+                answers: vec![asks],
             },
         )
         .answered("remediate.restore", ApprovalVerdict::Rejected, evil, evil)

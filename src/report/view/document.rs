@@ -17,7 +17,8 @@ impl RunView {
     ///   it was evaluated last;
     /// - `approvals`: what people were asked, oldest first: `step`, `summary`, `request` (exactly what will be done),
     ///   `risk`, `asked_at`, `expires_at`, `digest` (what an answer is bound to), `quorum`, `by` (who is asked),
-    ///   `approved_by` (while more have to), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
+    ///   `approved_by` (while more have to), `asks` (what has to be said: `name`, `title`, `expected`, `default`),
+    ///   `answers` (what was said, by name), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
     ///   one means that an answer is still waited for;
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
@@ -103,10 +104,12 @@ fn approval_document(approval: &Approval) -> Value {
         "risk": approval.risk,
         "asked_at": approval.asked_at.to_rfc3339(),
         "expires_at": approval.expires_at.map(|at| at.to_rfc3339()),
-        "digest": approval.digest,
+        "digest": approval.asked_digest(),
         "quorum": approval.quorum,
         "by": approval.by,
         "approved_by": approval.counted,
+        "asks": approval.asks,
+        "answers": approval.answers,
         "answer": answer,
     })
 }

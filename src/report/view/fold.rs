@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::{Answer, Approval, Detection, Escalation, Notification, RunView, StepState, Undo};
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
-use crate::engine::event::{ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus};
+use crate::engine::event::{
+    Answers, ApprovalVerdict, AttemptResult, Event, Phase, Resolution, Role, RunStarted, StepStatus,
+};
 
 impl RunView {
     /// Folds one more event in. Events of another run, such as a called playbook's, change nothing.
@@ -58,9 +60,9 @@ impl RunView {
             Event::ApprovalCounted { .. } | Event::ApprovalRefused { .. } | Event::GlassBroken { .. } => {
                 self.note_answer(event);
             }
-            Event::ApprovalSettled { key, verdict, by, reason } => {
+            Event::ApprovalSettled { key, verdict, by, reason, answers } => {
                 let answer = Answer { verdict: *verdict, by: by.clone(), reason: reason.clone(), at };
-                self.answer(key, answer);
+                self.answer(key, answer, answers);
             }
             Event::AttemptStarted { key, role: Role::Main, attempt, request, .. } => {
                 self.begin(at, key, *attempt, request);
@@ -127,7 +129,8 @@ impl RunView {
     }
 
     fn ask(&mut self, at: Timestamp, event: &Event) {
-        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum, by } = event else {
+        let Event::ApprovalAsked { key, summary, request, risk, expires_at, digest, quorum, by, answers } = event
+        else {
             return;
         };
         self.step_mut(key).state = StepState::Asked;
@@ -141,6 +144,8 @@ impl RunView {
             digest: digest.clone(),
             quorum: quorum.unwrap_or(1),
             by: by.clone(),
+            asks: answers.clone(),
+            answers: Answers::new(),
             counted: Vec::new(),
             refused: Vec::new(),
             broken_glass: None,
@@ -157,14 +162,17 @@ impl RunView {
         };
         let Some(approval) = self.approvals.iter_mut().rev().find(|approval| approval.key == *key) else { return };
         match event {
-            Event::ApprovalCounted { by, .. } => approval.counted.push(by.clone()),
+            Event::ApprovalCounted { by, answers, .. } => {
+                approval.counted.push(by.clone());
+                approval.answers.clone_from(answers);
+            }
             Event::ApprovalRefused { by, why, .. } => approval.refused.push((by.clone(), why.clone())),
             Event::GlassBroken { by, reason, .. } => approval.broken_glass = Some((by.clone(), reason.clone())),
             _ => {}
         }
     }
 
-    fn answer(&mut self, key: &StepKey, answer: Answer) {
+    fn answer(&mut self, key: &StepKey, answer: Answer, answers: &Answers) {
         let step = self.step_mut(key);
         // A parked question is still open; the others let the step go on to its end.
         if step.state == StepState::Asked && answer.verdict != ApprovalVerdict::Parked {
@@ -172,6 +180,10 @@ impl RunView {
         }
         let asked = self.approvals.iter_mut().rev().find(|approval| approval.key == *key);
         if let Some(approval) = asked {
+            // Whoever puts it off leaves standing what was said before.
+            if answer.verdict == ApprovalVerdict::Approved {
+                approval.answers.clone_from(answers);
+            }
             approval.answer = Some(answer);
         }
     }

@@ -5,13 +5,12 @@ use serde_json::Value;
 
 use crate::base::units::show_duration;
 use crate::base::{StepKey, Timestamp};
-use crate::engine::event::{ApprovalVerdict, Cause, Finding, Outcome, StepStatus};
+use crate::engine::event::{Cause, Finding, Outcome, StepStatus};
 use crate::report::line::{Entry, Line, Mark};
-use crate::report::time::TimeZoneChoice;
 use crate::report::values;
-use crate::report::view::{Answer, Approval, Detection, Notification, RunView, StepState, StepView};
+use crate::report::view::{Detection, Notification, RunView, StepState, StepView};
 
-use super::outcome_mark;
+use super::{approval, outcome_mark};
 
 /// The subject of lines about the answer to "does the fault exist?".
 pub const DETECTION: &str = "detection";
@@ -213,67 +212,6 @@ pub fn causes(causes: &[Cause]) -> Vec<Line> {
     lines
 }
 
-/// What a person is asked. The request is shown whole: nobody approves what they cannot read.
-pub fn approval_question(approval: &Approval, times: TimeZoneChoice) -> Vec<Line> {
-    let until = approval.expires_at.map(|at| format!(", until {}", times.time(at))).unwrap_or_default();
-    let text = format!("{}{until}", approval.risk);
-    let question = Entry::new(Mark::Question, approval.key.to_string(), "waits for approval", text);
-    std::iter::once(question.into()).chain(approval_terms(approval)).collect()
-}
-
-/// What exactly is asked, of whom, and the digest that an answer is bound to.
-pub fn approval_terms(approval: &Approval) -> Vec<Line> {
-    let mut lines = vec![Line::detail(approval.summary.clone())];
-    lines.extend(request(&approval.request).into_iter().map(Line::detail));
-    if approval.quorum > 1 || !approval.by.is_empty() {
-        lines.push(Line::Detail { label: "asks", text: asked_of(approval) });
-    }
-    if !approval.digest.is_empty() {
-        lines.push(Line::Detail { label: "digest", text: approval.digest.clone() });
-    }
-    lines
-}
-
-/// `2 of ml-platform, sre`, or `2 people`.
-pub fn asked_of(approval: &Approval) -> String {
-    match (approval.quorum, approval.by.is_empty()) {
-        (1, false) => format!("one of {}", approval.by.join(", ")),
-        (quorum, false) => format!("{quorum} of {}", approval.by.join(", ")),
-        (quorum, true) => format!("{quorum} people"),
-    }
-}
-
-/// How many of those who have to agree did.
-pub fn counted(approval: &Approval) -> Entry {
-    Entry::new(Mark::Question, approval.key.to_string(), counted_words(approval), "")
-}
-
-/// `1 of 2 approved: ada`.
-pub fn counted_words(approval: &Approval) -> String {
-    format!("{} of {} approved: {}", approval.counted.len(), approval.quorum, approval.counted.join(", "))
-}
-
-/// An answer that does not count.
-pub fn refused(key: &StepKey, by: &str, why: &str) -> Entry {
-    Entry::new(Mark::Failed, key.to_string(), format!("the answer of {by} does not count"), why)
-}
-
-/// An approval without those who should have agreed.
-pub fn broken_glass(key: &StepKey, by: &str, reason: &str) -> Entry {
-    Entry::new(Mark::Alarm, key.to_string(), format!("glass broken by {by}"), reason)
-}
-
-/// What a person answered.
-pub fn settled(key: &StepKey, answer: &Answer) -> Entry {
-    let (mark, word) = match answer.verdict {
-        ApprovalVerdict::Approved => (Mark::Passed, format!("approved by {}", answer.by)),
-        ApprovalVerdict::Rejected => (Mark::Failed, format!("rejected by {}", answer.by)),
-        ApprovalVerdict::TimedOut => (Mark::Failed, "not approved in time".to_owned()),
-        ApprovalVerdict::Parked => (Mark::Question, "not answered, nobody can be asked here".to_owned()),
-    };
-    Entry::new(mark, key.to_string(), word, answer.reason.clone())
-}
-
 /// A request as lines `http.post: http://…`, one for each value in it.
 pub fn request(request: &Value) -> Vec<String> {
     let mut lines = Vec::new();
@@ -358,7 +296,7 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     }
     for step in &view.steps {
         match step.state {
-            StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
+            StepState::Asked => steps.push(approval::command(view, &step.key)),
             StepState::Suspended => {
                 steps.push(format!("{} waits for a person: {}", step.key, step.help.as_deref().unwrap_or_default()));
             }

@@ -1,18 +1,20 @@
 //! `POST /api/v1/runs/RUN/approve` and `/reject`: what people say to a run that waits for them, under the name of
 //! their token. 200 is said when the answer is durable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 
 use super::{Named, named};
 use crate::base::{RunId, StepKey};
 use crate::engine::event::ApprovalVerdict;
 use crate::engine::{Answered, Event, Record};
+use crate::language::Given;
 use crate::runtime::{AnswerError, RuntimeError};
 use crate::server::reply;
 use crate::server::route::Call;
@@ -33,15 +35,15 @@ struct Said {
     digest: Option<String>,
     #[serde(default)]
     reason: String,
+    /// What the step wants to be told, by name.
+    #[serde(default)]
+    answers: BTreeMap<String, Value>,
 }
 
 /// Approves exactly what the caller was shown: neither the step nor its digest is guessed.
 pub async fn approve(call: Call) -> Response {
     match call.json::<Said>() {
-        Ok(Said { step: Some(step), digest: Some(digest), reason }) => {
-            let said = Said { step: Some(step), digest: Some(digest), reason };
-            answer(call, ApprovalVerdict::Approved, said).await
-        }
+        Ok(said) if said.step.is_some() && said.digest.is_some() => answer(call, ApprovalVerdict::Approved, said).await,
         Ok(_) => {
             let help = "`approvals` of GET /api/v1/runs/RUN has both, with what will be done";
             reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "`step` and `digest` say what you approve", help)
@@ -65,8 +67,11 @@ async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
     };
     // Before it can be written down, so that it is not missed.
     let (who, news) = (call.who.name.clone(), call.shared.watch.subscribe());
+    let answers: BTreeMap<String, Given> =
+        said.answers.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect();
     let word = |key, shown| Answered {
         digest: Some(said.digest.clone().unwrap_or(shown)),
+        answers: answers.clone(),
         ..Answered::new(key, verdict, who.clone(), said.reason.clone())
     };
     let mut given = give(&call, &run, said.step.as_deref(), &word).await;

@@ -100,6 +100,8 @@ fn phase(mut plan: Plan, dice: &mut Dice, phase: &str, steps: u64) -> Plan {
             plan = plan.approve(dice.chance(50).then_some(5));
         } else if dice.chance(8) {
             plan = plan.approve_by(&["grace", "edsger", "barbara"], 1 + dice.below(2) as u32);
+        } else if dice.chance(8) {
+            plan = plan.approve_by(&["grace", "edsger", "barbara"], 1 + dice.below(2) as u32).asking_for_answers();
         }
     }
     plan

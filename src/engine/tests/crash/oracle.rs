@@ -1,6 +1,7 @@
 //! What must be true of every journal, told from its records and the plan alone: nothing here asks
 //! the engine.
 
+mod answering;
 mod pausing;
 mod undoing;
 
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::StepKey;
 use crate::engine::event::{
-    ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
+    Answers, ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
 use crate::engine::graph::{Graph, Step};
 
@@ -40,6 +41,8 @@ struct Oracle<'g> {
     approved: BTreeSet<StepKey>,
     /// Who has agreed while more have to.
     counted: BTreeMap<StepKey, BTreeSet<String>>,
+    /// What those who agreed said to what the step asks.
+    answers: BTreeMap<StepKey, Answers>,
     /// Questions that somebody may still answer.
     open_questions: BTreeSet<StepKey>,
     /// Questions that nobody could be asked.
@@ -82,6 +85,7 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         ended_steps: BTreeMap::new(),
         approved: BTreeSet::new(),
         counted: BTreeMap::new(),
+        answers: BTreeMap::new(),
         open_questions: BTreeSet::new(),
         parked_questions: BTreeSet::new(),
         completed: Vec::new(),
@@ -116,6 +120,7 @@ impl<'g> Oracle<'g> {
         ensure(self.finished.is_none() || (self.finished == Some(Outcome::Parked) && reopens), || {
             "something happened after the end".into()
         })?;
+        self.answers_of(event)?;
         match event {
             Event::PhaseStarted { phase } => self.phase_started(*phase),
             Event::AttemptStarted { key, role: Role::Main, attempt, .. } => self.started(key, *attempt),
@@ -332,13 +337,6 @@ impl<'g> Oracle<'g> {
         ensure(!strangers && agreed.len() >= approval.quorum.unwrap_or(1) as usize, || {
             format!("{agreed:?} were enough for {key}")
         })
-    }
-
-    fn counted(&mut self, key: &StepKey, by: &str) -> Result<(), String> {
-        let asked = self.open_questions.contains(key) || self.parked_questions.contains(key);
-        ensure(asked, || format!("{by} agreed to {key}, which is no open question"))?;
-        let new = self.counted.entry(key.clone()).or_default().insert(by.to_owned());
-        ensure(new, || format!("{by} counts twice for {key}"))
     }
 
     fn resolved(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! The world of a random run: attempts that take their time and end somehow, people who answer or do
 //! not, stops, and messages that arrive late or twice. All of it follows from one number.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::engine::{
 };
 
 use super::generator::{Dice, mix};
+use crate::language::Given;
 
 /// More moves than any run of these sizes needs; a run that makes them does not end.
 const MOST_MOVES: usize = 600;
@@ -179,7 +181,18 @@ impl<'g> Simulation<'g> {
         };
         // Who answers may be one of those who may, the one who started it, or nobody anybody knows.
         let by = ["grace", "grace", "edsger", "barbara", "ada", "mallory"][self.dice.below(6) as usize];
-        What::Answered(Answered::new(key, verdict, by, "random"))
+        let answers = self.answers(&key);
+        What::Answered(Answered { answers, ..Answered::new(key, verdict, by, "random") })
+    }
+
+    /// What they say to what the step asks: mostly the same number, else another, none, or one that does not fit.
+    fn answers(&mut self, key: &StepKey) -> BTreeMap<String, Given> {
+        let asks = self.graph.step(&key.step).is_some_and(|(_, step)| !step.answers().is_empty());
+        if !asks || self.dice.chance(20) {
+            return BTreeMap::new();
+        }
+        let number = ["3", "3", "3", "3", "4", "11"][self.dice.below(6) as usize];
+        BTreeMap::from([("number".to_owned(), Given::Text(number.to_owned()))])
     }
 
     fn resolution(&mut self, key: StepKey) -> What {
