@@ -9,6 +9,7 @@ pub mod exit;
 mod inspect;
 mod model;
 mod notice;
+mod notify;
 mod orders;
 mod output;
 mod plan;
@@ -82,6 +83,9 @@ enum Command {
     Breaker(orders::BreakerCommand),
     /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
     Holds(orders::HoldsArguments),
+    /// Show messages without sending them, or try out a channel.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Check, prove or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -162,6 +166,9 @@ struct RunArguments {
     playbook: String,
     #[command(flatten)]
     inputs: InputArguments,
+    /// Mark the run as an exercise: it does everything it would do, and whoever is told of it reads DRILL.
+    #[arg(long)]
+    drill: bool,
     /// Approve every step that asks, as the person who runs this.
     #[arg(long, short = 'y')]
     yes: bool,
@@ -338,6 +345,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),
         Command::Holds(arguments) => orders::holds(config, &arguments),
+        Command::Notify(command) => notify::notify(config, &command),
         Command::Audit(AuditCommand::Verify(arguments)) => audit::verify(config, &arguments),
         Command::Audit(AuditCommand::Prove { entry, file }) => audit::prove(config, entry, file.as_deref()),
         Command::Audit(AuditCommand::Key) => audit::key(config),

@@ -10,6 +10,7 @@ use super::output::{self, Failure};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format, ResumeArguments, RunArguments};
 use crate::base::{RunId, environment};
+use crate::engine::event::DRILL;
 use crate::engine::{RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
 use crate::runtime::{Approver, BreakGlass, Ended, Nobody, RuntimeError, Yes, stop_requests};
@@ -22,8 +23,9 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
     let journal = setup::journal(&site)?;
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
+    let trigger = if arguments.drill { DRILL } else { "hand" };
     let prepared =
-        host.prepare(playbook, &given, &environment::user(), "hand").map_err(|error| runtime_failure(&error))?;
+        host.prepare(playbook, &given, &environment::user(), trigger).map_err(|error| runtime_failure(&error))?;
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
         let ended = host.run(prepared, approver, Some(stops)).await;

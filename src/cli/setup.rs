@@ -72,7 +72,7 @@ pub fn host_without_trace(site: Site, approver: Arc<dyn Approver>, reporter: Fan
     Ok(Host::with_history(site, memory, history, approver, templates, Box::new(reporter)))
 }
 
-fn templates(site: &Site) -> Result<Templates, Failure> {
+pub fn templates(site: &Site) -> Result<Templates, Failure> {
     Templates::load(site.templates.as_deref()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Invalid, all.join("\n"))

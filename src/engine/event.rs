@@ -215,6 +215,9 @@ pub enum Event {
         delivered: Option<String>,
         error: Option<String>,
         attempts: u32,
+        /// What the channel needs to go on from this message with the next one of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread: Option<String>,
     },
     Resumed {
         by: String,
@@ -248,7 +251,7 @@ pub struct RunStarted {
     pub digest: String,
     pub inputs: Value,
     pub by: String,
-    /// `hand`, or what else started the run.
+    /// `hand`, [`DRILL`], or what else started the run.
     pub trigger: String,
     /// Why this run may look but change nothing, whatever its playbook says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +264,16 @@ pub struct RunStarted {
     pub rerun_of: Option<RerunOf>,
     /// Every step of the plan, in order, for views that show what has not started yet.
     pub steps: Vec<StepOutline>,
+}
+
+/// What starts a run that is an exercise: everything it does is done, and everybody who is told knows.
+pub const DRILL: &str = "drill";
+
+impl RunStarted {
+    /// Whether the run is an exercise.
+    pub fn is_drill(&self) -> bool {
+        self.trigger == DRILL
+    }
 }
 
 /// Where a run that is done anew begins.

@@ -194,6 +194,8 @@ pub struct RunState {
     pub completed: Vec<StepKey>,
     pub undo: Option<UndoState>,
     pub escalated: bool,
+    /// What each channel needs to go on from the last message of the run that it took.
+    pub threads: BTreeMap<String, String>,
     pub finished: Option<Outcome>,
 }
 

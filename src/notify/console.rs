@@ -21,9 +21,17 @@ impl Channel for Sender {
     const EXAMPLE: &'static str = "{}";
     type Config = Config;
 
-    async fn send(_config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
-        Ok(Receipt(format!("{}\n\n{}", message.subject, message.text)))
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(shown(message))
     }
+
+    async fn send(_config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
+        Ok(Receipt::new(shown(&message)))
+    }
+}
+
+fn shown(message: &Message) -> String {
+    format!("{}\n\n{}", message.subject, message.text)
 }
 
 #[cfg(test)]
@@ -34,7 +42,7 @@ mod tests {
     #[tokio::test]
     async fn the_receipt_is_the_text_to_print() {
         let message = doubles::message();
-        let Receipt(text) = Sender::send(Config {}, message.clone(), doubles::http()).await.unwrap();
+        let Receipt { text, .. } = Sender::send(Config {}, message.clone(), doubles::http()).await.unwrap();
         assert!(text.starts_with(&message.subject), "{text}");
         assert!(text.ends_with(&message.command), "{text}");
     }

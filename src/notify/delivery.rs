@@ -112,7 +112,7 @@ mod tests {
     /// A channel whose configuration is what it does: `["busy", "ok"]`; `take` is the attempt's turn.
     fn scripted(config: &Value, turn: usize) -> Result<Receipt, DeliveryError> {
         match config[turn].as_str().unwrap() {
-            "ok" => Ok(Receipt("taken".into())),
+            "ok" => Ok(Receipt::new("taken")),
             "busy" => Err(DeliveryError::transient("busy")),
             "gone" => Err(DeliveryError::lasting("gone")),
             wait => Err(DeliveryError {
@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn transient_errors_are_tried_again_with_growing_waits() {
         let (delivery, took) = timed(scripted_entry!(), json!(["busy", "busy", "ok"])).await;
-        assert_eq!(delivery, Delivery { attempts: 3, result: Ok(Receipt("taken".into())) });
+        assert_eq!(delivery, Delivery { attempts: 3, result: Ok(Receipt::new("taken")) });
         // Between half and all of 0.5 s + 1 s.
         assert!((Duration::from_millis(750)..=Duration::from_millis(1502)).contains(&took), "{took:?}");
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::tcp::OwnedReadHalf;
@@ -38,6 +38,9 @@ impl Reply {
 /// What the double was sent.
 #[derive(Debug, Clone)]
 pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
@@ -87,8 +90,15 @@ impl HttpDouble {
     }
 }
 
-async fn answer(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes) -> (StatusCode, HeaderMap, String) {
-    script.requests.lock().unwrap().push(Request { headers, body: body.to_vec() });
+async fn answer(
+    State(script): State<Arc<Script>>,
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, String) {
+    let (method, target) = (method.to_string(), target.to_string());
+    script.requests.lock().unwrap().push(Request { method, target, headers, body: body.to_vec() });
     let reply = script.replies.lock().unwrap().pop_front().unwrap_or(Reply::status(599, "not in the script"));
     let mut headers = HeaderMap::new();
     if let Some(text) = reply.retry_after {
@@ -199,7 +209,8 @@ pub fn message() -> Message {
 }
 
 pub fn message_on(on: Occasion) -> Message {
-    Templates::shipped().message("default", &Facts::sample(on))
+    let link = Some("https://runbook.example.com/runs/1122-174012-k3f9".into());
+    Templates::shipped().message("default", &Facts { link, ..Facts::sample(on) })
 }
 
 /// The message as a run hands it over.

@@ -100,12 +100,18 @@ impl Channel for Sender {
         std::iter::once(&config.from).chain(&config.to).try_for_each(|text| mailbox(text).map(drop))
     }
 
+    fn preview(config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        let mail = compose(config, message).map_err(DeliveryError::lasting)?;
+        Ok(String::from_utf8_lossy(&mail.formatted()).replace("\r\n", "\n"))
+    }
+
     async fn send(config: Config, message: Message, _http: reqwest::Client) -> Result<Receipt, DeliveryError> {
+        let first = first_of_run(&config, &message).map_err(DeliveryError::lasting)?;
         let mail = compose(&config, &message).map_err(DeliveryError::lasting)?.formatted();
         let transport = connect(&config).await?;
         let from = mailbox(&config.from).map_err(DeliveryError::lasting)?.email;
         let results = join_all(config.to.iter().map(|to| send_to(&transport, &config, &from, to, &mail))).await;
-        summarise(&config.to, results)
+        Ok(summarise(&config.to, results)?.threaded(first))
     }
 }
 
@@ -150,8 +156,10 @@ fn summarise(to: &[String], results: Vec<Result<String, DeliveryError>>) -> Resu
         }
     }
     match (accepted, refused) {
-        (Some(line), None) => Ok(Receipt(line)),
-        (Some(line), Some(error)) if !error.transient => Ok(Receipt(format!("{line}; not for {}", lines.join("; ")))),
+        (Some(line), None) => Ok(Receipt::new(line)),
+        (Some(line), Some(error)) if !error.transient => {
+            Ok(Receipt::new(format!("{line}; not for {}", lines.join("; "))))
+        }
         (_, Some(error)) => Err(DeliveryError { message: lines.join("; "), ..error }),
         (None, None) => Err(DeliveryError::lasting("there is nobody to send to")),
     }
@@ -206,11 +214,15 @@ fn classify(host: &str, error: &smtp::Error) -> DeliveryError {
 
 fn compose(config: &Config, message: &Message) -> Result<lettre::Message, String> {
     let from = mailbox(&config.from)?;
-    let domain = from.email.domain().to_owned();
-    let mut mail = lettre::Message::builder()
-        .message_id(Some(format!("<{}@{domain}>", message.id)))
-        // Mail readers show all messages of a run as one conversation.
-        .references(format!("<run-{}@{domain}>", identifier(&message.run)))
+    let mut mail = lettre::Message::builder().message_id(Some(identity(&from, &message.id)));
+    if let Some(first) = &message.thread {
+        mail = mail.in_reply_to(first.clone());
+    }
+    // Mail readers show all messages of a run as one conversation.
+    let run = identity(&from, &format!("run-{}", identifier(&message.run)));
+    let known = std::iter::once(run).chain(message.thread.clone()).collect::<Vec<_>>().join(" ");
+    let mut mail = mail
+        .references(known)
         .subject(one_line(&message.subject))
         .date(system_time(message.at))
         .header(AutoSubmitted)
@@ -219,6 +231,18 @@ fn compose(config: &Config, message: &Message) -> Result<lettre::Message, String
         mail = mail.to(mailbox(to)?);
     }
     mail.singlepart(SinglePart::plain(message.text.clone())).map_err(|error| format!("cannot write the mail: {error}"))
+}
+
+/// The identity of the run's first mail, which all others answer.
+fn first_of_run(config: &Config, message: &Message) -> Result<String, String> {
+    match &message.thread {
+        Some(first) => Ok(first.clone()),
+        None => Ok(identity(&mailbox(&config.from)?, &message.id)),
+    }
+}
+
+fn identity(from: &Mailbox, name: &str) -> String {
+    format!("<{name}@{}>", from.email.domain())
 }
 
 /// A run's identifier without the letters that end an identifier of a mail.
@@ -249,142 +273,4 @@ impl Header for AutoSubmitted {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::notify::doubles::{self, SmtpDouble, keep};
-    use crate::notify::{CHANNELS, ChannelEntry, Delivery, deliver};
-
-    fn entry() -> &'static ChannelEntry {
-        CHANNELS.iter().find(|entry| entry.name == "email").unwrap()
-    }
-
-    fn settings(port: u16, to: &[&str]) -> Value {
-        json!({"host": "127.0.0.1", "port": port, "tls": "none", "from": "Runbook <runbook@example.com>", "to": to})
-    }
-
-    async fn deliver_with(config: Value, message: Message) -> Delivery {
-        deliver(entry(), config, doubles::masked(message), doubles::http(), doubles::impatient(), 1).await
-    }
-
-    #[tokio::test]
-    async fn a_mail_has_its_headers_and_its_text() {
-        let double = SmtpDouble::start(&[]).await;
-        let subject = "Größe\r\nBcc: victim@example.com".to_owned();
-        let message = Message { subject, text: "first\n.\nlast é".into(), ..doubles::message() };
-        let delivery = deliver_with(settings(double.port, &["a@example.com"]), message.clone()).await;
-        assert_eq!((delivery.attempts, delivery.result), (1, Ok(Receipt("queued".into()))));
-        let mail = double.mails().remove(0);
-        assert_eq!(mail.to, "<a@example.com>");
-        let (headers, body) = mail.text.split_once("\r\n\r\n").unwrap();
-        for expected in [
-            "From: \"Runbook\" <runbook@example.com>".replace('"', ""),
-            "To: a@example.com".into(),
-            format!("Message-ID: <{}@example.com>", message.id),
-            format!("References: <run-{}@example.com>", message.run),
-            "Auto-Submitted: auto-generated".into(),
-            "Content-Type: text/plain; charset=utf-8".into(),
-            "Date: Sun, 22 Nov 2026 17:44:22 +0000".into(),
-        ] {
-            assert!(headers.replace('"', "").lines().any(|line| line == expected), "{expected} is not in {headers}");
-        }
-        assert!(headers.contains("Subject: ") && !headers.lines().any(|line| line.starts_with("Bcc")), "{headers}");
-        assert!(body.starts_with("first\r\n"), "{body}");
-        assert!(body.contains("last =C3=A9") || body.contains("last é"), "{body}");
-    }
-
-    #[tokio::test]
-    async fn a_busy_server_is_tried_again_with_the_same_message_id() {
-        let double = SmtpDouble::start(&["451 4.7.1 greylisted, try later"]).await;
-        let delivery = deliver_with(settings(double.port, &["a@example.com"]), doubles::message()).await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt("queued".into()))));
-        assert_eq!(double.mails().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_refused_mailbox_is_final() {
-        let double = SmtpDouble::start(&["550 5.1.1 no such user", "250 never asked again"]).await;
-        let delivery = deliver_with(settings(double.port, &["gone@example.com"]), doubles::message()).await;
-        let error = delivery.result.unwrap_err();
-        assert_eq!((delivery.attempts, error.transient), (1, false));
-        assert!(error.message.starts_with("gone@example.com: mail server 127.0.0.1: permanent error (550)"), "{error}");
-        assert!(error.message.contains("no such user"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_mailbox_that_is_gone_does_not_cost_the_others_their_mail() {
-        let double = SmtpDouble::start(&["550 5.1.1 no such user"]).await;
-        let to = ["a@example.com", "b@example.com", "c@example.com"];
-        let delivery = deliver_with(settings(double.port, &to), doubles::message()).await;
-        let Receipt(text) = delivery.result.unwrap();
-        assert!(text.starts_with("queued; not for ") && text.contains("550"), "{text}");
-        assert_eq!(double.mails().len(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_server_that_is_not_there_is_worth_another_try() {
-        let delivery = deliver_with(settings(1, &["a@example.com"]), doubles::message()).await;
-        assert_eq!(delivery.attempts, 4);
-        assert!(delivery.result.unwrap_err().transient);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_sent_to_a_server_without_the_encryption_asked_for() {
-        let double = SmtpDouble::start(&[]).await;
-        let password = keep("hush-hush");
-        let mut config = settings(double.port, &["a@example.com"]);
-        config["tls"] = json!("starttls");
-        config["username"] = json!("runbook");
-        config["password"] = password.config.clone();
-        let delivery = deliver_with(config, doubles::message()).await;
-        let error = delivery.result.unwrap_err();
-        assert!(!error.transient && !error.message.contains("hush"), "{error}");
-        assert!(double.mails().is_empty() && double.lines().iter().all(|line| !line.starts_with("AUTH")));
-    }
-
-    #[tokio::test]
-    async fn the_account_logs_in() {
-        let double = SmtpDouble::start(&[]).await;
-        let password = keep("hush-hush-hush");
-        let mut config = settings(double.port, &["a@example.com"]);
-        config["username"] = json!("me");
-        config["password"] = password.config.clone();
-        assert!(deliver_with(config, doubles::message()).await.result.is_ok());
-        // base64 of NUL me NUL hush-hush-hush
-        assert!(double.lines().contains(&"AUTH PLAIN AG1lAGh1c2gtaHVzaC1odXNo".to_owned()), "{:?}", double.lines());
-    }
-
-    #[tokio::test]
-    async fn a_subject_cannot_begin_another_header() {
-        let double = SmtpDouble::start(&[]).await;
-        let message = Message { subject: "Disk\r\nBcc: victim@example.com".into(), ..doubles::message() };
-        assert!(deliver_with(settings(double.port, &["a@example.com"]), message).await.result.is_ok());
-        let text = double.mails().remove(0).text;
-        assert!(text.lines().any(|line| line == r"Subject: Disk\r\nBcc: victim@example.com"), "{text}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_says_nothing_is_left() {
-        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = settings(silent.local_addr().unwrap().port(), &["a@example.com"]);
-        let sending = (entry().send)(config, doubles::message(), doubles::http());
-        let error = timeout(Duration::from_secs(60), sending).await.unwrap().unwrap_err();
-        assert!(error.transient && error.message.contains("no answer in time"), "{error}");
-    }
-
-    #[test]
-    fn settings_that_cannot_work_are_refused() {
-        let wrong = |change: Value| {
-            let mut config = settings(25, &["a@example.com"]);
-            config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            (entry().check)(&config).unwrap_err().message
-        };
-        assert!(wrong(json!({"host": "smtp.example.com"})).contains("'tls: none' works only"));
-        assert!(wrong(json!({"host": "localhost.example.com"})).contains("'tls: none' works only"));
-        assert!(wrong(json!({"username": "me"})).contains("belong together"));
-        assert!(wrong(json!({"to": []})).contains("'to' needs 1 to 20"));
-        assert!(wrong(json!({"to": ["a@example.com\r\nBcc: b@example.com"]})).contains("is not a mail address"));
-        assert!(wrong(json!({"from": "nobody"})).contains("is not a mail address"));
-    }
-}
+mod tests;

@@ -51,6 +51,10 @@ pub struct Facts {
     pub approval: Option<Approval>,
     /// What joins the messages of one incident; without it the playbook and its inputs do.
     pub incident: Option<String>,
+    /// Where the run is shown.
+    pub link: Option<String>,
+    /// Whether the run is an exercise.
+    pub drill: bool,
 }
 
 /// What a person is asked to approve.
@@ -101,6 +105,8 @@ impl Facts {
             update_every: None,
             approval: None,
             incident: None,
+            link: None,
+            drill: false,
         }
     }
 
@@ -157,6 +163,22 @@ impl Facts {
         }
     }
 
+    /// How to begin once more after a run that did not fix the fault, if its inputs can be written on one line.
+    pub fn again(&self) -> Option<String> {
+        if !matches!(self.on, Occasion::Unresolved | Occasion::Error) {
+            return None;
+        }
+        let inputs = self.inputs.as_object().into_iter().flatten().filter(|(_, input)| !input.is_null());
+        let written = inputs.map(|(name, input)| {
+            let text = format!("{name}={}", value::show(input));
+            let fits = !input.is_object() && !input.is_array() && text == tidy(&text);
+            fits.then(|| format!(" --input {}", quoted(&text)))
+        });
+        let inputs: String = written.collect::<Option<_>>()?;
+        let drill = if self.drill { " --drill" } else { "" };
+        Some(format!("runbook run {}{drill}{inputs}", quoted(&self.playbook)))
+    }
+
     /// The word of a status update: one of the three that readers of such updates know.
     fn status(&self) -> &'static str {
         let fixed = self.on == Occasion::Resolved && self.outcome.as_deref() != Some("mitigated");
@@ -196,7 +218,8 @@ impl Facts {
             "affected": self.affected(), "status": self.status(), "impact": self.impact,
             "estimate": self.estimate, "updates": self.updates(), "escalated_to": self.escalated_to,
             "causes": causes, "actions_done": self.actions_done, "next_steps": self.next_steps,
-            "approval": approval, "facts": facts, "command": self.command(),
+            "approval": approval, "facts": facts, "command": self.command(), "again": self.again(), "link": self.link,
+            "drill": self.drill,
         }))
     }
 

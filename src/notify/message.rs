@@ -28,7 +28,9 @@ impl Templates {
 
 fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
     let command = facts.command();
-    let subject = shorten(one_line(subject_or_title(subject, facts)).trim(), SUBJECT_LIMIT);
+    let mark = if facts.drill { "[DRILL] " } else { "" };
+    let subject = format!("{mark}{}", one_line(subject_or_title(subject, facts)).trim());
+    let subject = shorten(&subject, SUBJECT_LIMIT);
     let text = ending_with_command(facts, visible(body).trim(), &command);
     let moment = facts.now.0.to_string();
     Message {
@@ -45,6 +47,8 @@ fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
         command,
         started_at: facts.started_at,
         dedup_key: dedup_key(facts),
+        link: facts.link.clone(),
+        thread: None,
     }
 }
 
@@ -59,15 +63,20 @@ fn ending_with_command(facts: &Facts, body: &str, command: &str) -> String {
         Occasion::Approval if facts.approval.is_some() => "To approve it",
         _ => "To see everything",
     };
-    format!("{body}\n\n{purpose}:\n{command}")
+    let drill = if facts.drill { "This is a drill.\n\n" } else { "" };
+    let link = facts.link.as_ref().map(|link| format!("In a browser: {}\n\n", visible(link))).unwrap_or_default();
+    let again = facts.again().map(|again| format!("To run it again:\n{again}\n\n")).unwrap_or_default();
+    format!("{drill}{body}\n\n{link}{again}{purpose}:\n{command}")
 }
 
 /// Two runs of a playbook with the same inputs look at the same fault, so the second one's
 /// "resolved" ends the incident that the first one opened.
 fn dedup_key(facts: &Facts) -> String {
+    // An exercise must not be joined to an incident that is open, nor end it.
+    let kind = if facts.drill { "runbook-drill" } else { "runbook" };
     match &facts.incident {
-        Some(incident) => format!("runbook:{}", tidy(incident)),
-        None => format!("runbook:{}:{}", tidy(&facts.playbook), digest(&[&sorted(&facts.inputs).to_string()])),
+        Some(incident) => format!("{kind}:{}", tidy(incident)),
+        None => format!("{kind}:{}:{}", tidy(&facts.playbook), digest(&[&sorted(&facts.inputs).to_string()])),
     }
 }
 
@@ -127,6 +136,33 @@ mod tests {
             let message = sent(&facts);
             assert!(!message.text.contains("built-in wording"), "{}", message.text);
             assert!(!message.text.contains("\n\n\n"), "{}", message.text);
+        }
+    }
+
+    #[test]
+    fn a_run_that_fixed_nothing_says_how_to_begin_again_and_each_message_links_to_its_run() {
+        let text = sent(&Facts::sample(Occasion::Unresolved)).text;
+        let again = "runbook run model-load-error --input 'provider=deepseek' --input 'api=http://127.0.0.1:8000'";
+        assert!(text.lines().any(|line| line == again), "{text}");
+        let mut facts = Facts::sample(Occasion::Unresolved);
+        facts.link = Some("https://runbook.example.com/runs/1".into());
+        assert!(sent(&facts).text.contains("In a browser: https://runbook.example.com/runs/1\n"));
+        for unfit in [json!({"a": "two\nlines"}), json!({"a": ["list"]}), json!({"a": "x".repeat(900)})] {
+            facts.inputs = unfit;
+            assert_eq!(facts.again(), None);
+        }
+        facts.inputs = json!({"a": "'; reboot #"});
+        assert_eq!(facts.again().unwrap(), r"runbook run model-load-error --input 'a='\''; reboot #'");
+    }
+
+    #[test]
+    fn a_drill_is_marked_and_touches_no_incident() {
+        for on in Occasion::ALL {
+            let (real, drill) = (Facts::sample(on), Facts { drill: true, ..Facts::sample(on) });
+            let message = sent(&drill);
+            assert!(message.subject.starts_with("[DRILL] "), "{}", message.subject);
+            assert!(message.text.starts_with("This is a drill.\n"), "{}", message.text);
+            assert_ne!(message.dedup_key, sent(&real).dedup_key);
         }
     }
 

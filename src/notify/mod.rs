@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::base::Timestamp;
 pub use delivery::{Delivery, DeliveryPolicy, deliver};
 pub use facts::{Approval, Facts};
-pub use target::{TargetError, parse_target, resolve};
+pub use target::{TargetError, parse_target, resolve, targets};
 pub use template::Templates;
 
 /// Why a message is sent.
@@ -72,6 +72,12 @@ impl Occasion {
             Occasion::Error => "error",
         }
     }
+
+    /// Whether somebody has to act on it. Services notify nobody of a message that is only edited, so such
+    /// a message is never only an edit.
+    pub fn calls_for_a_person(self) -> bool {
+        !matches!(self, Occasion::Started | Occasion::Resolved)
+    }
 }
 
 impl fmt::Display for Occasion {
@@ -105,11 +111,35 @@ pub struct Message {
     pub started_at: Timestamp,
     /// The same for all messages of one incident, so that a paging service can join them.
     pub dedup_key: String,
+    /// Where the run is shown, when the site says where the server is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// What the channel gave back with an earlier message of the run; see [`Receipt::thread`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
 }
 
 /// Proof that a peer took the message, such as its identifier or status line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Receipt(pub String);
+pub struct Receipt {
+    pub text: String,
+    /// What the channel needs to go on from this message with a later one of the same run, such as the
+    /// identifier of the message to edit. Never secret: it is kept in the journal.
+    pub thread: Option<String>,
+}
+
+impl Receipt {
+    /// Taken, and every further message stands alone.
+    pub fn new(text: impl Into<String>) -> Self {
+        Receipt { text: text.into(), thread: None }
+    }
+
+    /// Taken, and a later message of the run goes on from here.
+    #[must_use]
+    pub fn threaded(self, thread: impl Into<String>) -> Self {
+        Receipt { thread: Some(thread.into()), ..self }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -148,6 +178,9 @@ pub trait Channel: 'static {
         Ok(())
     }
 
+    /// What would be sent, with a mark in the place of each secret.
+    fn preview(config: &Self::Config, message: &Message) -> Result<String, DeliveryError>;
+
     /// Tries once to deliver; `deliver` repeats it.
     fn send(
         config: Self::Config,
@@ -167,6 +200,8 @@ pub struct ChannelEntry {
     pub config_schema: fn() -> Value,
     /// What is wrong with these settings, without trying them.
     pub check: fn(&Value) -> Result<(), DeliveryError>,
+    /// What would be sent, with a mark in the place of each secret.
+    pub preview: fn(Value, &Message) -> Result<String, DeliveryError>,
     pub send: fn(Value, Message, reqwest::Client) -> SendFuture,
 }
 
@@ -184,6 +219,7 @@ pub const fn entry<C: Channel>() -> ChannelEntry {
         example: C::EXAMPLE,
         config_schema: crate::kind::schema_of::<C::Config>,
         check: |config| decode::<C>(config.clone()).map(drop),
+        preview: |config, message| C::preview(&decode::<C>(config)?, message),
         send: |config, message, http| Box::pin(async move { C::send(decode::<C>(config)?, message, http).await }),
     }
 }
@@ -230,7 +266,7 @@ macro_rules! channels {
     };
 }
 
-channels! { slack, email, pagerduty, webhook, console }
+channels! { slack, teams, discord, email, pagerduty, opsgenie, ntfy, webhook, console }
 
 #[cfg(test)]
 mod tests {

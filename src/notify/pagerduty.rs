@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::post::{self, Post};
 use super::text::{one_line, shorten};
 use super::{Channel, DeliveryError, Message, Occasion, Receipt};
+use crate::base::redaction::MARK;
 use crate::site::SecretReference;
 
 /// PagerDuty refuses a longer summary or key.
@@ -51,13 +52,17 @@ impl Channel for Sender {
         post::check_private(&config.url)
     }
 
+    fn preview(config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(post::pretty(&event(MARK, &config.source, message)))
+    }
+
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let key = post::fetch(&config.routing_key).await?;
         let event = event(key.reveal(), &config.source, &message);
         let said = Post::json(&config.url, event.to_string())?.hiding(&key).send(&http).await?;
         let answer: Value = serde_json::from_str(&said).unwrap_or_default();
         Ok(match answer["dedup_key"].as_str() {
-            Some(key) => Receipt(format!("dedup_key {}", shorten(&one_line(key), KEY_LIMIT))),
+            Some(key) => Receipt::new(format!("dedup_key {}", shorten(&one_line(key), KEY_LIMIT))),
             None => post::accepted("pagerduty"),
         })
     }
@@ -134,7 +139,7 @@ mod tests {
         let double = HttpDouble::start(vec![Reply::status(202, TAKEN)]).await;
         let message = Message { subject: "s".repeat(2000), severity: "critical".into(), ..doubles::message() };
         let delivery = deliver_to(&double, message.clone()).await;
-        assert_eq!(delivery.result, Ok(Receipt("dedup_key k1".into())));
+        assert_eq!(delivery.result, Ok(Receipt::new("dedup_key k1")));
         let event = double.request().json();
         assert_eq!((&event["routing_key"], &event["event_action"]), (&json!("r0u71n6k3y"), &json!("trigger")));
         assert_eq!(event["dedup_key"], message.dedup_key.as_str());

@@ -1,4 +1,4 @@
-//! How channels speak HTTP: one JSON POST with a time limit, and every answer sorted into accepted,
+//! How channels speak HTTP: one JSON request with a time limit, and every answer sorted into accepted,
 //! worth another try, or refused for good. Neither the address nor what it carries gets into an error,
 //! because the address of an incoming webhook is itself a secret.
 
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::text::{one_line, shorten};
 use super::{DeliveryError, Receipt};
@@ -23,6 +23,7 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// One request.
 pub struct Post {
+    method: Method,
     url: Url,
     headers: Vec<(&'static str, Secret<String>)>,
     body: String,
@@ -33,7 +34,13 @@ pub struct Post {
 impl Post {
     pub fn json(url: &str, body: String) -> Result<Self, DeliveryError> {
         let url = parse(url).map_err(DeliveryError::lasting)?;
-        Ok(Post { url, headers: Vec::new(), body, secrets: Vec::new() })
+        Ok(Post { method: Method::POST, url, headers: Vec::new(), body, secrets: Vec::new() })
+    }
+
+    /// Changes what stands at the address instead of adding to it.
+    #[must_use]
+    pub fn editing(self) -> Self {
+        Post { method: Method::PATCH, ..self }
     }
 
     #[must_use]
@@ -51,8 +58,10 @@ impl Post {
 
     /// Sends it and gives back the body of a 2xx answer.
     pub async fn send(self, http: &Client) -> Result<String, DeliveryError> {
-        let mut request =
-            http.post(self.url.clone()).timeout(TIME_LIMIT).header("content-type", "application/json; charset=utf-8");
+        let mut request = http
+            .request(self.method.clone(), self.url.clone())
+            .timeout(TIME_LIMIT)
+            .header("content-type", "application/json; charset=utf-8");
         for (name, value) in &self.headers {
             request = request.header(*name, value.reveal());
         }
@@ -155,9 +164,14 @@ pub async fn fetch(secret: &SecretReference) -> Result<Secret<String>, DeliveryE
     fetched.map_err(|error| DeliveryError::lasting(StepError::because("cannot read a secret", &error).message))
 }
 
+/// A body as a preview shows it.
+pub fn pretty(body: &serde_json::Value) -> String {
+    format!("{body:#}")
+}
+
 /// The receipt for a peer that says nothing of use beside "accepted".
 pub fn accepted(by: &str) -> Receipt {
-    Receipt(format!("accepted by {by}"))
+    Receipt::new(format!("accepted by {by}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `slack`: a message of blocks, by an incoming webhook or by `chat.postMessage` of a bot.
 
+mod bot;
+
 use reqwest::Client;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,10 +19,6 @@ const SECTION_LIMIT: usize = 3000;
 const FIELD_LIMIT: usize = 2000;
 const FIELDS: usize = 10;
 
-/// What `chat.postMessage` answers when waiting helps; everything else is a wrong token or channel.
-const TRANSIENT: [&str; 6] =
-    ["ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"];
-
 pub struct Sender;
 
 /// Give either `webhook`, or `token` and `channel`.
@@ -36,7 +34,7 @@ pub struct Config {
     /// Where the bot posts: the identifier of a channel, such as `C024BE91L`, or its name, `#ml-alerts`.
     #[serde(default)]
     pub channel: Option<String>,
-    /// The address of `chat.postMessage`, for a gateway in between.
+    /// The address of `chat.postMessage`, for a gateway in between; `chat.update` is called beside it.
     #[serde(default = "default_api")]
     pub api: String,
 }
@@ -47,7 +45,8 @@ fn default_api() -> String {
 
 impl Channel for Sender {
     const NAME: &'static str = "slack";
-    const SUMMARY: &'static str = "Posts to a Slack channel, by an incoming webhook or as a bot.";
+    const SUMMARY: &'static str =
+        "Posts to a Slack channel, by an incoming webhook or as a bot, which keeps one thread for a run.";
     const EXAMPLE: &'static str = "{webhook: {env: SLACK_ML_ALERTS_URL}}";
     type Config = Config;
 
@@ -60,13 +59,18 @@ impl Channel for Sender {
         }
     }
 
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        Ok(post::pretty(&payload(message)))
+    }
+
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let body = payload(&message);
         match (config.webhook, config.token) {
             (Some(webhook), _) => by_webhook(&post::fetch(&webhook).await?, body, &http).await,
             (None, Some(token)) => {
                 let token = post::fetch(&token).await?;
-                as_bot(&config.api, &token, config.channel.unwrap_or_default(), body, &http).await
+                let bot = bot::Bot { api: &config.api, token: &token, http: &http };
+                bot.tell(&config.channel.unwrap_or_default(), &message, &body).await
             }
             (None, None) => Err(DeliveryError::lasting("neither a webhook nor a token is set")),
         }
@@ -76,31 +80,7 @@ impl Channel for Sender {
 async fn by_webhook(address: &Secret<String>, body: Value, http: &Client) -> Result<Receipt, DeliveryError> {
     post::check_private(address.reveal()).map_err(DeliveryError::lasting)?;
     let said = Post::json(address.reveal(), body.to_string())?.hiding(address).send(http).await?;
-    Ok(Receipt(shorten(&one_line(said.trim()), 100)))
-}
-
-async fn as_bot(
-    api: &str,
-    token: &Secret<String>,
-    channel: String,
-    mut body: Value,
-    http: &Client,
-) -> Result<Receipt, DeliveryError> {
-    body["channel"] = Value::String(channel);
-    let post = Post::json(api, body.to_string())?.header("authorization", format!("Bearer {}", token.reveal()));
-    read_answer(&post.hiding(token).send(http).await?)
-}
-
-/// The web API says 200 even when it refuses; the truth is in the body.
-fn read_answer(body: &str) -> Result<Receipt, DeliveryError> {
-    let answer: Value = serde_json::from_str(body)
-        .map_err(|_| DeliveryError::transient("slack answered with something that is not JSON"))?;
-    if answer["ok"] == true {
-        return Ok(Receipt(format!("ts {}", answer["ts"].as_str().unwrap_or("unknown"))));
-    }
-    let error = answer["error"].as_str().unwrap_or("no reason");
-    let message = format!("slack refused the message: {}", shorten(&one_line(error), 100));
-    Err(DeliveryError { transient: TRANSIENT.contains(&error), ..DeliveryError::lasting(message) })
+    Ok(Receipt::new(shorten(&one_line(said.trim()), 100)))
 }
 
 /// The message as blocks, with a plain text for notifications and screen readers.
@@ -116,7 +96,9 @@ fn payload(message: &Message) -> Value {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
     let origin = format!("{} · run {} · started {}", message.playbook, message.run, message.started_at);
-    blocks.push(json!({"type": "context", "elements": [markup(escape(&origin, FIELD_LIMIT))]}));
+    let mut elements = vec![markup(escape(&origin, FIELD_LIMIT))];
+    elements.extend(message.link.iter().map(|link| markup(format!("<{}|Show the run>", escape(link, FIELD_LIMIT)))));
+    blocks.push(json!({"type": "context", "elements": elements}));
     json!({
         "text": escape(&message.subject, SECTION_LIMIT),
         "blocks": blocks,
@@ -201,7 +183,11 @@ mod tests {
                     fields.into_iter().flatten().for_each(|field| assert_text(field, 2000));
                     block.get("text").into_iter().for_each(|text| assert_text(text, 3000));
                 }
-                "context" => block["elements"].as_array().unwrap().iter().for_each(|text| assert_text(text, 3000)),
+                "context" => {
+                    let ours = "<https://runbook.example.com/runs/1122-174012-k3f9|Show the run>";
+                    let elements = block["elements"].as_array().unwrap().iter();
+                    elements.filter(|text| text["text"] != ours).for_each(|text| assert_text(text, 3000));
+                }
                 other => panic!("unknown block {other}"),
             }
         }
@@ -224,7 +210,7 @@ mod tests {
         let mut message = doubles::message();
         message.text = format!("<!channel> disk > 90% & <https://evil.example|click>\n{}", message.command);
         let receipt = (CHANNELS[0].send)(config, message.clone(), doubles::http()).await.unwrap();
-        assert_eq!(receipt, Receipt("ok".into()));
+        assert_eq!(receipt, Receipt::new("ok"));
         let body = double.request().json();
         assert_accepted_by_slack(&body);
         let types: Vec<_> =
@@ -269,7 +255,7 @@ mod tests {
             1,
         )
         .await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt("ok".into()))));
+        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt::new("ok"))));
         assert_eq!(double.requests()[0].body, double.requests()[1].body);
     }
 
@@ -297,27 +283,6 @@ mod tests {
         let sending = (CHANNELS[0].send)(json!({"webhook": address.config}), doubles::message(), doubles::http());
         let error = sending.await.unwrap_err();
         assert_eq!(error, DeliveryError::lasting("a secret would travel unencrypted; use an https address"));
-    }
-
-    #[tokio::test]
-    async fn a_bot_posts_to_its_channel_with_its_token() {
-        let double = HttpDouble::start(vec![Reply::status(200, r#"{"ok": true, "ts": "1503435956.000247"}"#)]).await;
-        let token = keep("xoxb-hush");
-        let config = json!({"token": token.config, "channel": "C024BE91L", "api": double.url});
-        let receipt = (CHANNELS[0].send)(config, doubles::message(), doubles::http()).await.unwrap();
-        assert_eq!(receipt.0, "ts 1503435956.000247");
-        let request = double.request();
-        assert_eq!(request.header("authorization"), "Bearer xoxb-hush");
-        assert_eq!(request.json()["channel"], "C024BE91L");
-        assert_accepted_by_slack(&request.json());
-    }
-
-    #[test]
-    fn a_refusal_hides_in_a_200() {
-        let refused = |error: &str| read_answer(&json!({"ok": false, "error": error}).to_string()).unwrap_err();
-        assert!(!refused("channel_not_found").transient);
-        assert!(refused("ratelimited").transient);
-        assert!(read_answer("<html>").unwrap_err().transient);
     }
 
     #[test]

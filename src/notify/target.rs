@@ -75,7 +75,7 @@ fn unknown_name(site: &Site, target: &str, entry: &ChannelEntry) -> TargetError 
 }
 
 /// Every channel of the site file as one would write it.
-fn targets(site: &Site) -> Vec<String> {
+pub fn targets(site: &Site) -> Vec<String> {
     site.channels.iter().flat_map(|(kind, named)| named.keys().map(move |name| format!("{kind}:{name}"))).collect()
 }
 

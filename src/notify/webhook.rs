@@ -39,11 +39,14 @@ impl Channel for Sender {
         post::check_address(&config.url)
     }
 
+    fn preview(_config: &Config, message: &Message) -> Result<String, DeliveryError> {
+        serde_json::to_value(message).map(|message| post::pretty(&message)).map_err(|error| unwritable(&error))
+    }
+
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let secret = post::fetch(&config.secret).await?;
         let key = key(secret.reveal())?;
-        let body = serde_json::to_string(&message)
-            .map_err(|error| DeliveryError::lasting(format!("bug: the message cannot be written as JSON: {error}")))?;
+        let body = serde_json::to_string(&message).map_err(|error| unwritable(&error))?;
         // The time of this attempt, not of the message: receivers refuse what is older than minutes.
         let at = (Clock::start().now().0 / 1000).to_string();
         let signature = sign(&key, &message.id, &at, &body);
@@ -52,8 +55,12 @@ impl Channel for Sender {
             .header("webhook-timestamp", at)
             .header("webhook-signature", signature);
         post.hiding(&secret).send(&http).await?;
-        Ok(Receipt(format!("accepted as {}", message.id)))
+        Ok(Receipt::new(format!("accepted as {}", message.id)))
     }
+}
+
+fn unwritable(error: &serde_json::Error) -> DeliveryError {
+    DeliveryError::lasting(format!("bug: the message cannot be written as JSON: {error}"))
 }
 
 fn key(secret: &str) -> Result<Vec<u8>, DeliveryError> {
@@ -118,7 +125,7 @@ mod tests {
         let message = doubles::message();
         let delivery =
             deliver(entry(), config, doubles::masked(message.clone()), doubles::http(), doubles::impatient(), 1).await;
-        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt(format!("accepted as {}", message.id)))));
+        assert_eq!((delivery.attempts, delivery.result), (2, Ok(Receipt::new(format!("accepted as {}", message.id)))));
         let key = BASE64_STANDARD.decode(&SECRET["whsec_".len()..]).unwrap();
         for request in double.requests() {
             assert_eq!(request.header("webhook-id"), message.id);

@@ -178,6 +178,7 @@ impl Story {
                 delivered: error.is_none().then(|| "200 OK".into()),
                 error: error.map(str::to_owned),
                 attempts: if error.is_some() { 3 } else { 1 },
+                thread: None,
             },
         )
     }

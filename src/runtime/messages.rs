@@ -1,16 +1,16 @@
 //! Messages about a run: which events people are told about, through which channels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::host::{Host, Prepared};
 use crate::base::value::show;
 use crate::base::{Redacted, entropy};
-use crate::engine::event::{AskedAnswer, Event, Outcome, Phase, Record, StepStatus};
+use crate::engine::event::{AskedAnswer, Event, Outcome, Phase, Record, RunStarted, StepStatus};
 use crate::engine::{RunState, What};
-use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion};
+use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion, Receipt};
 use crate::playbook::Notify;
 
 pub(super) struct Messages {
@@ -18,11 +18,13 @@ pub(super) struct Messages {
     notify: Option<Notify>,
     sender: mpsc::UnboundedSender<What>,
     outstanding: usize,
+    /// Where each channel goes on from; its messages wait for each other, so that an edit finds its message.
+    threads: BTreeMap<String, Arc<Mutex<Option<String>>>>,
 }
 
 impl Messages {
     pub(super) fn new(host: Arc<Host>, notify: Option<Notify>, sender: mpsc::UnboundedSender<What>) -> Self {
-        Messages { host, notify, sender, outstanding: 0 }
+        Messages { host, notify, sender, outstanding: 0, threads: BTreeMap::new() }
     }
 
     pub(super) fn all_delivered(&self) -> bool {
@@ -43,15 +45,18 @@ impl Messages {
             }
             return;
         }
-        let facts = facts(on, record, prepared, state);
+        let Some(mut facts) = facts(on, record, state) else { return };
+        facts.link = self.host.services.site.link_to(&facts.run);
         let template = self.notify.as_ref().and_then(|notify| notify.template.as_deref()).unwrap_or("default");
-        let message = match Redacted::of(self.host.templates.message(template, &facts)) {
-            Ok(message) => message,
-            Err(error) => return tracing::error!("a message of run {} is not sent: {error}", record.run),
-        };
+        let message = self.host.templates.message(template, &facts);
+        if let Err(error) = Redacted::of(message.clone()) {
+            return tracing::error!("a message of run {} is not sent: {error}", record.run);
+        }
         for target in targets {
             self.outstanding += 1;
-            self.send(target, message.clone(), on);
+            let kept = || Arc::new(Mutex::new(state.threads.get(&target).cloned()));
+            let thread = self.threads.entry(target.clone()).or_insert_with(kept).clone();
+            self.send(target, message.clone(), thread);
         }
     }
 
@@ -66,37 +71,47 @@ impl Messages {
         targets
     }
 
-    fn send(&self, target: String, message: Redacted<notify::Message>, on: Occasion) {
+    fn send(&self, target: String, message: notify::Message, thread: Arc<Mutex<Option<String>>>) {
         let (host, sender) = (self.host.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let subject = message.subject.clone();
-            let (delivered, error, attempts) = match notify::resolve(&host.services.site, &target) {
-                Ok((channel, config)) => {
-                    let http = host.services.http().clone();
-                    let delivery =
-                        notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random())
-                            .await;
-                    match delivery.result {
-                        Ok(receipt) => (Some(receipt.0), None, delivery.attempts),
-                        Err(error) => (None, Some(error.to_string()), delivery.attempts),
-                    }
-                }
-                Err(error) => (None, Some(error.message), 0),
-            };
-            let sent = Event::NotificationSent {
-                on: on.label().to_owned(),
-                channel: target,
-                subject,
-                delivered,
-                error,
-                attempts,
-            };
+            let mut thread = thread.lock_owned().await;
+            let sent = deliver(&host, &target, message, thread.as_ref()).await;
+            if let Event::NotificationSent { thread: Some(next), .. } = &sent {
+                *thread = Some(next.clone());
+            }
             let _ = sender.send(What::Notified(sent));
         });
     }
 }
 
-fn occasion(event: &Event) -> Option<Occasion> {
+/// Sends a message to one channel and says how it went.
+async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
+    let (on, subject) = (message.on.label().to_owned(), message.subject.clone());
+    let (attempts, result) = attempt(host, target, notify::Message { thread: thread.cloned(), ..message }).await;
+    let (delivered, error, thread) = match result {
+        Ok(receipt) => (Some(receipt.text), None, receipt.thread),
+        Err(error) => (None, Some(error), None),
+    };
+    Event::NotificationSent { on, channel: target.to_owned(), subject, delivered, error, attempts, thread }
+}
+
+/// The number of attempts, and the receipt or why there is none.
+async fn attempt(host: &Host, target: &str, message: notify::Message) -> (u32, Result<Receipt, String>) {
+    let message = match Redacted::of(message) {
+        Ok(message) => message,
+        Err(error) => return (0, Err(error.to_string())),
+    };
+    let (channel, config) = match notify::resolve(&host.services.site, target) {
+        Ok(found) => found,
+        Err(error) => return (0, Err(error.message)),
+    };
+    let http = host.services.http().clone();
+    let delivery = notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random()).await;
+    (delivery.attempts, delivery.result.map_err(|error| error.to_string()))
+}
+
+/// Why people are told of an event, if they are.
+pub fn occasion(event: &Event) -> Option<Occasion> {
     match event {
         Event::DetectionSettled { recheck: false, holds: Some(true), .. } => Some(Occasion::Started),
         Event::ApprovalAsked { .. } => Some(Occasion::Approval),
@@ -113,8 +128,9 @@ fn occasion(event: &Event) -> Option<Occasion> {
     }
 }
 
-fn facts(on: Occasion, record: &Record, prepared: &Prepared, state: &RunState) -> Facts {
-    let header = &prepared.graph.header;
+/// What people are told of an event, from the state of its run right after it; `None` before the run has started.
+pub fn facts(on: Occasion, record: &Record, state: &RunState) -> Option<Facts> {
+    let header = state.header.as_ref()?;
     let mut facts = Facts::new(
         record.run.to_string(),
         header.playbook.clone(),
@@ -124,11 +140,12 @@ fn facts(on: Occasion, record: &Record, prepared: &Prepared, state: &RunState) -
         record.at,
     );
     facts.code = header.code.clone();
+    facts.drill = header.is_drill();
     facts.inputs = header.inputs.clone();
     facts.severity = state.severity.map_or_else(|| "medium".to_owned(), |severity| severity.label().to_owned());
     let found = state.causes.iter().flatten().filter(|cause| cause.finding.holds == Some(true));
     facts.causes = found.map(|cause| (cause.finding.name.clone(), cause.title.clone())).collect();
-    facts.actions_done = actions_done(prepared, state);
+    facts.actions_done = actions_done(header, state);
     match &record.event {
         Event::RunFinished { outcome, why, .. } => {
             facts.outcome = Some(outcome.label().to_owned());
@@ -154,7 +171,7 @@ fn facts(on: Occasion, record: &Record, prepared: &Prepared, state: &RunState) -
         }
         _ => {}
     }
-    facts
+    Some(facts)
 }
 
 /// The answers that somebody has to give.
@@ -162,11 +179,11 @@ fn needed(answers: &[AskedAnswer]) -> Vec<String> {
     answers.iter().filter(|answer| answer.default.is_none()).map(|answer| answer.name.clone()).collect()
 }
 
-fn actions_done(prepared: &Prepared, state: &RunState) -> Vec<String> {
+fn actions_done(header: &RunStarted, state: &RunState) -> Vec<String> {
     let passed = state.steps_of(Phase::Remediate).filter(|step| state.steps[*step].status == Some(StepStatus::Passed));
     passed
         .map(|step| {
-            let step = &prepared.graph.steps[step];
+            let step = &header.steps[step];
             step.help.clone().unwrap_or_else(|| step.id.clone())
         })
         .collect()

@@ -16,7 +16,7 @@ mod driver;
 mod egress;
 mod guards;
 mod host;
-mod messages;
+pub mod messages;
 pub mod orders;
 mod receipts;
 mod running;

@@ -48,6 +48,10 @@ pub struct Site {
     pub models: Models,
     /// How the audit trail is signed, and where proof of it is kept.
     pub audit: Audit,
+    /// Where `runbook serve` is reached by people, such as `https://runbook.example.com`; messages then link to
+    /// the run they are about.
+    #[schemars(extend("pattern" = "^https?://.+$"))]
+    pub url: Option<String>,
     /// A folder with Handlebars files that replace the shipped message templates of the same name.
     pub templates: Option<PathBuf>,
     /// Windows of time, by name, in which nothing is changed or outside of which nothing is.
@@ -79,6 +83,7 @@ impl Default for Site {
             services: BTreeMap::new(),
             models: Models::default(),
             audit: Audit::default(),
+            url: None,
             templates: None,
             windows: BTreeMap::new(),
             serve: Serve::default(),
@@ -193,6 +198,11 @@ impl Site {
         let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
         let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
         self.secrets.meet(channels.chain(token).chain(self.serve.references())).await;
+    }
+
+    /// Where a run is shown, if the site says where the server is reached.
+    pub fn link_to(&self, run: &str) -> Option<String> {
+        self.url.as_ref().map(|url| format!("{}/runs/{run}", url.trim_end_matches('/')))
     }
 
     pub fn journal_file(&self) -> PathBuf {

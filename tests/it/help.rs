@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 33] = [
     "",
     "run",
     "serve",
@@ -29,6 +29,9 @@ const COMMANDS: [&str; 30] = [
     "audit prove",
     "model",
     "model inspect",
+    "notify",
+    "notify preview",
+    "notify test",
     "doctor",
     "kinds",
     "explain",
@@ -48,7 +51,7 @@ fn every_command_explains_itself() {
 #[test]
 fn the_list_of_commands_is_complete() {
     let runbook = Runbook::new();
-    for group in ["", "audit", "breaker", "model"] {
+    for group in ["", "audit", "breaker", "model", "notify"] {
         let help = runbook.args(group.split_whitespace().chain(["--help"])).done().exits(0).stdout();
         let named = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
         let missing: Vec<String> = named

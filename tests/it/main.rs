@@ -22,6 +22,7 @@ mod inputs;
 mod lab;
 mod lab_faults;
 mod models;
+mod notify;
 mod pictures;
 mod plans;
 mod poisoned;

@@ -93,7 +93,10 @@ impl RunState {
                 self.escalated = true;
                 Ok(())
             }
-            Event::NotificationSent { .. } => Ok(()),
+            Event::NotificationSent { channel, thread, .. } => {
+                self.threads.extend(thread.iter().map(|thread| (channel.clone(), thread.clone())));
+                Ok(())
+            }
             Event::StandingOrder(_) | Event::Intake(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();

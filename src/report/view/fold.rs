@@ -26,7 +26,7 @@ impl RunView {
     fn start(&mut self, record: &Record, started: &RunStarted) {
         self.run = record.run.to_string();
         self.playbook.clone_from(&started.playbook);
-        self.title.clone_from(&started.title);
+        self.title = marked(started);
         self.code.clone_from(&started.code);
         self.file.clone_from(&started.file);
         self.digest.clone_from(&started.digest);
@@ -235,7 +235,7 @@ impl RunView {
     }
 
     fn notify(&mut self, at: Timestamp, event: &Event) {
-        let Event::NotificationSent { on, channel, subject, delivered, error, attempts } = event else { return };
+        let Event::NotificationSent { on, channel, subject, delivered, error, attempts, .. } = event else { return };
         self.notifications.push(Notification {
             at,
             on: on.clone(),
@@ -261,4 +261,9 @@ impl RunView {
             step.help = None;
         }
     }
+}
+
+/// The title of a run; who reads of an exercise must not take it for an incident.
+fn marked(started: &RunStarted) -> String {
+    if started.is_drill() { format!("DRILL: {}", started.title) } else { started.title.clone() }
 }
