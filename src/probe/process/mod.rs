@@ -120,7 +120,11 @@ fn observe(proc: &Proc, search: &Search, now: Timestamp, stop: &Stop) -> Result<
     };
     for process in &running {
         stop.check()?;
-        output.rss_total += proc.process_memory(process.pid)?.unwrap_or_default().resident;
+        // It may end meanwhile; then its size is that of nothing.
+        let ProcessMemory { resident, .. } = proc.process_memory(process.pid)?.unwrap_or_default();
+        // Looked at once, so that the size of the first and the sum never contradict each other.
+        output.rss.get_or_insert(resident);
+        output.rss_total += resident;
     }
     describe(&mut output, proc, process, now)?;
     output.stale_pid_file =
@@ -129,8 +133,6 @@ fn observe(proc: &Proc, search: &Search, now: Timestamp, stop: &Stop) -> Result<
 }
 
 fn describe(output: &mut Output, proc: &Proc, process: &Process, now: Timestamp) -> Result<(), StepError> {
-    // It may end meanwhile; then the sizes are those of nothing.
-    let ProcessMemory { resident, .. } = proc.process_memory(process.pid)?.unwrap_or_default();
     let uptime = (proc.uptime()? - process.started_ticks as f64 / TICKS).max(0.0);
     output.pid = Some(process.pid);
     // The kernel counts the start in hundredths of a second. Rounded down to a tenth before it, so that
@@ -139,7 +141,6 @@ fn describe(output: &mut Output, proc: &Proc, process: &Process, now: Timestamp)
     output.started_at = Some(((started - 0.05) * 10.0).floor() / 10.0);
     output.uptime = Some(uptime);
     output.started_ticks = Some(process.started_ticks);
-    output.rss = Some(resident);
     output.threads = Some(process.threads);
     output.open_files = proc.open_files(process.pid);
     output.open_files_limit = proc.open_files_limit(process.pid);
