@@ -38,6 +38,7 @@ for target in "$@"; do
   case $target in
   playbook) seed playbook $(git ls-files 'playbooks/*.yaml' 'examples/*.yaml') ;;
   model_file) seed model_file $(git ls-files '*.onnx') ;;
+  webhook) seed webhook $(git ls-files 'tests/it/serve/fixtures/*') ;;
   esac
   [ ! -f "fuzz/corpus/$target.tar.gz" ] || tar -xzf "fuzz/corpus/$target.tar.gz" -C "$work/$target"
   # Ten seconds for one input is hanging, on any machine.
