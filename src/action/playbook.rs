@@ -59,6 +59,7 @@ impl Kind for Step {
         let call = PlaybookCall {
             name: config.name.clone(),
             inputs: Value::Object(config.inputs),
+            from_outside: context.from_outside.clone(),
             run: context.run.child(&context.step, context.attempt),
             attempt: context.attempt,
             read_only: matches!(phase, "detect" | "diagnose" | "verify" | "recheck"),

@@ -75,8 +75,10 @@ impl Book {
         }
     }
 
+    /// How many runs there are. Streams of standing orders and of the intake, which are none, begin with a dot.
     pub fn runs(&self) -> u64 {
-        self.marks.iter().map(|mark| mark.run).collect::<HashSet<_>>().len() as u64
+        let streams: HashSet<u32> = self.marks.iter().map(|mark| mark.run).collect();
+        streams.into_iter().filter(|stream| !self.names.text(*stream).starts_with('.')).count() as u64
     }
 
     /// A finding about the entry at this place, under the number it is known by.

@@ -17,7 +17,8 @@ pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let watch = Watch::default();
     let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(Lines)]);
-    let host = setup::host(site.clone(), setup::journal(&site)?, Arc::new(Nobody), reporter)?;
+    // Without the word about runs that were left behind: the server goes on with its own.
+    let host = setup::host(site.clone(), setup::open_journal(&site)?, Arc::new(Nobody), reporter)?;
     setup::block_on(async {
         let (server, reloaded) = Server::open(host, watch).await.map_err(|error| failure(&error))?;
         say(&reloaded);

@@ -3,6 +3,8 @@
 
 mod word;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -232,6 +234,9 @@ pub struct RunStarted {
     /// Why this run may look but change nothing, whatever its playbook says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
+    /// The inputs that an event from outside gave. Nobody here chose their values, so they choose no host either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub from_outside: BTreeSet<String>,
     /// The run that this one is done anew from, and where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RerunOf>,

@@ -27,6 +27,7 @@ pub(super) fn started(playbook: &str) -> Event {
         by: "ada".into(),
         trigger: "hand".into(),
         withheld: None,
+        from_outside: std::collections::BTreeSet::new(),
         rerun_of: None,
         steps: Vec::new(),
     }))

@@ -6,6 +6,7 @@
 //!
 //! [`Kind::IN_CHILD`]: super::Kind::IN_CHILD
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -141,6 +142,7 @@ pub fn answer(kinds: &[KindEntry], work: &RawValue, bench: Workbench) -> io::Res
         cancel: CancellationToken::new(),
         subject: None,
         receipt: None,
+        from_outside: BTreeSet::new(),
         services: Arc::new(Services::at(bench, attempt.warnings)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,5 +1,6 @@
 //! What an attempt may use beside its configuration.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,8 @@ pub struct Context {
     pub subject: Option<Subject>,
     /// A folder of this attempt's own, for a kind that [leaves a receipt](super::Kind::leaves_receipt).
     pub receipt: Option<PathBuf>,
+    /// In a call of another playbook: the inputs of it that data gave, and no person.
+    pub from_outside: BTreeSet<String>,
     pub services: Arc<Services>,
 }
 
@@ -85,6 +88,7 @@ impl Context {
             cancel: CancellationToken::new(),
             subject: None,
             receipt: None,
+            from_outside: BTreeSet::new(),
             services: Arc::new(Services::new(Site::default(), Clock::start())),
         }
     }
@@ -162,6 +166,8 @@ impl Services {
 pub struct PlaybookCall {
     pub name: String,
     pub inputs: Value,
+    /// Those of the inputs that data gave, and no person.
+    pub from_outside: BTreeSet<String>,
     /// The identifier of the called run.
     pub run: RunId,
     /// The attempt of the calling step.

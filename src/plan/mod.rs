@@ -10,7 +10,7 @@ mod tests;
 
 pub use calls::check_calls;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -232,6 +232,7 @@ fn header(playbook: &Playbook, settings: &Settings, steps: &[Step]) -> RunStarte
         by: settings.by.clone(),
         trigger: settings.trigger.clone(),
         withheld: None,
+        from_outside: BTreeSet::new(),
         rerun_of: None,
         steps: steps.iter().map(outline).collect(),
     }

@@ -2,6 +2,7 @@
 
 mod edges;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -75,6 +76,7 @@ impl Story {
             by: "ada".into(),
             trigger: "hand".into(),
             withheld: None,
+            from_outside: BTreeSet::new(),
             rerun_of: None,
             steps: steps.iter().map(outline).collect(),
         };

@@ -24,6 +24,7 @@ impl Earlier {
     /// Marks the plan of the new run, and tells what it begins with: the results that it takes over.
     pub(super) fn done_anew(&self, graph: &mut Graph, from: From<'_>) -> Result<What, RuntimeError> {
         let taken = self.taken_over(graph, from)?;
+        graph.header.from_outside.extend(self.header.from_outside.iter().cloned());
         graph.header.rerun_of = Some(RerunOf { run: self.run.clone(), from: from.step.to_owned(), only: from.only });
         Ok(What::StartAnew(taken))
     }

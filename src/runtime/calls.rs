@@ -110,9 +110,10 @@ fn prepare_text(host: &Host, call: &PlaybookCall, playbook: Playbook) -> Result<
     let parent = call.run.as_str().split('/').next().unwrap_or_default().to_owned();
     let by = starter(host, &RunId::from(parent.clone()))?;
     let prepared = host.prepare(playbook, &given, &by, &format!("run {parent}"));
-    prepared
-        .map(|prepared| Prepared { run: call.run.clone(), ..prepared })
-        .map_err(|error| runtime_error(&call.name, &error))
+    let mut prepared = prepared.map_err(|error| runtime_error(&call.name, &error))?;
+    prepared.run = call.run.clone();
+    prepared.graph.header.from_outside = call.from_outside.clone();
+    Ok(prepared)
 }
 
 /// Who started the calling run. Whoever goes on with it has not, and what they call is not theirs: otherwise the

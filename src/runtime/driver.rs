@@ -276,7 +276,8 @@ impl Driver {
         let may = self.may_start(&key, role, way).and_then(|kind| {
             let step = self.prepared.graph.step(&key.step).map(|(_, step)| step);
             let egress = &self.host.services.site.egress;
-            step.map_or(Ok(()), |step| egress::check(step, role, &request, egress)).map(|()| kind)
+            let outside = &self.prepared.graph.header.from_outside;
+            step.map_or(Ok(()), |step| egress::check(step, role, &request, egress, outside)).map(|()| kind)
         });
         let kind = match may {
             Ok(kind) => kind,
@@ -287,6 +288,8 @@ impl Driver {
                 return;
             }
         };
+        let graph = &self.prepared.graph;
+        let called = graph.step(&key.step).map(|(_, step)| egress::passed_on(step, &graph.header.from_outside));
         let receipt = self.leaves_receipt(&key, role, &request).then(|| self.receipts.place(&key, role, attempt));
         let context = Context {
             run: self.prepared.run.clone(),
@@ -297,6 +300,7 @@ impl Driver {
             cancel,
             subject: self.subject(&key, role),
             receipt,
+            from_outside: called.unwrap_or_default(),
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {

@@ -37,6 +37,7 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
     };
     let wrong = wrong.or_else(|| unfit(shared, rule, &inputs));
     let target = serde_json::to_string(&inputs).unwrap_or_default();
+    let from_outside = inputs.keys().cloned().collect();
     let all = rule.fixed().iter().chain(&inputs).map(|(name, value)| (name.clone(), value.clone())).collect();
     let demand = Box::new(Demand {
         source: hook.name.clone(),
@@ -46,6 +47,7 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
         playbook: rule.playbook.clone(),
         target,
         inputs: all,
+        from_outside,
         policy: rule.policy.clone(),
         withheld: delivery.incomplete.clone(),
     });

@@ -49,8 +49,8 @@ enum Stretch {
     Over(Option<Outcome>, String),
     /// A person is waited for.
     Waits,
-    /// Another program goes on with it.
-    Elsewhere,
+    /// Another program goes on with it; what it was to be told is told when that one has let it go.
+    Elsewhere(Vec<What>),
     /// The journal could not be written: it can go on from what is written.
     Failed,
 }
@@ -97,7 +97,12 @@ impl Runs {
             match stretch {
                 Stretch::Over(outcome, why) => return (outcome, why),
                 Stretch::Failed => tokio::time::sleep(GLANCE).await,
-                Stretch::Waits | Stretch::Elsewhere => orders = self.wait(run, &mut told).await,
+                Stretch::Elsewhere(untold) => {
+                    tokio::time::sleep(GLANCE).await;
+                    orders = untold;
+                    orders.extend(std::iter::from_fn(|| told.try_recv().ok()).flatten());
+                }
+                Stretch::Waits => orders = self.wait(run, &mut told).await,
             }
         }
     }
@@ -110,6 +115,7 @@ impl Runs {
         };
         let (stop, stops) = mpsc::unbounded_channel();
         self.reach(run, Some(stop));
+        let kept = orders.clone();
         let ended = match position(&records) {
             Position::New => match self.prepare(ticket, run, demand) {
                 Ok(prepared) => self.host.run(prepared, Arc::new(Nobody), Some(stops)).await,
@@ -120,7 +126,11 @@ impl Runs {
             Position::Open | Position::Parked => self.host.resume(run, orders, Arc::new(Nobody), Some(stops)).await,
         };
         self.reach(run, None);
-        self.judge(run, ended)
+        match ended {
+            // It has taken none of them.
+            Err(RuntimeError::RunsElsewhere(_)) => Stretch::Elsewhere(kept),
+            ended => self.judge(run, ended),
+        }
     }
 
     fn judge(&self, run: &RunId, ended: Result<Ended, RuntimeError>) -> Stretch {
@@ -145,6 +155,7 @@ impl Runs {
         let mut prepared = self.host.prepare(playbook, &given, &demand.source, &trigger)?;
         prepared.run = run.clone();
         prepared.graph.header.withheld = demand.withheld.clone();
+        prepared.graph.header.from_outside = demand.from_outside.clone();
         Ok(prepared)
     }
 
@@ -156,8 +167,9 @@ impl Runs {
                 () = tokio::time::sleep(GLANCE) => {}
             }
             match self.host.journal.read(run).map(|records| position(&records)) {
-                Ok(Position::Over(_)) => return Vec::new(),
-                Ok(_) => {}
+                Ok(Position::Parked) => {}
+                // Somebody has answered elsewhere; whether it goes on there or was left behind, its lock tells.
+                Ok(_) => return Vec::new(),
                 Err(error) => tracing::warn!(%run, %error, "the run cannot be looked at"),
             }
         }
@@ -226,7 +238,7 @@ fn why(records: &[Record]) -> String {
 
 fn stopped(run: &RunId, error: &JournalError) -> Stretch {
     match error {
-        JournalError::Conflict { .. } => Stretch::Elsewhere,
+        JournalError::Conflict { .. } => Stretch::Elsewhere(Vec::new()),
         _ => {
             tracing::error!(%run, %error, "the run goes on when the journal can be written again");
             Stretch::Failed

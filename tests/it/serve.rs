@@ -4,6 +4,7 @@ pub mod client;
 
 mod api;
 mod intake;
+mod outside;
 
 use serde_json::{Value, json};
 

@@ -21,7 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -108,6 +108,8 @@ pub struct Demand {
     /// What the run is about. One run of a playbook and target is live at a time.
     pub target: String,
     pub inputs: BTreeMap<String, Value>,
+    /// Those of the inputs that the event gave; the others are of the site file or a person.
+    pub from_outside: BTreeSet<String>,
     pub policy: Policy,
     /// Why the run may look but change nothing.
     pub withheld: Option<String>,

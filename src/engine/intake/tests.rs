@@ -1,6 +1,6 @@
 //! What the intake promises, whatever comes in and in whatever order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -56,6 +56,7 @@ fn demand(identity: &str, target: &str) -> Demand {
         playbook: "p".into(),
         target: target.into(),
         inputs: BTreeMap::new(),
+        from_outside: BTreeSet::new(),
         policy: Policy::default(),
         withheld: None,
     }

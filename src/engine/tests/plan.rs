@@ -1,6 +1,6 @@
 //! Plans for tests, written step by step without a playbook's text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -68,6 +68,7 @@ impl Plan {
             by: "ada".into(),
             trigger: "hand".into(),
             withheld: None,
+            from_outside: BTreeSet::new(),
             rerun_of: None,
             steps: Vec::new(),
         };

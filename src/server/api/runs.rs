@@ -1,7 +1,7 @@
 //! `/api/v1/runs`: listing, showing and starting runs. A run that is started here passes the same desk as one that
 //! an alert asks for, so there is one live run of a playbook and target whoever asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -102,6 +102,7 @@ fn demand(call: &Call, start: Start) -> Demand {
         target: serde_json::to_string(&start.inputs).unwrap_or_default(),
         playbook: start.playbook,
         inputs: start.inputs,
+        from_outside: BTreeSet::new(),
         policy: Policy { concurrency: Concurrency::Fail, priority: start.priority, ..Policy::default() },
         withheld: None,
     }
