@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::intake::Fact;
+use super::schedule;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -211,6 +212,8 @@ pub enum Event {
     StandingOrder(Order),
     /// What became of an event that asks for a run; it stands in a stream of its own, too.
     Intake(Fact),
+    /// What schedules and watches came to; it stands in a stream of its own, too.
+    Schedule(schedule::Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,

@@ -19,6 +19,15 @@ pub enum Given {
     Passed(Value),
 }
 
+/// Inputs of a trigger or a request, as a playbook takes them.
+pub fn given<'v>(inputs: impl IntoIterator<Item = (&'v String, &'v Value)>) -> BTreeMap<String, Given> {
+    let form = |value: &Value| match value {
+        Value::String(text) => Given::Text(text.clone()),
+        other => Given::Value(other.clone()),
+    };
+    inputs.into_iter().map(|(name, value)| (name.clone(), form(value))).collect()
+}
+
 /// A missing, unknown or ill-typed input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]

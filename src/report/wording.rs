@@ -92,7 +92,9 @@ impl Narrator {
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
             Event::AttemptInterrupted { key, .. } => vec![interrupted(key).into()],
-            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) => Vec::new(),
+            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
+                Vec::new()
+            }
             Event::RemediationWithheld { why } => {
                 vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]
             }

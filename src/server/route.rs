@@ -65,6 +65,7 @@ routes! {
     GET "/api/v1/runs/{run}/events" Access::Role(Role::Viewer) => api::events::stream;
     POST "/api/v1/runs/{run}/cancel" Access::Role(Role::Operator) => api::orders::cancel;
     POST "/api/v1/runs/{run}/resolve" Access::Role(Role::Operator) => api::orders::resolve;
+    GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;

@@ -5,6 +5,7 @@ pub mod client;
 mod api;
 mod intake;
 mod outside;
+mod schedules;
 
 use serde_json::{Value, json};
 

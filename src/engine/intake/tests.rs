@@ -59,6 +59,7 @@ fn demand(identity: &str, target: &str) -> Demand {
         from_outside: BTreeSet::new(),
         policy: Policy::default(),
         withheld: None,
+        tick: None,
     }
 }
 

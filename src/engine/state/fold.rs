@@ -95,7 +95,7 @@ impl RunState {
                 Ok(())
             }
             Event::NotificationSent { .. } => Ok(()),
-            Event::StandingOrder(_) | Event::Intake(_) => Err("it belongs to no run".into()),
+            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())
