@@ -119,6 +119,7 @@ impl Timekeeper {
             facts.extend(self.seen(armed, &look, now));
         }
         self.write(&facts, now).await?;
+        self.take_back(&facts).await;
         let waits = self.hand_in(armed).await;
         let next_look = self.look(armed);
         let due = self.table.look(|table| next_wake(armed, table)).map_or(GLANCE, |due| due.since(now));
@@ -164,6 +165,21 @@ impl Timekeeper {
         drop(table);
         facts.iter().for_each(say);
         Ok(())
+    }
+
+    /// What no longer holds needs no run any more, if none has started.
+    async fn take_back(&self, facts: &[Fact]) {
+        let over = facts.iter().filter_map(|fact| match fact {
+            Fact::Changed { key, holds: false } => Some(What::Resolved { identity: key.clone(), since: None }),
+            _ => None,
+        });
+        let over: Vec<What> = over.collect();
+        if !over.is_empty()
+            && let Err(error) = self.desk.take(over).await
+        {
+            // A run that starts in spite of it looks first and finds nothing.
+            tracing::warn!(%error, "what is over is not taken back");
+        }
     }
 
     /// Hands in what is pending. Tells whether something has to wait.

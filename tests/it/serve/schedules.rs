@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{PLAYBOOK, Served, place, start, token};
+use super::{Client, PLAYBOOK, place, start, token};
 use crate::clock::other_time;
 use crate::support::Runbook;
 
@@ -19,8 +19,8 @@ fn ran(runbook: &Runbook) -> usize {
     runbook.read("ran.txt").lines().count()
 }
 
-fn schedules(served: &Served) -> Value {
-    served.client.get("/api/v1/schedules", Some(&token("viewer"))).is(200).json()["schedules"].clone()
+fn schedules(client: &Client) -> Value {
+    client.get("/api/v1/schedules", Some(&token("viewer"))).is(200).json()["schedules"].clone()
 }
 
 /// The ticks that runs were started for, as their triggers name them.
@@ -39,8 +39,8 @@ fn a_schedule_runs_by_itself_and_is_shown_with_its_last_outcome() {
     let runbook = with("schedule: {cron: '* * * * * *', with: {target: nightly}}");
     let mut served = start(&runbook);
     served.running.until("it has run twice", || ran(&runbook) >= 2);
-    served.running.until("its end is known", || schedules(&served)[0]["last"]["outcome"].is_string());
-    let listed = schedules(&served)[0].clone();
+    served.running.until("its end is known", || schedules(&served.client)[0]["last"]["outcome"].is_string());
+    let listed = schedules(&served.client)[0].clone();
     assert_eq!((&listed["kind"], &listed["playbook"]), (&json!("schedule"), &json!("note")));
     assert_eq!(listed["next"].as_array().map(Vec::len), Some(3), "{listed}");
     assert_eq!(served.client.get("/api/v1/schedules", Some(&token("narrow"))).is(200).json(), json!({"schedules": []}));
@@ -88,9 +88,9 @@ fn t11_days_without_a_server_are_made_up_for_as_the_schedule_says() {
         // Over the change of the clocks, three days later.
         runbook.write("clock", "@2026-03-30 12:00:00");
         let mut served = start(&runbook);
-        served.running.until("what was missed is known", || schedules(&served)[0]["last_missed"].is_i64());
+        served.running.until("what was missed is known", || schedules(&served.client)[0]["last_missed"].is_i64());
         served.running.until("what is made up for has run", || ran(&runbook) == runs);
-        let listed = schedules(&served)[0].clone();
+        let listed = schedules(&served.client)[0].clone();
         assert_eq!(listed["missed"], json!(3 - runs), "{missed}: {listed}");
         served.running.until("nothing goes on", || served.client.tickets()["open"] == json!([]));
         assert_eq!(ran(&runbook), runs, "{missed}");
@@ -114,20 +114,20 @@ diagnose:
 fn a_watch_records_nothing_until_it_holds_and_is_held_back_when_it_flaps() {
     let runbook = place("").file("playbooks/watched.yaml", WATCHED);
     let mut served = start(&runbook);
-    let state = |served: &Served| schedules(served)[0].clone();
-    served.running.until("it has looked", || state(&served)["kind"] == "watch");
+    let state = |client: &Client| schedules(client)[0].clone();
+    served.running.until("it has looked", || state(&served.client)["kind"] == "watch");
     assert_eq!(runbook.call("history --format json").exits(0).json(), json!([]));
     runbook.write("trouble", "");
     served.running.until_it_says("started by watch");
-    served.running.until("the run has ended", || state(&served)["last"]["outcome"].is_string());
-    assert_eq!((ran(&runbook), &state(&served)["holds"]), (1, &json!(true)));
+    served.running.until("the run has ended", || state(&served.client)["last"]["outcome"].is_string());
+    assert_eq!((ran(&runbook), &state(&served.client)["holds"]), (1, &json!(true)));
     for _ in 0..2 {
         std::fs::remove_file(runbook.path("trouble")).expect("it is there");
-        served.running.until("it is over", || state(&served)["holds"] == json!(false));
+        served.running.until("it is over", || state(&served.client)["holds"] == json!(false));
         runbook.write("trouble", "");
-        served.running.until("it is back", || state(&served)["holds"] == json!(true));
+        served.running.until("it is back", || state(&served.client)["holds"] == json!(true));
     }
-    assert_eq!(state(&served)["held_back"], json!(true));
+    assert_eq!(state(&served.client)["held_back"], json!(true));
     served.running.until("the last run has ended", || served.client.tickets()["open"] == json!([]));
     assert_eq!(ran(&runbook), 2, "one run more, then it is held back");
     served.running.kill();
