@@ -75,7 +75,8 @@ fn judge(name: &str, result: PlaybookResult) -> StepResult<Output> {
     match output.outcome.as_str() {
         "healthy" | "resolved" => Ok(Outcome::passed(output)),
         "parked" => Err(StepError::new(format!("'{name}' waits for a person"))
-            .help(format!("`runbook resume {run}` goes on with it"))),
+            .help(format!("`runbook show {run}` shows what it asks"))
+            .waiting()),
         // What could not be told must not look like a finding.
         "error" => Err(StepError::new(format!("'{name}' could not be carried out"))
             .help(format!("`runbook show {run}` says what went wrong"))),

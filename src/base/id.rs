@@ -42,6 +42,12 @@ impl RunId {
         self.0.contains('/')
     }
 
+    /// The runs that called each other until this one was called, the outermost first, and this one.
+    pub fn with_callers(&self) -> impl Iterator<Item = RunId> + '_ {
+        let ends = self.0.match_indices('/').map(|(end, _)| end).chain([self.0.len()]);
+        ends.map(|end| RunId(self.0[..end].to_owned()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

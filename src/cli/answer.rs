@@ -9,10 +9,11 @@ use super::output::Failure;
 use super::run::{approver, go_on, named, state};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format};
-use crate::base::{StepKey, environment};
+use crate::base::{RunId, StepKey, environment};
 use crate::engine::event::{ApprovalVerdict, Resolution};
 use crate::engine::state::ItemState;
 use crate::engine::{Answered, RunState, What};
+use crate::runtime::AnswerError;
 
 #[derive(Debug, Args)]
 pub(super) struct ApproveArguments {
@@ -72,7 +73,7 @@ struct ResolutionArguments {
 pub fn approve(config: Option<&Path>, arguments: &ApproveArguments) -> Result<Exit, Failure> {
     let ApproveArguments { answer: given, digest, emergency } = arguments;
     let word = |key, shown| Answered {
-        digest: digest.clone().or(shown),
+        digest: Some(digest.clone().unwrap_or(shown)),
         break_glass: emergency.break_glass.clone(),
         ..Answered::new(key, ApprovalVerdict::Approved, environment::user(), given.reason.clone())
     };
@@ -80,8 +81,8 @@ pub fn approve(config: Option<&Path>, arguments: &ApproveArguments) -> Result<Ex
 }
 
 pub fn reject(config: Option<&Path>, given: &AnswerArguments) -> Result<Exit, Failure> {
-    let word = |key, digest| Answered {
-        digest,
+    let word = |key, shown| Answered {
+        digest: Some(shown),
         ..Answered::new(key, ApprovalVerdict::Rejected, environment::user(), given.reason.clone())
     };
     answer(config, given, word)
@@ -92,40 +93,29 @@ pub fn reject(config: Option<&Path>, given: &AnswerArguments) -> Result<Exit, Fa
 fn answer(
     config: Option<&Path>,
     arguments: &AnswerArguments,
-    word: impl Fn(StepKey, Option<String>) -> Answered,
+    word: impl Fn(StepKey, String) -> Answered,
 ) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let journal = setup::open_journal(&site)?;
     let run = named(journal.as_ref(), &arguments.run)?;
     notice::left_behind(&site, journal.as_ref(), Some(&run));
-    let state = state(journal.as_ref(), &run)?;
-    let waiting = waiting(&state, arguments.step.as_deref());
-    if waiting.is_empty() {
-        let what = arguments.step.clone().unwrap_or_else(|| "nothing in it".to_owned());
-        return Err(Failure::new(Exit::Invalid, format!("{what} waits for approval in run {run}"))
-            .help(format!("`runbook show {run}` shows where it stands")));
-    }
-    let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, Some(shown)))).collect();
     let approver = approver(false, arguments.format);
     let host = setup::host(site, journal, approver.clone(), setup::reporter(arguments.format))?;
-    let refused =
-        setup::block_on(async { host.refusals(&run, &answers).await.map_err(|error| runtime_failure(&error)) })?;
-    if !refused.is_empty() {
-        let message = format!("not counted: {}", refused.join("; "));
-        return Err(Failure::new(Exit::Invalid, message)
-            .help(format!("nothing was changed; `runbook show {run}` shows what is asked, and of whom")));
-    }
+    let step = arguments.step.as_deref();
+    let answers =
+        setup::block_on(async { host.answers(&run, step, word).await.map_err(|error| not_answered(&run, &error)) })?;
     go_on(config, &run, answers, approver, arguments.format)
 }
 
-/// The open questions of a run with their digests.
-fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
-    let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
-    let named = asked.map(|(index, number)| {
-        let digest = state.steps[index].items[number as usize].digest.clone();
-        (state.key(index, number), digest)
-    });
-    named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()
+fn not_answered(run: &RunId, error: &AnswerError) -> Failure {
+    let help = match error {
+        AnswerError::NothingWaits { .. } => format!("`runbook show {run}` shows where it stands"),
+        AnswerError::NotCounted { .. } => {
+            format!("nothing was changed; `runbook show {run}` shows what is asked, and of whom")
+        }
+        AnswerError::Runtime(error) => return runtime_failure(error),
+    };
+    Failure::new(Exit::Invalid, error.to_string()).help(help)
 }
 
 pub fn resolve(config: Option<&Path>, arguments: &ResolveArguments) -> Result<Exit, Failure> {

@@ -42,7 +42,7 @@ pub fn verify(config: Option<&Path>, arguments: &VerifyArguments) -> Result<Exit
     let report = match &arguments.file {
         Some(file) => verify_file(file, &trust)?,
         None => {
-            let journal = setup::journal(&setup::site(config)?)?;
+            let journal = setup::open_journal(&setup::site(config)?)?;
             journal::verify(journal.as_ref(), &trust).map_err(|error| setup::journal_failure(&error))?
         }
     };
@@ -165,7 +165,7 @@ pub fn key(config: Option<&Path>) -> Result<Exit, Failure> {
 
 /// Writes the proof that an entry is in the trail (C2SP tlog-proof), with the entry itself.
 pub fn prove(config: Option<&Path>, number: u64, file: Option<&Path>) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+    let journal = setup::open_journal(&setup::site(config)?)?;
     let failed = |error: JournalError| setup::journal_failure(&error);
     let head = journal.head().map_err(failed)?;
     if number == 0 || number > head.count {
@@ -201,7 +201,7 @@ fn newest(proofs: &dyn Proofs) -> Result<Option<(Checkpoint, crate::audit::Note)
 }
 
 pub fn export(config: Option<&Path>) -> Result<Exit, Failure> {
-    let journal = setup::journal(&setup::site(config)?)?;
+    let journal = setup::open_journal(&setup::site(config)?)?;
     let exported = journal::export(journal.as_ref(), io::stdout().lock());
     drop(exported.map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))?);
     Ok(Exit::Done)

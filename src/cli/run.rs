@@ -127,7 +127,7 @@ fn try_to_go_on(
     }
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let ended = host.resume(run, first, approver, Some(stops)).await;
+        let ended = host.go_on(run, first, approver, Some(stops)).await;
         Ok(ended.map(|ended| exit(&ended)))
     })
 }

@@ -82,7 +82,7 @@ struct Lines;
 impl Reporter for Lines {
     fn report(&mut self, record: &Record) {
         let what = match &record.event {
-            _ if record.run.is_child() => return,
+            Event::RunStarted(_) | Event::RunFinished { .. } if record.run.is_child() => return,
             Event::RunStarted(started) => {
                 format!("{} started by {}: {}", started.playbook, started.by, started.trigger)
             }

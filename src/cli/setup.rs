@@ -201,6 +201,8 @@ pub fn runtime_failure(error: &RuntimeError) -> Failure {
             .help("go on with it by the version that started it, or take over by hand".to_owned()),
         RuntimeError::RunsElsewhere(run) => Failure::because(Exit::Invalid, error)
             .help(format!("wait for its end, or stop that process; `runbook show {run}` shows where it stands")),
+        RuntimeError::Unheard { caller, .. } => Failure::because(Exit::Error, error)
+            .help(format!("`runbook show {caller}` says what keeps it; say it again when that is gone")),
         RuntimeError::NotOver(run) => Failure::because(Exit::Invalid, error)
             .help(format!("`runbook resume {run}` goes on with it; only a run that has ended can be done anew")),
         RuntimeError::Called(run) => {

@@ -21,6 +21,7 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
         What::StartAnew(taken) => start_anew(graph, taken),
         What::Ended { .. } => judge::attempt_ended(graph, state, input),
         What::Lost { .. } => judge::attempt_lost(graph, state, input),
+        What::Suspended { .. } => judge::attempt_suspended(graph, state, input),
         What::Answered(answer) => approval::answered(graph, state, input.at, answer),
         What::CancelAsked { by, hard } => cancel_asked(state, by, *hard),
         What::Resumed { by, goes_on } => resumed(state, by, goes_on),

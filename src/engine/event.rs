@@ -113,6 +113,13 @@ pub enum Event {
         role: Role,
         attempt: u32,
     },
+    /// What the attempt began waits for a person; the next attempt goes on with it when the run does.
+    AttemptSuspended {
+        key: StepKey,
+        attempt: u32,
+        why: String,
+        help: Option<String>,
+    },
     /// What has to be true right before the attempt is true.
     PreconditionMet {
         key: StepKey,

@@ -45,6 +45,14 @@ pub enum What {
         attempt: u32,
         result: AttemptResult,
     },
+    /// An attempt ended because what it began waits for a person, and goes on with the next attempt. `result` counts
+    /// where nothing can go on: for what only looks, and for an undo.
+    Suspended {
+        key: StepKey,
+        role: Role,
+        attempt: u32,
+        result: AttemptResult,
+    },
     Answered(Answered),
     CancelAsked {
         by: String,

@@ -21,7 +21,10 @@ const OFTEN_INTERRUPTED: &str = "something ends the process of this step; look f
 /// The fact that an attempt ended, with what its check found; none for an attempt that is not running,
 /// which a runtime may report late or twice.
 pub(super) fn attempt_ended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
-    let (What::Ended { key, role, attempt, result } | What::Lost { key, role, attempt, result }) = &input.what else {
+    let (What::Ended { key, role, attempt, result }
+    | What::Lost { key, role, attempt, result }
+    | What::Suspended { key, role, attempt, result }) = &input.what
+    else {
         return Vec::new();
     };
     let (role, attempt) = (*role, *attempt);
@@ -63,6 +66,25 @@ pub(super) fn attempt_lost(graph: &Graph, state: &RunState, input: &Input) -> Ve
         return ended;
     }
     vec![Event::AttemptInterrupted { key: key.clone(), role: *role, attempt: *attempt }]
+}
+
+/// The fact that an attempt waits for a person. Nobody is waited for when the run was told to stop.
+pub(super) fn attempt_suspended(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
+    let ended = attempt_ended(graph, state, input);
+    match ended.first() {
+        Some(Event::AttemptEnded {
+            key,
+            role: Role::Main,
+            attempt,
+            result: AttemptResult::Error { message, help, .. },
+        }) if state.cancelled.is_none() => vec![Event::AttemptSuspended {
+            key: key.clone(),
+            attempt: *attempt,
+            why: message.clone(),
+            help: help.clone(),
+        }],
+        _ => ended,
+    }
 }
 
 /// What the attempts that have ended mean for their steps. This follows from the state alone, so that

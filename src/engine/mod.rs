@@ -17,6 +17,8 @@
 //! | judged | `RetryScheduled` | retrying until its time |
 //! | judged | `HoldScheduled` (a probe that must go on holding) | holding until its time |
 //! | judged | `StepFinished` | done |
+//! | running | `AttemptSuspended` (what it began waits for a person) | suspended |
+//! | suspended | `RetryScheduled` (the run goes on) | retrying |
 //! | running | `AttemptInterrupted` (after a crash) | doubtful |
 //! | doubtful | `RetryScheduled` (harmless to repeat, or its check found it not done) | retrying |
 //! | doubtful | `AttemptStarted` of its check | running |

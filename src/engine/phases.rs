@@ -299,12 +299,15 @@ fn park(state: &RunState, input: &Input) -> Vec<Event> {
     }
     let asked = first(|item| matches!(item, ItemState::Asked { .. }));
     let doubtful = first(|item| matches!(item, ItemState::Doubtful { .. }));
+    let suspended = first(|item| matches!(item, ItemState::Suspended { .. }));
     let undo = state.undo.as_ref().filter(|undo| undo.doubtful && state.phase == Some(Phase::Undo));
-    let why = match (asked, doubtful, undo.and_then(|undo| undo.running.clone())) {
-        (Some(key), ..) => format!("{key} waits for approval"),
-        (None, Some(key), _) => format!("{key} was interrupted, and whether it was done is not known"),
-        (None, None, Some(key)) => format!("the undo of {key} was interrupted, and whether it was done is not known"),
-        (None, None, None) => return Vec::new(),
+    let unknown = |what: &str| format!("{what} was interrupted, and whether it was done is not known");
+    let undo = undo.and_then(|undo| undo.running.clone());
+    let why = asked.map(|key| format!("{key} waits for approval"));
+    let why = why.or_else(|| doubtful.map(|key| unknown(&key.to_string())));
+    let why = why.or_else(|| suspended.map(|key| format!("{key} calls a playbook that waits for a person")));
+    let Some(why) = why.or_else(|| undo.map(|key| unknown(&format!("the undo of {key}")))) else {
+        return Vec::new();
     };
     vec![finish(state, Outcome::Parked, why)]
 }

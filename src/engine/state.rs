@@ -3,6 +3,7 @@
 //! `apply` accepts exactly the events that `decide` may produce from the same state; anything else is
 //! an [`IllegalTransition`], at run time as well as when a journal is read back.
 
+mod attempts;
 mod fold;
 mod taken;
 mod undo;
@@ -57,6 +58,10 @@ pub enum ItemState {
     Holding {
         at: Timestamp,
     },
+    /// What its attempt began waits for a person; `again` when the run goes on and may look whether it can.
+    Suspended {
+        again: bool,
+    },
     /// Interrupted, and not known whether it happened; `asked` when its check could not tell either.
     Doubtful {
         asked: bool,
@@ -69,7 +74,8 @@ pub struct Item {
     pub value: Option<Value>,
     pub state: ItemState,
     pub attempts: u32,
-    /// Attempts that were measurements of a condition that must go on holding: they use up no retry.
+    /// Attempts that were measurements of a condition that must go on holding, or that wait for a person: they use up
+    /// no retry.
     pub looks: u32,
     /// Attempts of which nothing is known, because what ran them died.
     pub interruptions: u32,

@@ -176,21 +176,28 @@ impl Turn<'_> {
                 reason: String::new(),
             }],
             ItemState::Refused { ref why } => vec![skipped(&key, why.clone())],
+            ItemState::Suspended { again: true } => {
+                vec![self.again(&key, item, "what it waited for may have been answered")]
+            }
             ItemState::Doubtful { asked } => self.doubtful(step, &key, item, may_start && !asked),
             _ => Vec::new(),
+        }
+    }
+
+    fn again(&self, key: &StepKey, item: &Item, why: &str) -> Event {
+        Event::RetryScheduled {
+            key: key.clone(),
+            role: Role::Main,
+            attempt: item.attempts + 1,
+            at: self.input.at,
+            why: why.to_owned(),
         }
     }
 
     /// The rule for interrupted attempts: repeat what is safe to repeat, ask the check, else wait for a person.
     fn doubtful(&self, step: &Step, key: &StepKey, item: &Item, may_ask: bool) -> Vec<Event> {
         if step.repeat == Repeat::Safe {
-            return vec![Event::RetryScheduled {
-                key: key.clone(),
-                role: Role::Main,
-                attempt: item.attempts + 1,
-                at: self.input.at,
-                why: "it was interrupted, and repeating it is harmless".to_owned(),
-            }];
+            return vec![self.again(key, item, "it was interrupted, and repeating it is harmless")];
         }
         let Some(check) = step.check.as_ref().filter(|_| may_ask) else { return Vec::new() };
         match check.request.render(&self.scope(step, item.value.as_ref())) {

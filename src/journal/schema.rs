@@ -78,10 +78,7 @@ pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connectio
 }
 
 fn connect(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection, JournalError> {
-    if rusqlite::version_number() < OLDEST_SQLITE {
-        let what = format!("SQLite {} can corrupt it, 3.51.3 is needed", rusqlite::version());
-        return Err(JournalError::Unsupported { path: path.to_owned(), what });
-    }
+    refuse_old_sqlite(path, rusqlite::version_number(), rusqlite::version())?;
     let failed = |error| JournalError::of_sqlite(path, "open", error);
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     connection.busy_timeout(patience).map_err(failed)?;
@@ -89,6 +86,14 @@ fn connect(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connect
     // which takes longer than adding an entry.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     Ok(connection)
+}
+
+fn refuse_old_sqlite(path: &Path, number: i32, version: &str) -> Result<(), JournalError> {
+    if number < OLDEST_SQLITE {
+        let what = format!("SQLite {version} can corrupt it, 3.51.3 is needed");
+        return Err(JournalError::Unsupported { path: path.to_owned(), what });
+    }
+    Ok(())
 }
 
 /// What the file is, judged by one moment of it: another program may be creating the tables just now.
@@ -181,6 +186,13 @@ mod tests {
     use super::*;
 
     /// A database in memory has no log that could be synced.
+    #[test]
+    fn a_sqlite_that_can_corrupt_the_journal_is_refused() {
+        let path = Path::new("journal.db");
+        assert!(refuse_old_sqlite(path, 3_051_002, "3.51.2").is_err_and(|error| error.to_string().contains("3.51.2")));
+        assert!(refuse_old_sqlite(path, OLDEST_SQLITE, "3.51.3").is_ok());
+    }
+
     #[test]
     fn a_place_where_nothing_is_durable_is_refused() {
         let refused = make_durable(Path::new("journal.sqlite"), &Connection::open_in_memory().unwrap()).unwrap_err();

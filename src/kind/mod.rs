@@ -81,20 +81,44 @@ pub struct StepError {
     /// A status code of the peer, such as 503, for `retry: {on: [503]}`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<u16>,
-    /// Whether nobody can tell if the step did what it was to do.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub in_doubt: bool,
+    #[serde(skip_serializing_if = "Leaves::is_nothing", default)]
+    pub leaves: Leaves,
+}
+
+/// What a step that ended with an error leaves to others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaves {
+    #[default]
+    Nothing,
+    /// Nobody can tell whether it did what it was to do.
+    Doubt,
+    /// It waits for a person and can then go on.
+    Wait,
+}
+
+impl Leaves {
+    fn is_nothing(&self) -> bool {
+        *self == Leaves::Nothing
+    }
 }
 
 impl StepError {
     pub fn new(message: impl Into<String>) -> Self {
-        StepError { message: message.into(), help: None, code: None, in_doubt: false }
+        StepError { message: message.into(), help: None, code: None, leaves: Leaves::Nothing }
     }
 
     /// The step may have been done all the same, so that it must not be tried again unasked.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
-        self.in_doubt = true;
+        self.leaves = Leaves::Doubt;
+        self
+    }
+
+    /// The step has not ended: what it began goes on when a person has answered.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.leaves = Leaves::Wait;
         self
     }
 

@@ -170,6 +170,7 @@ fn result(state: StepState) -> Word {
         StepState::Finished(StepStatus::Passed) => toned(Tone::Good, state.label()),
         StepState::Waiting => toned(Tone::Quiet, "not started"),
         StepState::Asked => toned(Tone::Caution, "waits for approval"),
+        StepState::Suspended => toned(Tone::Caution, "waits for a person"),
         StepState::Running => toned(Tone::Accent, state.label()),
         StepState::Finished(_) => toned(Tone::Quiet, state.label()),
     }

@@ -85,16 +85,19 @@ pub enum StepState {
     /// A person was asked and has not answered.
     Asked,
     Running,
+    /// What it began waits for a person.
+    Suspended,
     Finished(StepStatus),
 }
 
 impl StepState {
-    /// `waiting`, `asked`, `running`, or the status of a finished step.
+    /// `waiting`, `asked`, `running`, `suspended`, or the status of a finished step.
     pub fn label(self) -> &'static str {
         match self {
             StepState::Waiting => "waiting",
             StepState::Asked => "asked",
             StepState::Running => "running",
+            StepState::Suspended => "suspended",
             StepState::Finished(status) => status.label(),
         }
     }
@@ -262,7 +265,7 @@ impl StepView {
     pub fn status(&self) -> Option<StepStatus> {
         match self.state {
             StepState::Finished(status) => Some(status),
-            StepState::Waiting | StepState::Asked | StepState::Running => None,
+            StepState::Waiting | StepState::Asked | StepState::Running | StepState::Suspended => None,
         }
     }
 }

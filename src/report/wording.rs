@@ -92,6 +92,9 @@ impl Narrator {
             Event::AttemptStarted { key, role, attempt, .. } => vec![self.started(key, *role, *attempt)],
             Event::AttemptEnded { .. } => Vec::new(),
             Event::AttemptInterrupted { key, .. } => vec![interrupted(key).into()],
+            Event::AttemptSuspended { key, why, .. } => {
+                vec![Entry::new(Mark::Question, key.to_string(), "waits for a person", why).into()]
+            }
             Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
                 Vec::new()
             }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::host::{Host, RuntimeError};
-use crate::base::{Redacted, RunId, entropy};
+use crate::base::{Redacted, RunId, StepKey, entropy};
 use crate::engine::event::Record;
-use crate::engine::{Event, Graph, Input, What, decide};
+use crate::engine::state::ItemState;
+use crate::engine::{Answered, Event, Graph, Input, RunState, What, decide};
 use crate::journal::JournalError;
 use crate::site::{PeopleError, Site};
 
@@ -19,6 +20,17 @@ pub enum ApproverProblem {
     TooFew { quorum: u32, those: usize },
     #[error("a quorum of 0 is no quorum")]
     NoQuorum,
+}
+
+/// Why an answer does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    #[error("{} waits for approval in run {run}", step.as_deref().unwrap_or("nothing in it"))]
+    NothingWaits { run: RunId, step: Option<String> },
+    #[error("not counted: {}", whys.join("; "))]
+    NotCounted { whys: Vec<String> },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 }
 
 /// Fills in who may answer. Names that nobody knows any more stand for nobody.
@@ -46,9 +58,41 @@ pub(super) fn check(graph: &Graph, site: &Site) -> Result<(), RuntimeError> {
     Ok(())
 }
 
+/// The open questions of a run with their digests.
+fn waiting(state: &RunState, step: Option<&str>) -> Vec<(StepKey, String)> {
+    let asked = state.items_where(|item| matches!(item, ItemState::Asked { .. }));
+    let named = asked.map(|(index, number)| {
+        let digest = state.steps[index].items[number as usize].digest.clone();
+        (state.key(index, number), digest)
+    });
+    named.filter(|(key, _)| step.is_none_or(|step| *step == key.to_string())).collect()
+}
+
 impl Host {
+    /// What somebody says to the open questions of a run, or to that of one step: `word` makes the answer to each,
+    /// from its step and the digest of what is asked. An answer that may not count is kept and told, and the run
+    /// stays as it is.
+    pub async fn answers(
+        self: &Arc<Self>,
+        run: &RunId,
+        step: Option<&str>,
+        word: impl Fn(StepKey, String) -> Answered,
+    ) -> Result<Vec<What>, AnswerError> {
+        let (_, _, state) = self.history_of(run)?;
+        let waiting = waiting(&state, step);
+        if waiting.is_empty() {
+            return Err(AnswerError::NothingWaits { run: run.clone(), step: step.map(str::to_owned) });
+        }
+        let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, shown))).collect();
+        let whys = self.refusals(run, &answers).await?;
+        match whys.is_empty() {
+            true => Ok(answers),
+            false => Err(AnswerError::NotCounted { whys }),
+        }
+    }
+
     /// Keeps the answers that do not count, without waking the run, and says why they do not.
-    pub async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
+    async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
         // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
         let _held = self.hold(run)?;
         self.services.site.meet_secrets().await;

@@ -12,7 +12,7 @@ use crate::base::units::show_duration;
 use crate::base::{Redacted, StepKey};
 use crate::engine::What;
 use crate::engine::event::{AttemptResult, Role};
-use crate::kind::{Context, KindEntry, Outcome, StepError};
+use crate::kind::{Context, KindEntry, Leaves, Outcome, StepError};
 
 /// A step that was told to stop has its own grace and this long to say how it ended; after that it is
 /// dropped, which ends whatever it still holds.
@@ -29,28 +29,31 @@ pub(super) enum Way {
 /// Runs the attempt to its end. What it reports is without secrets from here on: the state in memory, which
 /// conditions and templates are filled from, must be what the journal says.
 pub(super) async fn run(kind: &'static KindEntry, way: Way, request: Value, context: Context) -> End {
-    let End { result, in_doubt } = attempt(kind, way, request, context).await;
-    End { result: Redacted::of(result).map_or_else(unredactable, Redacted::into_inner), in_doubt }
+    let End { result, leaves } = attempt(kind, way, request, context).await;
+    End { result: Redacted::of(result).map_or_else(unredactable, Redacted::into_inner), leaves }
 }
 
 /// How an attempt ended.
 pub(super) struct End {
     result: AttemptResult,
-    /// Nobody can tell whether it did what it was to do.
-    in_doubt: bool,
+    leaves: Leaves,
 }
 
 impl End {
     /// As the engine is told of it.
     pub(super) fn told(self, key: StepKey, role: Role, attempt: u32) -> What {
-        let End { result, in_doubt } = self;
-        if in_doubt { What::Lost { key, role, attempt, result } } else { What::Ended { key, role, attempt, result } }
+        let End { result, leaves } = self;
+        match leaves {
+            Leaves::Nothing => What::Ended { key, role, attempt, result },
+            Leaves::Doubt => What::Lost { key, role, attempt, result },
+            Leaves::Wait => What::Suspended { key, role, attempt, result },
+        }
     }
 }
 
 impl From<AttemptResult> for End {
     fn from(result: AttemptResult) -> Self {
-        End { result, in_doubt: false }
+        End { result, leaves: Leaves::Nothing }
     }
 }
 
@@ -94,8 +97,8 @@ type Caught = Result<Result<Outcome<Value>, StepError>, Box<dyn std::any::Any + 
 fn ended(kind: &str, result: Caught) -> End {
     match result {
         Ok(Ok(Outcome { output, failure })) => AttemptResult::Measured { output, failure }.into(),
-        Ok(Err(StepError { message, help, code, in_doubt })) => {
-            End { result: AttemptResult::Error { message, help, code }, in_doubt }
+        Ok(Err(StepError { message, help, code, leaves })) => {
+            End { result: AttemptResult::Error { message, help, code }, leaves }
         }
         Err(_) => panicked(kind).into(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 use super::answers::Approver;
 use super::driver::Ended;
 use super::host::{Host, Prepared, RuntimeError};
-use crate::base::RunId;
-use crate::engine::What;
+use crate::base::{RunId, StepKey};
 use crate::engine::event::{Event, Outcome, Phase};
+use crate::engine::state::ItemState;
+use crate::engine::{RunState, What};
 use crate::kind::{PlaybookCall, PlaybookResult, Playbooks, StepError};
 use crate::playbook::Playbook;
 use crate::playbook::inputs::Given;
@@ -37,7 +38,7 @@ impl Calls {
         }
         let stops = stop_with(&call);
         let ended = match unfinished(&host, &call)? {
-            Some(run) => host.resume(&run, Vec::new(), self.approver.clone(), Some(stops)).await,
+            Some(run) => host.resume(&run, host.said.take(&run), self.approver.clone(), Some(stops)).await,
             None => {
                 let (prepared, first) = prepare(&host, &call)?;
                 host.run_from(prepared, first, self.approver.clone(), Some(stops)).await
@@ -66,16 +67,74 @@ fn stop_with(call: &PlaybookCall) -> mpsc::UnboundedReceiver<bool> {
     receiver
 }
 
-/// The run of an earlier attempt of this step that did not come to its end.
+/// The run of an earlier attempt of this step that did not come to its end. An attempt that goes on with it has no
+/// run of its own.
 fn unfinished(host: &Host, call: &PlaybookCall) -> Result<Option<RunId>, StepError> {
-    let Some(before) = call.attempt.checked_sub(1).filter(|attempt| *attempt > 0) else { return Ok(None) };
     let Some(prefix) = call.run.as_str().rsplit_once('.').map(|(prefix, _)| prefix) else { return Ok(None) };
-    let run = RunId::from(format!("{prefix}.{before}"));
-    let records = host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
-    let state = crate::engine::RunState::replay(&records)
-        .map_err(|error| StepError::because("the called run is damaged", &error))?;
-    let open = state.header.is_some() && state.finished.is_none_or(|outcome| outcome == Outcome::Parked);
-    Ok(open.then_some(run))
+    for before in (1..call.attempt).rev() {
+        let run = RunId::from(format!("{prefix}.{before}"));
+        let records =
+            host.journal.read(&run).map_err(|error| StepError::because("the journal cannot be read", &error))?;
+        let state =
+            RunState::replay(&records).map_err(|error| StepError::because("the called run is damaged", &error))?;
+        if state.header.is_some() {
+            return Ok(is_open(&state).then_some(run));
+        }
+    }
+    Ok(None)
+}
+
+fn is_open(state: &RunState) -> bool {
+    state.finished.is_none_or(|outcome| outcome == Outcome::Parked)
+}
+
+/// What people said to called runs, until their callers go on with them.
+#[derive(Default)]
+pub(super) struct Said(Mutex<BTreeMap<RunId, Vec<What>>>);
+
+impl Said {
+    fn keep(&self, run: &RunId, words: Vec<What>) {
+        if let Ok(mut said) = self.0.lock() {
+            said.insert(run.clone(), words);
+        }
+    }
+
+    fn take(&self, run: &RunId) -> Vec<What> {
+        self.0.lock().ok().and_then(|mut said| said.remove(run)).unwrap_or_default()
+    }
+}
+
+impl Host {
+    /// Goes on with an unfinished run, beginning with what somebody said; with the run that called it, when that one
+    /// waits for it.
+    pub async fn go_on(
+        self: &Arc<Self>,
+        run: &RunId,
+        first: Vec<What>,
+        approver: Arc<dyn Approver>,
+        stops: Option<mpsc::UnboundedReceiver<bool>>,
+    ) -> Result<Ended, RuntimeError> {
+        let Some(caller) = self.waiting_caller(run)? else { return self.resume(run, first, approver, stops).await };
+        let something = !first.is_empty();
+        self.said.keep(run, first);
+        let ended = self.resume(&caller, Vec::new(), approver, stops).await?;
+        // A freeze, for example, keeps the caller from going on with it.
+        if self.said.take(run).is_empty() || !something {
+            return Ok(ended);
+        }
+        Err(RuntimeError::Unheard { run: run.to_string(), caller: caller.to_string() })
+    }
+
+    /// The outermost caller of a called run, if it waits for it.
+    fn waiting_caller(&self, run: &RunId) -> Result<Option<RunId>, RuntimeError> {
+        let Some(caller) = run.with_callers().next().filter(|_| run.is_child()) else { return Ok(None) };
+        let state = RunState::replay(&self.journal.read(&caller)?)
+            .map_err(|source| RuntimeError::Damaged { run: caller.to_string(), source })?;
+        let waits = |item: &ItemState| matches!(item, ItemState::Suspended { .. } | ItemState::Running { .. });
+        let is_called_by = |key: StepKey| run.as_str().starts_with(&format!("{caller}/{key}."));
+        let waits_for_it = state.items_where(waits).any(|(step, item)| is_called_by(state.key(step, item)));
+        Ok((is_open(&state) && waits_for_it).then_some(caller))
+    }
 }
 
 fn prepare(host: &Host, call: &PlaybookCall) -> Result<(Prepared, What), StepError> {

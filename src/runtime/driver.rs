@@ -156,7 +156,9 @@ impl Driver {
     /// then is it carried out and shown.
     async fn turn(&mut self, batch: Vec<What>) -> Result<(), RuntimeError> {
         for what in &batch {
-            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } = what {
+            if let What::Ended { key, role, .. } | What::Lost { key, role, .. } | What::Suspended { key, role, .. } =
+                what
+            {
                 self.attempts.remove(&(key.clone(), *role));
             }
         }
@@ -274,10 +276,8 @@ impl Driver {
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
         let may = self.may_start(&key, role, way).and_then(|kind| {
-            let step = self.prepared.graph.step(&key.step).map(|(_, step)| step);
             let egress = &self.host.services.site.egress;
-            let outside = &self.prepared.graph.header.from_outside;
-            step.map_or(Ok(()), |step| egress::check(step, role, &request, egress, outside)).map(|()| kind)
+            egress::check(&self.prepared.graph, &key, role, &request, egress).map(|()| kind)
         });
         let kind = match may {
             Ok(kind) => kind,
@@ -288,8 +288,6 @@ impl Driver {
                 return;
             }
         };
-        let graph = &self.prepared.graph;
-        let called = graph.step(&key.step).map(|(_, step)| egress::passed_on(step, &graph.header.from_outside));
         let receipt = self.leaves_receipt(&key, role, &request).then(|| self.receipts.place(&key, role, attempt));
         let context = Context {
             run: self.prepared.run.clone(),
@@ -300,7 +298,7 @@ impl Driver {
             cancel,
             subject: self.subject(&key, role),
             receipt,
-            from_outside: called.unwrap_or_default(),
+            from_outside: egress::passed_on(&self.prepared.graph, &key),
             services: self.host.services.clone(),
         };
         tokio::spawn(async move {

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::base::StepKey;
 use crate::base::source::Part;
 use crate::engine::event::Role;
-use crate::engine::graph::Step;
+use crate::engine::graph::{Graph, Step};
 use crate::language::{Encoding, Request, Slot};
 use crate::site::Egress;
 
@@ -17,14 +18,15 @@ use crate::site::Egress;
 const CALL: &str = "playbook";
 
 /// Refuses, with message and help, a filled request with an address whose host data chose and that is not listed.
-/// `outside` names the inputs that nobody here gave.
 pub(super) fn check(
-    step: &Step,
+    graph: &Graph,
+    key: &StepKey,
     role: Role,
     filled: &Value,
     egress: &Egress,
-    outside: &BTreeSet<String>,
 ) -> Result<(), (String, Option<String>)> {
+    let outside = &graph.header.from_outside;
+    let Some((_, step)) = graph.step(&key.step) else { return Ok(()) };
     let Some((kind, request)) = request_of(step, role) else { return Ok(()) };
     let is_address = |slot: &&Slot| slot.encoding == Encoding::Url || kind == CALL;
     for slot in request.slots.iter().filter(is_address).filter(|slot| chosen_by_data(slot, step, outside)) {
@@ -48,7 +50,9 @@ fn request_of(step: &Step, role: Role) -> Option<(&str, &Request)> {
 }
 
 /// The inputs of a called playbook that data gave: a step of the caller, or an event from outside.
-pub(super) fn passed_on(step: &Step, outside: &BTreeSet<String>) -> BTreeSet<String> {
+pub(super) fn passed_on(graph: &Graph, key: &StepKey) -> BTreeSet<String> {
+    let outside = &graph.header.from_outside;
+    let Some((_, step)) = graph.step(&key.step) else { return BTreeSet::new() };
     let roles = [Role::Main, Role::Precondition, Role::Check, Role::Undo];
     let calls = roles.iter().filter_map(|role| request_of(step, *role)).filter(|(kind, _)| *kind == CALL);
     let slots = calls.flat_map(|(_, request)| &request.slots);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::anchoring::Anchoring;
 use super::answers::{Answer, Approver, Question};
 use super::approvers::{self, ApproverProblem};
-use super::calls::Calls;
+use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
@@ -46,6 +46,8 @@ pub enum RuntimeError {
     PlanChanged { run: String },
     #[error("run {0} has ended; there is nothing to continue")]
     Over(String),
+    #[error("what was said to run {run} was not heard, because run {caller} did not go on with it")]
+    Unheard { run: String, caller: String },
     #[error("run {0} is being run by another process")]
     RunsElsewhere(String),
     #[error("cannot tell whether run {run} is being run by another process")]
@@ -89,6 +91,7 @@ pub struct Host {
     reporter: Mutex<Box<dyn Reporter>>,
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
+    pub(super) said: Said,
 }
 
 impl Host {
@@ -127,6 +130,7 @@ impl Host {
                 clock,
                 reporter: Mutex::new(reporter),
                 questions: tokio::sync::Mutex::new(()),
+                said: Said::default(),
             }
         })
     }
@@ -142,6 +146,7 @@ impl Host {
             library: self.library.clone(),
             templates: self.templates.clone(),
             clock: self.clock,
+            said: Said::default(),
             reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
             questions: tokio::sync::Mutex::new(()),
         })
@@ -158,8 +163,10 @@ impl Host {
     /// that cannot be gone on with is not shown.
     pub fn show_before(&self, run: &RunId) -> Result<(), RuntimeError> {
         self.restore(run)?;
-        let before = self.journal.read(run)?;
-        self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        for run in run.with_callers() {
+            let before = self.journal.read(&run)?;
+            self.show(|reporter| before.iter().for_each(|record| reporter.report(record)));
+        }
         Ok(())
     }
 
@@ -371,6 +378,9 @@ fn open_attempts(records: &[Record]) -> Vec<Command> {
             }
             Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
                 open.remove(&(key, role));
+            }
+            Event::AttemptSuspended { key, .. } => {
+                open.remove(&(key, &crate::engine::event::Role::Main));
             }
             _ => {}
         }

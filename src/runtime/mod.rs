@@ -27,6 +27,7 @@ mod spoiled;
 mod tests;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
+pub use approvers::AnswerError;
 pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};

@@ -16,6 +16,7 @@ mod connections;
 mod desk;
 mod listen;
 mod matching;
+mod pace;
 mod reply;
 mod route;
 mod runs;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Secret, private};
@@ -105,6 +107,9 @@ pub struct Shared {
     timetable: timekeeper::Table,
     runs: Arc<runs::Runs>,
     watch: Watch,
+    /// Places for those who look on.
+    streams: Arc<Semaphore>,
+    pace: pace::Pace,
     stopping: CancellationToken,
 }
 
@@ -154,8 +159,10 @@ impl Server {
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
         let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
         let timetable = timekeeper.table();
+        let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let host = host.clone();
         let shared =
-            Shared { host: host.clone(), hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, stopping };
+            Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
         Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
     }
 

@@ -32,7 +32,15 @@ struct Handle {
     /// While it goes on here.
     stop: Option<mpsc::UnboundedSender<bool>>,
     /// While it waits.
-    tell: mpsc::UnboundedSender<Vec<What>>,
+    tell: mpsc::UnboundedSender<Said>,
+}
+
+/// What somebody says to a run that waits.
+#[derive(Clone)]
+struct Said {
+    /// It, or one that it called.
+    run: RunId,
+    words: Vec<What>,
 }
 
 pub(super) struct Runs {
@@ -50,7 +58,7 @@ enum Stretch {
     /// A person is waited for.
     Waits,
     /// Another program goes on with it; what it was to be told is told when that one has let it go.
-    Elsewhere(Vec<What>),
+    Elsewhere(Option<Said>),
     /// The journal could not be written: it can go on from what is written.
     Failed,
 }
@@ -87,50 +95,60 @@ impl Runs {
         ticket: u64,
         run: &RunId,
         demand: &Demand,
-        mut told: mpsc::UnboundedReceiver<Vec<What>>,
+        mut told: mpsc::UnboundedReceiver<Said>,
     ) -> (Option<Outcome>, String) {
-        let mut orders = Vec::new();
+        let mut said = None;
         loop {
             let busy = self.going_on.token();
-            let stretch = self.stretch(ticket, run, demand, std::mem::take(&mut orders)).await;
+            let stretch = self.stretch(ticket, run, demand, said.take()).await;
             drop(busy);
             match stretch {
                 Stretch::Over(outcome, why) => return (outcome, why),
                 Stretch::Failed => tokio::time::sleep(GLANCE).await,
                 Stretch::Elsewhere(untold) => {
                     tokio::time::sleep(GLANCE).await;
-                    orders = untold;
-                    orders.extend(std::iter::from_fn(|| told.try_recv().ok()).flatten());
+                    said = untold.or_else(|| told.try_recv().ok());
                 }
-                Stretch::Waits => orders = self.wait(run, &mut told).await,
+                Stretch::Waits => said = self.wait(run, &mut told).await,
             }
         }
     }
 
     /// Goes on until the run ends or cannot go on here.
-    async fn stretch(&self, ticket: u64, run: &RunId, demand: &Demand, orders: Vec<What>) -> Stretch {
+    async fn stretch(&self, ticket: u64, run: &RunId, demand: &Demand, said: Option<Said>) -> Stretch {
         let records = match self.host.journal.read(run) {
             Ok(records) => records,
             Err(error) => return stopped(run, &error),
         };
+        let position = position(&records);
+        match position {
+            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
+            Position::Parked if said.is_none() => return Stretch::Waits,
+            Position::New | Position::Open | Position::Parked => {}
+        }
         let (stop, stops) = mpsc::unbounded_channel();
         self.reach(run, Some(stop));
-        let kept = orders.clone();
-        let ended = match position(&records) {
-            Position::New => match self.prepare(ticket, run, demand) {
-                Ok(prepared) => self.host.run(prepared, Arc::new(Nobody), Some(stops)).await,
-                Err(error) => Err(error),
-            },
-            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
-            Position::Parked if orders.is_empty() => return Stretch::Waits,
-            Position::Open | Position::Parked => self.host.resume(run, orders, Arc::new(Nobody), Some(stops)).await,
+        let ended = match (position, said.clone()) {
+            (Position::New, _) => self.start(ticket, run, demand, stops).await,
+            (_, None) => self.host.resume(run, Vec::new(), Arc::new(Nobody), Some(stops)).await,
+            (_, Some(Said { run, words })) => self.host.go_on(&run, words, Arc::new(Nobody), Some(stops)).await,
         };
         self.reach(run, None);
         match ended {
             // It has taken none of them.
-            Err(RuntimeError::RunsElsewhere(_)) => Stretch::Elsewhere(kept),
+            Err(RuntimeError::RunsElsewhere(_)) => Stretch::Elsewhere(said),
             ended => self.judge(run, ended),
         }
+    }
+
+    async fn start(
+        &self,
+        ticket: u64,
+        run: &RunId,
+        demand: &Demand,
+        stops: mpsc::UnboundedReceiver<bool>,
+    ) -> Result<Ended, RuntimeError> {
+        self.host.run(self.prepare(ticket, run, demand)?, Arc::new(Nobody), Some(stops)).await
     }
 
     fn judge(&self, run: &RunId, ended: Result<Ended, RuntimeError>) -> Stretch {
@@ -160,16 +178,16 @@ impl Runs {
     }
 
     /// Until somebody tells it something, or it turns out to have moved without this server.
-    async fn wait(&self, run: &RunId, told: &mut mpsc::UnboundedReceiver<Vec<What>>) -> Vec<What> {
+    async fn wait(&self, run: &RunId, told: &mut mpsc::UnboundedReceiver<Said>) -> Option<Said> {
         loop {
             tokio::select! {
-                Some(orders) = told.recv() => return orders,
+                Some(said) = told.recv() => return Some(said),
                 () = tokio::time::sleep(GLANCE) => {}
             }
             match self.host.journal.read(run).map(|records| position(&records)) {
                 Ok(Position::Parked) => {}
                 // Somebody has answered elsewhere; whether it goes on there or was left behind, its lock tells.
-                Ok(_) => return Vec::new(),
+                Ok(_) => return None,
                 Err(error) => tracing::warn!(%run, %error, "the run cannot be looked at"),
             }
         }
@@ -187,14 +205,38 @@ impl Runs {
         let Some(handle) = live.get(run) else { return false };
         match &handle.stop {
             Some(stop) => stop.send(false).is_ok(),
-            None => handle.tell.send(vec![What::CancelAsked { by: by.to_owned(), hard: false }]).is_ok(),
+            None => {
+                let words = vec![What::CancelAsked { by: by.to_owned(), hard: false }];
+                handle.tell.send(Said { run: run.clone(), words }).is_ok()
+            }
         }
     }
 
-    /// Gives a run that waits what it waits for. Tells whether it waits here.
-    pub(super) fn tell(&self, run: &RunId, orders: Vec<What>) -> bool {
+    /// Says something to a run that waits here, or that one called which waits here. Tells whether it was said.
+    pub(super) fn tell(&self, run: &RunId, words: Vec<What>) -> bool {
         let live = self.lock();
-        live.get(run).is_some_and(|handle| handle.stop.is_none() && handle.tell.send(orders).is_ok())
+        let handle = live.get(&outermost(run)).filter(|handle| handle.stop.is_none());
+        handle.is_some_and(|handle| handle.tell.send(Said { run: run.clone(), words }).is_ok())
+    }
+
+    /// The same; a run that was started elsewhere goes on here.
+    pub(super) fn answer(self: &Arc<Self>, run: &RunId, answers: Vec<What>) -> bool {
+        let outermost = outermost(run);
+        if self.lock().contains_key(&outermost) {
+            return self.tell(run, answers);
+        }
+        let (stop, stops) = mpsc::unbounded_channel();
+        let (tell, _) = mpsc::unbounded_channel();
+        self.lock().insert(outermost.clone(), Handle { stop: Some(stop), tell });
+        let (runs, run) = (self.clone(), run.clone());
+        tokio::spawn(async move {
+            let _busy = runs.going_on.token();
+            if let Err(error) = runs.host.go_on(&run, answers, Arc::new(Nobody), Some(stops)).await {
+                tracing::error!(%run, "{}", told(&error));
+            }
+            runs.lock().remove(&outermost);
+        });
+        true
     }
 
     /// Until no run goes on; those that wait for a person are not waited for.
@@ -206,6 +248,11 @@ impl Runs {
     fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Handle>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The run that a called run is part of, or the run itself.
+fn outermost(run: &RunId) -> RunId {
+    run.with_callers().next().unwrap_or_else(|| run.clone())
 }
 
 /// Where a run stands, by its journal.
@@ -238,7 +285,7 @@ fn why(records: &[Record]) -> String {
 
 fn stopped(run: &RunId, error: &JournalError) -> Stretch {
     match error {
-        JournalError::Conflict { .. } => Stretch::Elsewhere(Vec::new()),
+        JournalError::Conflict { .. } => Stretch::Elsewhere(None),
         _ => {
             tracing::error!(%run, %error, "the run goes on when the journal can be written again");
             Stretch::Failed

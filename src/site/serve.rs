@@ -32,6 +32,13 @@ pub struct Serve {
     /// Open connections. When it is full, the one that has been idle the longest is closed.
     #[schemars(range(min = 8, max = 100_000))]
     pub connections: usize,
+    /// Event streams of runs (`/events`) that may be open. Further ones are told to come again (503).
+    #[schemars(range(min = 1, max = 100_000))]
+    pub streams: usize,
+    /// Requests a second that each hook takes; five seconds' worth may come at once. Further ones are told to come
+    /// again (503).
+    #[schemars(range(min = 0.01, max = 100_000))]
+    pub rate: f64,
     /// How long runs may go on after the server was told to stop; then they are interrupted, and go on at the
     /// next start.
     #[schemars(extend("x-unit" = "duration"))]
@@ -55,6 +62,10 @@ impl Default for Serve {
             queue: 1_000,
             // Half of the files that a process may have open by default.
             connections: 512,
+            // An eighth of the connections: whoever looks on leaves room for what has to be taken.
+            streams: 64,
+            // A request takes a millisecond of a disk that it shares with others; this is far above any Alertmanager.
+            rate: 1_000.0,
             grace: 20.0,
             tokens: BTreeMap::new(),
             hooks: BTreeMap::new(),

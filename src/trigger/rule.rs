@@ -37,6 +37,11 @@ pub struct AlertTrigger {
     #[serde(default, rename = "for")]
     #[schemars(extend("x-unit" = "duration"))]
     pub hold: Option<f64>,
+    /// How long the first alert waits for others that belong with it, so that runs of this playbook start together,
+    /// the most urgent first, and an alert that comes late to a storm shares the run of its target. Default: 0s.
+    #[serde(default)]
+    #[schemars(extend("x-unit" = "duration"))]
+    pub group_wait: Option<f64>,
     /// What happens while a run of this playbook with the same inputs is live. Default: queue.
     #[serde(default)]
     pub concurrency: Concurrency,
@@ -125,7 +130,8 @@ impl Rule {
         let when = trigger.when.as_deref().map(Expression::parse).transpose();
         let when = when.map_err(|error| bad(format!("`when`: {error}")))?;
         let policy = Policy {
-            hold_ms: trigger.hold.map_or(0, |seconds| (seconds * 1_000.0) as u64),
+            hold_ms: trigger.hold.map_or(0, milliseconds),
+            group_wait_ms: trigger.group_wait.map_or(0, milliseconds),
             concurrency: trigger.concurrency,
             priority: trigger.priority,
             throttle: trigger.throttle,
@@ -163,6 +169,10 @@ impl Rule {
     pub fn fixed(&self) -> &BTreeMap<String, Value> {
         &self.trigger.with
     }
+}
+
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1_000.0) as u64
 }
 
 fn facts(signal: &Signal) -> Value {

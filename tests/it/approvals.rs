@@ -103,3 +103,62 @@ fn what_was_approved_is_done_although_the_playbook_has_changed_since() {
     place.args(["approve", &run]).done().exits(0);
     assert!(!place.exists("stranger") && !place.exists("hangs"));
 }
+
+/// Calls the playbook above twice over.
+fn parked_inside() -> (Runbook, String) {
+    let caller = |name: &str, called: &str| {
+        format!(
+            "runbook: 1\nname: {name}\ntitle: Calls another\nremediate:\n  \
+             ready: {{command: {{argv: [sh, -c, 'echo x >> {name}-ready']}}, risk: safe}}\n  \
+             recover: {{needs: [ready], playbook: {{name: {called}}}, risk: safe}}\n  \
+             after: {{needs: [recover], command: {{argv: [sh, -c, 'echo x >> {name}-after']}}, risk: safe}}\n"
+        )
+    };
+    let place = Runbook::new()
+        .file("runbook.yaml", "playbooks: [books]\n")
+        .file("books/restart.yaml", PLAYBOOK)
+        .file("books/middle.yaml", caller("middle", "restart"))
+        .file("books/outer.yaml", caller("outer", "middle"))
+        .file("hangs", "");
+    place.call("run outer").exits(3).says("waits for a person");
+    let run = place.newest_run();
+    (place, run)
+}
+
+const INSIDE: &str = "remediate.recover.1/remediate.recover.1";
+
+#[test]
+fn a_run_whose_called_playbook_asks_parks_and_an_answer_goes_on_with_all_of_them() {
+    let (place, run) = parked_inside();
+    assert_eq!(place.newest()["outcome"], "parked");
+    let middle = format!("{run}/remediate.recover.1");
+    place.args(["show", &run]).done().exits(0).says("waits for a person").says(&format!("runbook show {middle}"));
+    place.args(["resume", &run]).done().exits(3);
+    assert!(place.exists("hangs") && !place.exists("outer-after"), "it is asked again and nobody answered");
+    let asked = format!("{run}/{INSIDE}");
+    place.args(["approve", &asked, "--reason", "seen"]).done().exits(0);
+    assert_eq!(place.newest()["outcome"], "resolved");
+    let counts =
+        ["outer-ready", "middle-ready", "middle-after", "outer-after"].map(|name| place.read(name).lines().count());
+    assert_eq!(counts, [1, 1, 1, 1], "each once, in one run each");
+    assert!(!place.exists("hangs"));
+    place.args(["approve", &asked]).done().exits(2);
+    place.call("audit verify").exits(0);
+}
+
+#[test]
+fn a_no_inside_of_a_called_playbook_ends_all_of_them() {
+    let (place, run) = parked_inside();
+    place.args(["reject", &format!("{run}/{INSIDE}"), "--reason", "not today"]).done().exits(1);
+    assert!(place.exists("hangs") && !place.exists("outer-after"));
+    assert_eq!(place.newest()["outcome"], "unresolved");
+}
+
+#[test]
+fn an_answer_that_a_freeze_keeps_from_being_heard_is_said_to_be_lost() {
+    let (place, run) = parked_inside();
+    place.args(["freeze", "--reason", "an audit"]).done().exits(0);
+    let lost = place.args(["approve", &format!("{run}/{INSIDE}")]).done();
+    assert!(place.exists("hangs"));
+    assert_ne!(lost.status.code(), Some(0));
+}

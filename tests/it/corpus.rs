@@ -95,7 +95,7 @@ const FRAMES: [&str; 66] = [
     "@127.0.0.1:1/§",
 ];
 
-fn payloads() -> Vec<String> {
+pub fn payloads() -> Vec<String> {
     let of = |frame: &str| -> Vec<String> {
         let plain = COMMANDS.iter().map(|command| frame.replace('§', command));
         let within = COMMANDS.iter().take(2).map(|command| format!("ok{}", frame.replace('§', command)));

@@ -49,10 +49,8 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-#[test]
-fn playbooks_in_the_documentation_are_valid() {
-    let library = root().join("playbooks").display().to_string();
-    let place = Runbook::new().file("runbook.yaml", format!("playbooks: ['{library}', shown]\n"));
+/// Writes every playbook of the documentation into the place: the file, and where it is shown.
+pub fn playbooks_shown(place: &Runbook) -> Vec<(String, String)> {
     let mut shown = Vec::new();
     for (path, page) in pages() {
         for block in blocks(&page).iter().filter(|block| block.language == "yaml" && is_playbook(&block.text)) {
@@ -63,8 +61,15 @@ fn playbooks_in_the_documentation_are_valid() {
         }
     }
     assert!(!shown.is_empty(), "the documentation shows no playbook");
+    shown
+}
+
+#[test]
+fn playbooks_in_the_documentation_are_valid() {
+    let library = root().join("playbooks").display().to_string();
+    let place = Runbook::new().file("runbook.yaml", format!("playbooks: ['{library}', shown]\n"));
     // One page may show a playbook that another one calls.
-    for (file, place_in_page) in shown {
+    for (file, place_in_page) in playbooks_shown(&place) {
         let said = place.call(&format!("validate {file}")).shown();
         assert!(said.contains("no problems"), "{place_in_page}\n{said}");
     }

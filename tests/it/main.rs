@@ -34,6 +34,7 @@ mod runs;
 mod schemas;
 mod secrets;
 mod serve;
+mod shipped;
 mod statistics;
 mod steps;
 mod stopping;

@@ -241,7 +241,7 @@ fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does()
     place.call("history").exits(0).does_not_say("nobody runs it");
     running.kill();
     drop(running);
-    for command in ["history", "validate twice.yaml", "list", "plan twice.yaml", "holds", "audit verify", "doctor"] {
+    for command in ["history", "validate twice.yaml", "list", "plan twice.yaml", "holds", "show", "doctor"] {
         place.call(command).says(&format!("`runbook resume {run}` goes on with it"));
     }
     place.args(["rerun", &run, "--from", "remediate.fix"]).done().exits(2).says("has not ended");
@@ -254,18 +254,18 @@ fn a_run_is_refused_while_another_process_runs_it_and_told_of_when_nobody_does()
 
 /// So many kills in plain `cargo test`; `RUNBOOK_TEST_KILLS` asks for more.
 const KILLS: u64 = 10;
-/// Longer than the run below takes on a slow machine would only kill runs that have ended.
-const LATEST_KILL_MS: u64 = 400;
 
 #[test]
 #[expect(clippy::print_stderr, reason = "the figures are told")]
 fn t02_killed_at_random_no_step_that_must_not_be_repeated_runs_twice() {
     let asked = environment::variable("RUNBOOK_TEST_KILLS").and_then(|count| count.parse().ok());
     let (kills, mut unfinished, mut in_doubt) = (asked.unwrap_or(KILLS), 0, 0);
+    // Later than the run takes would only kill runs that have ended.
+    let latest = place().file("works", "").args(["run", "twice.yaml", "--yes"]).done().exits(0).took.as_micros() as u64;
     for _ in 0..kills {
         let place = place().file("works", "");
         let running = place.args(["run", "twice.yaml", "--yes"]).start();
-        let moment = std::time::Duration::from_millis(entropy::random() % LATEST_KILL_MS);
+        let moment = std::time::Duration::from_micros(entropy::random() % latest);
         std::thread::park_timeout(moment);
         running.kill();
         drop(running);

@@ -2,10 +2,15 @@
 
 pub mod client;
 
+mod alertmanager;
+mod answers;
 mod api;
 mod intake;
+mod limits;
 mod outside;
 mod schedules;
+mod stopped;
+mod tls;
 
 use serde_json::{Value, json};
 

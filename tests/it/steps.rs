@@ -133,3 +133,19 @@ fn references_are_edges() {
     place.call("run it.yaml").exits(0);
     assert_eq!(place.read("b"), "hello");
 }
+
+/// What the account has running counts as well, so the limit is higher than what was asked for, and lower than before.
+#[test]
+fn a_program_gets_a_limit_of_processes_from_the_kernel_too() {
+    let text = "runbook: 1\nname: fork\ntitle: Few processes\nremediate:\n  \
+                a: {command: {argv: [cat, /proc/self/limits], limits: {processes: 5}}, risk: safe, expect: \"true\"}\n";
+    let place = Runbook::new().file("fork.yaml", text);
+    place.call("run fork.yaml --yes").exits(0);
+    let limits = place.newest()["steps"]["remediate.a"]["output"]["stdout"].as_str().unwrap_or_default().to_owned();
+    let of = |text: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with("Max processes")).expect("a limit");
+        line.split_whitespace().nth(2).and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
+    };
+    let ours = std::fs::read_to_string("/proc/self/limits").expect("this process has limits");
+    assert!(of(&limits) < of(&ours), "{limits}");
+}

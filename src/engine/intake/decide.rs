@@ -139,10 +139,23 @@ fn place(intake: &Intake, ticket: u64, demand: &Demand, at: Timestamp) -> Fact {
         Some(Throttle::Count(count)) => Duration::from_secs_f64(count.within),
         None => Duration::ZERO,
     };
-    match hold.max(Duration::from_millis(demand.policy.hold_ms)) {
+    let hold = hold.max(Duration::from_millis(demand.policy.hold_ms)).max(group_wait(intake, ticket, demand, at));
+    match hold {
         Duration::ZERO => Fact::Queued { ticket },
         hold => Fact::Held { ticket, until: at.plus(hold) },
     }
+}
+
+/// What is left of the time that the group of a ticket waits. It began with the first one that still waits, so that
+/// a storm puts off its beginning once.
+fn group_wait(intake: &Intake, ticket: u64, demand: &Demand, at: Timestamp) -> Duration {
+    let wait = Duration::from_millis(demand.policy.group_wait_ms);
+    let group = intake.tickets().iter().filter(|(number, other)| {
+        let belongs = other.demand.playbook == demand.playbook && other.demand.source == demand.source;
+        **number != ticket && belongs && matches!(other.stage, Stage::Held { .. })
+    });
+    let passed = group.map(|(_, other)| at.since(other.accepted_at)).filter(|passed| *passed < wait).max();
+    wait.saturating_sub(passed.unwrap_or_default())
 }
 
 /// Whether one more makes a ticket that counts complete.

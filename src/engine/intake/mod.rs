@@ -124,6 +124,9 @@ pub struct Demand {
 pub struct Policy {
     /// How long what is reported must last before a run starts.
     pub hold_ms: u64,
+    /// How long the first event of a playbook waits for those that belong with it.
+    #[serde(default)]
+    pub group_wait_ms: u64,
     pub concurrency: Concurrency,
     pub priority: Priority,
     pub throttle: Option<Throttle>,

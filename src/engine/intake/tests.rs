@@ -224,9 +224,42 @@ fn the_names_of_runs_differ_however_many_start_in_one_second() {
     assert_eq!(names.len(), 2_000);
 }
 
+#[test]
+fn a_group_waits_once_and_starts_together_the_most_urgent_first() {
+    let mut world = World::default();
+    let member = |identity: &str, priority| Demand {
+        policy: Policy { group_wait_ms: 100, priority, ..Policy::default() },
+        ..demand(identity, identity)
+    };
+    let begun = |facts: Vec<Fact>| -> Vec<u64> {
+        let begun = facts.into_iter().filter_map(|fact| match fact {
+            Fact::Started { ticket, .. } => Some(ticket),
+            _ => None,
+        });
+        begun.collect()
+    };
+    assert_eq!(starts(&world.offer(member("first", Priority::Normal))), 0);
+    world.now += 60;
+    assert_eq!(starts(&world.offer(member("urgent", Priority::Urgent))), 0);
+    world.offer(Demand { target: "first".into(), ..member("same target", Priority::Normal) });
+    assert!(begun(world.after(39)).is_empty(), "the group has waited 99 ms");
+    assert_eq!(begun(world.after(1)), [2, 1], "what came for the same target shares its run");
+    assert_eq!(starts(&world.offer(member("late", Priority::Normal))), 0, "another group begins");
+    assert_eq!(begun(world.after(100)), [4]);
+}
+
+#[test]
+fn what_is_resolved_while_its_group_waits_starts_nothing() {
+    let mut world = World::default();
+    world.offer(with("a", Policy { group_wait_ms: 100, ..Policy::default() }));
+    world.resolve("a");
+    assert_eq!(starts(&world.after(200)), 0);
+}
+
 fn anything() -> impl Strategy<Value = What> {
     let policy = (0..3_u64, 0..4_u8, 0..4_u8).prop_map(|(hold, concurrency, throttle)| Policy {
         hold_ms: hold * 40,
+        group_wait_ms: hold * 25,
         concurrency: [Concurrency::Queue, Concurrency::Skip, Concurrency::Replace, Concurrency::Fail]
             [concurrency as usize],
         priority: Priority::Normal,

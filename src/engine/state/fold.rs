@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::event::{
-    ApprovalVerdict, AttemptResult, Event, FORMAT, Outcome, Phase, Record, Role, RunStarted, StepStatus,
-};
+use super::super::event::{ApprovalVerdict, Event, FORMAT, Outcome, Phase, Record, RunStarted, StepStatus};
 use super::super::graph::StepIndex;
 use super::{IllegalTransition, Item, ItemState, RECHECK, RunState, StepState, UndoState, event_name};
 use crate::base::{StepKey, Timestamp};
@@ -45,6 +43,7 @@ impl RunState {
             }
             Event::AttemptEnded { key, role, result, .. } => self.end_attempt(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupt(key, *role),
+            Event::AttemptSuspended { key, .. } => self.suspend(key),
             Event::PreconditionMet { key } => self.set(key, ItemState::Cleared),
             Event::RemediationWithheld { why } => {
                 self.stopped.get_or_insert(why.clone());
@@ -149,7 +148,7 @@ impl RunState {
     }
 
     /// The item a key names, made on its first mention.
-    fn item(&mut self, key: &StepKey) -> Result<&mut Item, String> {
+    pub(super) fn item(&mut self, key: &StepKey) -> Result<&mut Item, String> {
         let (step, item) = self.find(key).ok_or_else(|| format!("there is no step {key}"))?;
         let state = &mut self.steps[step];
         if state.items.is_empty() && key.item.is_none() {
@@ -254,6 +253,7 @@ impl RunState {
             match &mut self.steps[*step].items[*item as usize].state {
                 ItemState::Asked { parked, .. } => *parked = false,
                 ItemState::Doubtful { asked, .. } => *asked = false,
+                ItemState::Suspended { again } => *again = true,
                 _ => {}
             }
         }
@@ -263,58 +263,6 @@ impl RunState {
         self.stopped.get_or_insert(why.clone());
         self.rejected.get_or_insert(why);
         Ok(())
-    }
-
-    fn start_attempt(&mut self, key: &StepKey, role: Role, attempt: u32, request: &Value) -> Result<(), String> {
-        self.running += 1;
-        if role == Role::Undo {
-            let undo = self.undo.as_mut().ok_or("nothing is being undone")?;
-            undo.running = Some(key.clone());
-            undo.attempts = attempt;
-            undo.doubtful = false;
-            return Ok(());
-        }
-        if key.step.starts_with(RECHECK) {
-            self.recheck_at = None;
-        }
-        let item = self.item(key)?;
-        if matches!(item.state, ItemState::Running { .. }) {
-            return Err(format!("{key} is already running"));
-        }
-        if role == Role::Main {
-            item.attempts = attempt;
-            item.request = request.clone();
-        }
-        self.set(key, ItemState::Running { role })
-    }
-
-    fn end_attempt(&mut self, key: &StepKey, role: Role, result: &AttemptResult) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        match role {
-            Role::Main => self.set(key, ItemState::Ended { result: result.clone() }),
-            // Unless the next event says otherwise it is asked again.
-            Role::Precondition => self.set(key, ItemState::Approved),
-            // Unless the next event says otherwise the check could not tell.
-            Role::Check => self.set(key, ItemState::Doubtful { asked: true }),
-            Role::Undo => {
-                self.undo.as_mut().ok_or("nothing is being undone")?.ended = Some(result.clone());
-                Ok(())
-            }
-        }
-    }
-
-    fn interrupt(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
-        self.running = self.running.checked_sub(1).ok_or("nothing is running")?;
-        if role == Role::Undo {
-            self.undo.as_mut().ok_or("nothing is being undone")?.doubtful = true;
-            return Ok(());
-        }
-        if role == Role::Main {
-            self.item(key)?.interruptions += 1;
-        }
-        // A precondition only looks: nothing is in doubt, and it is asked again.
-        let next = if role == Role::Precondition { ItemState::Approved } else { ItemState::Doubtful { asked: false } };
-        self.set(key, next)
     }
 
     fn finish(

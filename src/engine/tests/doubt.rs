@@ -96,6 +96,31 @@ fn t17_what_is_interrupted_every_time_comes_to_an_end() {
 }
 
 #[test]
+fn what_waits_for_a_person_parks_the_run_and_is_tried_again_when_it_goes_on() {
+    let mut world = World::start(fixing().check(Some("ok")));
+    for attempt in 1..=4 {
+        let (key, result) = (StepKey::plain("remediate.fix"), problem("'other' waits for a person"));
+        world.feed([What::Suspended { key, role: Role::Main, attempt, result }]);
+        assert_eq!(world.outcome(), Some(Outcome::Parked));
+        assert_eq!(world.why(), "remediate.fix calls a playbook that waits for a person");
+        world.crash();
+        assert_eq!((world.outcome(), world.starts(Role::Main, "remediate.fix")), (None, attempt as usize + 1));
+    }
+    assert_eq!(world.starts(Role::Check, "remediate.fix"), 0, "nothing is in doubt");
+    world.pass("remediate.fix", json!({}));
+    assert_eq!(world.outcome(), Some(Outcome::Resolved));
+}
+
+#[test]
+fn nobody_is_waited_for_when_the_run_was_told_to_stop() {
+    let mut world = World::start(fixing());
+    world.cancel(false);
+    let (key, result) = (StepKey::plain("remediate.fix"), problem("'other' waits for a person"));
+    world.feed([What::Suspended { key, role: Role::Main, attempt: 1, result }]);
+    assert_eq!(world.outcome(), Some(Outcome::Cancelled));
+}
+
+#[test]
 fn a_check_that_cannot_tell_leaves_it_to_a_person() {
     for result in [problem("refused"), measured(json!({"other": 1}))] {
         let mut world = World::start(fixing().check(Some("ok")));

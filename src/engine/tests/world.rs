@@ -131,6 +131,7 @@ impl World {
                 Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
                     running.retain(|(other, other_role, _)| (other, other_role) != (key, role));
                 }
+                Event::AttemptSuspended { key, .. } => running.retain(|(other, ..)| other != key),
                 _ => {}
             }
         }

@@ -165,6 +165,42 @@ async fn redirects_are_followed_only_when_asked() {
     assert!(error.message.contains("more often than the 5 times"), "{error}");
 }
 
+/// Answers each encrypted connection with a redirect; the certificate it shows, and its port.
+fn encrypted(location: String) -> (String, u16) {
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.unwrap().with_no_client_auth().with_single_cert(vec![pair.cert.der().clone()], key).unwrap();
+    let config = std::sync::Arc::new(config);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+            drop(std::io::Read::read(&mut stream, &mut [0; 4096]));
+            let head = "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nConnection: close";
+            drop(std::io::Write::write_all(&mut stream, format!("{head}\r\nLocation: {location}\r\n\r\n").as_bytes()));
+        }
+    });
+    (pair.cert.pem(), port)
+}
+
+#[tokio::test]
+async fn a_redirect_never_leads_from_an_encrypted_connection_to_a_plain_one() {
+    let server = TestServer::serve(app()).await;
+    // The same host: what is refused is the way, not the place.
+    let (certificate, port) = encrypted(server.url("/health").replace("127.0.0.1", "localhost"));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, certificate).unwrap();
+    let url = format!("https://localhost:{port}/");
+    let config = json!({"get": url, "redirects": 5, "tls": {"ca_file": authority}});
+    let error = run(config).await.unwrap_err();
+    assert!(error.message.contains("from https to http"), "{error}");
+}
+
 #[tokio::test]
 async fn a_long_body_is_cut_and_never_half_judged() {
     let server = TestServer::serve(app()).await;

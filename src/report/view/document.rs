@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Detection, Notification, RunView, StepView};
+use super::{Approval, Detection, Notification, RunView, StepView};
 use crate::engine::event::Finding;
 
 impl RunView {
@@ -15,6 +15,10 @@ impl RunView {
     ///   `asked` and `running` before the end), `attempts`, `started_at` (RFC 3339, UTC), `duration_ms`,
     ///   `output`, and `error`, which says why a step did not pass; a probe of the detection is told as
     ///   it was evaluated last;
+    /// - `approvals`: what people were asked, oldest first: `step`, `summary`, `request` (exactly what will be done),
+    ///   `risk`, `asked_at`, `expires_at`, `digest` (what an answer is bound to), `quorum`, `by` (who is asked),
+    ///   `approved_by` (while more have to), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
+    ///   one means that an answer is still waited for;
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
     ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;
@@ -30,6 +34,7 @@ impl RunView {
             "inputs": self.inputs,
             "causes": self.cause_names(),
             "steps": self.steps_document(),
+            "approvals": self.approvals.iter().map(approval_document).collect::<Vec<_>>(),
             "notifications": self.notifications.iter().map(notification_document).collect::<Vec<_>>(),
             "findings": self.findings_document(),
         })
@@ -84,6 +89,25 @@ fn finding_document(finding: &Finding) -> Value {
         "condition": finding.condition,
         "values": values,
         "why": finding.why,
+    })
+}
+
+fn approval_document(approval: &Approval) -> Value {
+    let answer = approval.answer.as_ref().map(|answer| {
+        json!({"verdict": answer.verdict, "by": answer.by, "reason": answer.reason, "at": answer.at.to_rfc3339()})
+    });
+    json!({
+        "step": approval.key,
+        "summary": approval.summary,
+        "request": approval.request,
+        "risk": approval.risk,
+        "asked_at": approval.asked_at.to_rfc3339(),
+        "expires_at": approval.expires_at.map(|at| at.to_rfc3339()),
+        "digest": approval.digest,
+        "quorum": approval.quorum,
+        "by": approval.by,
+        "approved_by": approval.counted,
+        "answer": answer,
     })
 }
 

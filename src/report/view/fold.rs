@@ -71,6 +71,7 @@ impl RunView {
                 self.step_mut(key).state = StepState::Finished(StepStatus::InDoubt);
             }
             Event::AttemptStarted { .. } | Event::AttemptEnded { .. } | Event::AttemptInterrupted { .. } => {}
+            Event::AttemptSuspended { key, why, help, .. } => self.suspend(key, why, help.as_ref()),
             Event::StepTakenOver { key, from, status, output, .. } => {
                 self.take_over(at, key, from, *status, output);
             }
@@ -102,6 +103,13 @@ impl RunView {
                 self.finished_at = Some(at);
             }
         }
+    }
+
+    fn suspend(&mut self, key: &StepKey, why: &str, help: Option<&String>) {
+        let step = self.step_mut(key);
+        step.state = StepState::Suspended;
+        step.reason = Some(why.to_owned());
+        step.help = help.cloned();
     }
 
     fn take_over(&mut self, at: Timestamp, key: &StepKey, from: &RunId, status: StepStatus, output: &Value) {

@@ -68,7 +68,7 @@ fn step_mark(step: &StepView) -> Mark {
     match step.state {
         _ if shows_the_fault(step) => Mark::Alarm,
         StepState::Waiting => Mark::Note,
-        StepState::Asked => Mark::Question,
+        StepState::Asked | StepState::Suspended => Mark::Question,
         StepState::Running => Mark::Running,
         StepState::Finished(StepStatus::Passed) => Mark::Passed,
         StepState::Finished(StepStatus::Failed) => Mark::Failed,
@@ -84,6 +84,7 @@ fn step_word(step: &StepView) -> String {
         _ if shows_the_fault(step) => "holds".to_owned(),
         StepState::Waiting => "not started".to_owned(),
         StepState::Asked => "waits for approval".to_owned(),
+        StepState::Suspended => "waits for a person".to_owned(),
         StepState::Finished(StepStatus::InDoubt) => "in doubt".to_owned(),
         state => state.label().to_owned(),
     }
@@ -358,6 +359,9 @@ pub fn next_steps(view: &RunView) -> Vec<String> {
     for step in &view.steps {
         match step.state {
             StepState::Asked => steps.push(format!("runbook approve {} {}", view.run, step.key)),
+            StepState::Suspended => {
+                steps.push(format!("{} waits for a person: {}", step.key, step.help.as_deref().unwrap_or_default()));
+            }
             StepState::Finished(StepStatus::InDoubt) => {
                 steps.push(format!(
                     "find out whether {0} took effect, then: runbook resolve {1} {0} --done|--retry|--abort --reason TEXT",

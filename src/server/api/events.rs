@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::base::RunId;
 use crate::engine::event::Outcome;
 use crate::engine::{Event, Record};
 use crate::journal::Journal;
+use crate::server::reply;
 use crate::server::route::Call;
 
 /// Proxies close what is silent for a minute.
@@ -32,9 +34,13 @@ struct Onlooker {
     seen: u64,
     over: bool,
     stopping: CancellationToken,
+    _place: OwnedSemaphorePermit,
 }
 
 pub async fn stream(call: Call) -> Response {
+    let Ok(place) = call.shared.streams.clone().try_acquire_owned() else {
+        return reply::later("too many look on");
+    };
     // Before the journal is read, so that nothing falls between the two.
     let news = call.shared.watch.subscribe();
     let found = match named(&call) {
@@ -50,6 +56,7 @@ pub async fn stream(call: Call) -> Response {
         seen,
         over: false,
         stopping: call.shared.stopping.clone(),
+        _place: place,
     };
     onlooker.take(found.records);
     let events = stream::unfold(onlooker, |mut onlooker| async move {

@@ -28,8 +28,14 @@ pub async fn take(call: Call) -> Response {
     let at = call.shared.host.clock.now();
     let request = Request { headers: call.headers(), body: call.body.to_vec(), at };
     let secrets: &[Secret<String>] = call.shared.secrets_of(&hook.name);
-    let verified = (hook.source.verify)(&hook.settings, &request, secrets);
-    let delivery = match verified.and_then(|()| (hook.source.read)(&hook.settings, &request)) {
+    if let Err(refusal) = (hook.source.verify)(&hook.settings, &request, secrets) {
+        return refused(&hook.name, &refusal);
+    }
+    // Only what is authentic is counted, so that no stranger uses up the share of a sender.
+    if !call.shared.pace.take(&hook.name, at) {
+        return reply::later("more requests came than this hook takes");
+    }
+    let delivery = match (hook.source.read)(&hook.settings, &request) {
         Ok(delivery) => delivery,
         Err(refusal) => return refused(&hook.name, &refusal),
     };

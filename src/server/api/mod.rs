@@ -1,6 +1,7 @@
 //! What the server answers, one file a subject. A function here is called only by the table of routes, with
 //! somebody who may call it.
 
+pub(super) mod answers;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod holds;

@@ -32,6 +32,11 @@ impl Client {
         Client { address: address.to_owned() }
     }
 
+    /// Where it connects to: host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the server listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");

@@ -145,10 +145,7 @@ impl Launcher {
         let status = self
             .restrict(sandbox)
             .map_err(|error| LaunchError::Refused { what: "enforce the sandbox".into(), why: error.to_string() })?;
-        if sandbox.required && status != Enforcement::Full {
-            return Err(LaunchError::Sandbox { status });
-        }
-        Ok(status)
+        suffices(sandbox, status)
     }
 
     fn restrict(&self, sandbox: &Sandbox) -> Result<Enforcement, RulesetError> {
@@ -211,6 +208,14 @@ fn limit(limits: &Limits) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// What is only wished for may be enforced in part, by an older kernel.
+fn suffices(sandbox: &Sandbox, status: Enforcement) -> Result<Enforcement, LaunchError> {
+    if sandbox.required && status != Enforcement::Full {
+        return Err(LaunchError::Sandbox { status });
+    }
+    Ok(status)
+}
+
 /// What other programs of the account may start meanwhile without getting in the way of the step.
 const NPROC_SLACK: u64 = 256;
 
@@ -219,4 +224,22 @@ fn set(resource: Resource, soft: u64, hard: u64) -> Result<(), LaunchError> {
     let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let limit = Rlimit { current: Some(soft.min(most)), maximum: Some(hard.min(most)) };
     setrlimit(resource, limit).map_err(|error| refused("set a limit", &error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_is_required_is_enforced_in_full_or_nothing_starts() {
+        for (required, status, starts) in [
+            (true, Enforcement::Full, true),
+            (true, Enforcement::Part, false),
+            (true, Enforcement::Nothing, false),
+            (false, Enforcement::Nothing, true),
+        ] {
+            let sandbox = Sandbox { required, ..Sandbox::default() };
+            assert_eq!(suffices(&sandbox, status).is_ok(), starts, "{required} {status:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What must be true of every journal, told from its records and the plan alone: nothing here asks
 //! the engine.
 
+mod pausing;
 mod undoing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use crate::base::StepKey;
 use crate::engine::event::{
     ApprovalVerdict, AttemptResult, Event, Outcome, Phase, Record, Resolution, Role, StepStatus,
 };
-use crate::engine::graph::{Graph, Repeat, Step};
+use crate::engine::graph::{Graph, Step};
 
 /// What allows the next main attempt of an item to start.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,6 +30,8 @@ struct Oracle<'g> {
     licences: BTreeMap<StepKey, Licence>,
     /// Main attempts of steps that must not simply be repeated, interrupted and not cleared up.
     doubts: BTreeSet<StepKey>,
+    /// Steps that wait for a person since the run last went on.
+    suspended: BTreeSet<StepKey>,
     attempts: BTreeMap<StepKey, u32>,
     /// Keys about which an attempt or a person has said something since their last start.
     told: BTreeSet<StepKey>,
@@ -72,6 +75,7 @@ pub(super) fn judge(graph: &Graph, records: &[Record]) -> Result<(), String> {
         running: BTreeSet::new(),
         licences: BTreeMap::new(),
         doubts: BTreeSet::new(),
+        suspended: BTreeSet::new(),
         attempts: BTreeMap::new(),
         told: BTreeSet::new(),
         ended_items: BTreeSet::new(),
@@ -120,6 +124,7 @@ impl<'g> Oracle<'g> {
             Event::AttemptStarted { key, role: Role::Undo, .. } => self.undo_started(key),
             Event::AttemptEnded { key, role, result, .. } => self.attempt_ended(key, *role, result),
             Event::AttemptInterrupted { key, role, .. } => self.interrupted(key, *role),
+            Event::AttemptSuspended { key, .. } => self.suspend(key),
             Event::RetryScheduled { key, .. } | Event::HoldScheduled { key, .. } => self.again(key),
             Event::StepFinished { key, status, output, .. } => {
                 self.unchanged.extend((output["changed"] == false).then(|| key.clone()));
@@ -161,6 +166,7 @@ impl<'g> Oracle<'g> {
             }
             Event::Resumed { .. } => {
                 self.finished = None;
+                self.suspended.clear();
                 self.open_questions.append(&mut self.parked_questions);
             }
             _ => {}
@@ -274,27 +280,6 @@ impl<'g> Oracle<'g> {
         {
             self.doubts.remove(key);
         }
-        Ok(())
-    }
-
-    fn interrupted(&mut self, key: &StepKey, role: Role) -> Result<(), String> {
-        ensure(self.running.remove(&(key.clone(), role)), || format!("{key} is interrupted, but was not running"))?;
-        match role {
-            Role::Main if self.step(key).repeat == Repeat::Unknown => drop(self.doubts.insert(key.clone())),
-            Role::Undo => {
-                let safe = self.step(key).undo.as_ref().is_some_and(|undo| undo.repeat == Repeat::Safe);
-                if let Some(undo) = &mut self.undo {
-                    undo.doubtful = !safe;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn again(&mut self, key: &StepKey) -> Result<(), String> {
-        ensure(!self.ended_items.contains(key), || format!("{key} has ended and is scheduled"))?;
-        self.licences.insert(key.clone(), Licence::Again);
         Ok(())
     }
 

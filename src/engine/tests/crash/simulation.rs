@@ -116,7 +116,7 @@ impl<'g> Simulation<'g> {
 
     /// Delivers an ending, then it or an earlier one once more, and looks that this changes nothing.
     fn deliver(&mut self, what: What) -> Result<(), String> {
-        if matches!(what, What::Ended { .. } | What::Lost { .. }) {
+        if matches!(what, What::Ended { .. } | What::Lost { .. } | What::Suspended { .. }) {
             self.delivered.push(what.clone());
         }
         self.feed(vec![what])?;
@@ -210,17 +210,20 @@ impl<'g> Simulation<'g> {
             Command::StartAttempt { key, role, attempt, .. } => {
                 let result = self.result(&key, role);
                 let at = self.now.plus(Duration::from_millis(200 * self.dice.below(15)));
-                let lost = matches!(result, AttemptResult::Error { .. }) && self.dice.chance(20);
-                let ended = |key, result| match lost {
-                    true => What::Lost { key, role, attempt, result },
-                    false => What::Ended { key, role, attempt, result },
+                let kind = if matches!(result, AttemptResult::Error { .. }) { self.dice.below(10) } else { 9 };
+                let ended = |key, result| match kind {
+                    0 | 1 => What::Lost { key, role, attempt, result },
+                    2 | 3 => What::Suspended { key, role, attempt, result },
+                    _ => What::Ended { key, role, attempt, result },
                 };
                 self.agenda.push((at, ended(key, result)));
             }
             Command::AskApproval { key } => self.ask(key),
             Command::KillAttempts => {
                 for (at, what) in &mut self.agenda {
-                    if let What::Ended { result, .. } | What::Lost { result, .. } = what {
+                    if let What::Ended { result, .. } | What::Lost { result, .. } | What::Suspended { result, .. } =
+                        what
+                    {
                         (*at, *result) = (self.now, AttemptResult::Cancelled);
                     }
                 }

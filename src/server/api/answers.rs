@@ -1,0 +1,143 @@
+//! `POST /api/v1/runs/RUN/approve` and `/reject`: what people say to a run that waits for them, under the name of
+//! their token. 200 is said when the answer is durable.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+
+use super::{Named, named};
+use crate::base::{RunId, StepKey};
+use crate::engine::event::ApprovalVerdict;
+use crate::engine::{Answered, Event, Record};
+use crate::runtime::{AnswerError, RuntimeError};
+use crate::server::reply;
+use crate::server::route::Call;
+
+/// An answer is written as soon as the run goes on, which takes some writes to the disk.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Somebody who answers right after another one finds the run while it takes up the answer of the other: a moment.
+const GLANCE: Duration = Duration::from_millis(50);
+const GLANCES: usize = 40;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    #[serde(default)]
+    step: Option<String>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Approves exactly what the caller was shown: neither the step nor its digest is guessed.
+pub async fn approve(call: Call) -> Response {
+    match call.json::<Said>() {
+        Ok(Said { step: Some(step), digest: Some(digest), reason }) => {
+            let said = Said { step: Some(step), digest: Some(digest), reason };
+            answer(call, ApprovalVerdict::Approved, said).await
+        }
+        Ok(_) => {
+            let help = "`approvals` of GET /api/v1/runs/RUN has both, with what will be done";
+            reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "`step` and `digest` say what you approve", help)
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// Rejects one step, or every step that waits.
+pub async fn reject(call: Call) -> Response {
+    match call.json::<Said>() {
+        Ok(said) => answer(call, ApprovalVerdict::Rejected, said).await,
+        Err(refused) => refused,
+    }
+}
+
+async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
+    let Named { run, .. } = match named(&call) {
+        Ok(found) => found,
+        Err(refused) => return refused,
+    };
+    // Before it can be written down, so that it is not missed.
+    let (who, news) = (call.who.name.clone(), call.shared.watch.subscribe());
+    let word = |key, shown| Answered {
+        digest: Some(said.digest.clone().unwrap_or(shown)),
+        ..Answered::new(key, verdict, who.clone(), said.reason.clone())
+    };
+    let mut given = give(&call, &run, said.step.as_deref(), &word).await;
+    for _ in 0..GLANCES {
+        if !matches!(given, Err(NotGiven::GoesOn)) {
+            break;
+        }
+        tokio::time::sleep(GLANCE).await;
+        given = give(&call, &run, said.step.as_deref(), &word).await;
+    }
+    match given {
+        Err(NotGiven::GoesOn) => goes_on(&run),
+        Err(NotGiven::Refused(error)) => refused(&error),
+        Ok(()) => match tokio::time::timeout(KEPT_WITHIN, kept(news, &run, &who)).await {
+            Ok(true) => reply::value(StatusCode::OK, json!({"run": run, "by": who})),
+            _ => reply::later(format!("whether run {run} has kept the answer is not known")),
+        },
+    }
+}
+
+/// Why an answer was not given.
+enum NotGiven {
+    /// The run does not wait at this moment.
+    GoesOn,
+    Refused(AnswerError),
+}
+
+async fn give(
+    call: &Call,
+    run: &RunId,
+    step: Option<&str>,
+    word: impl Fn(StepKey, String) -> Answered,
+) -> Result<(), NotGiven> {
+    match call.shared.host.answers(run, step, word).await {
+        Ok(answers) => call.shared.runs.answer(run, answers).then_some(()).ok_or(NotGiven::GoesOn),
+        Err(AnswerError::Runtime(RuntimeError::RunsElsewhere(_))) => Err(NotGiven::GoesOn),
+        Err(error) => Err(NotGiven::Refused(error)),
+    }
+}
+
+/// Whether an answer of this person has been written down.
+async fn kept(mut news: Receiver<Record>, run: &RunId, who: &str) -> bool {
+    while let Ok(record) = news.recv().await {
+        let by = match &record.event {
+            Event::ApprovalSettled { by, .. } | Event::ApprovalCounted { by, .. } => by,
+            _ => continue,
+        };
+        if record.run == *run && by == who {
+            return true;
+        }
+    }
+    false
+}
+
+fn goes_on(run: &RunId) -> Response {
+    let help = "it goes on, here or elsewhere; answer when it waits again";
+    reply::problem(StatusCode::CONFLICT, format!("run {run} does not wait at this moment"), help)
+}
+
+fn refused(error: &AnswerError) -> Response {
+    match error {
+        AnswerError::NothingWaits { .. } => {
+            reply::problem(StatusCode::CONFLICT, error.to_string(), "GET /api/v1/runs/RUN shows where it stands")
+        }
+        AnswerError::NotCounted { .. } => {
+            let help = "nothing was changed; GET /api/v1/runs/RUN shows what is asked, and of whom";
+            reply::problem(StatusCode::CONFLICT, error.to_string(), help)
+        }
+        AnswerError::Runtime(RuntimeError::Journal(error)) => super::journal_failed(error),
+        AnswerError::Runtime(error) => {
+            reply::problem(StatusCode::CONFLICT, error.to_string(), "`runbook resume RUN` says more")
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How many requests each hook takes: a bucket of tokens, kept as the moment at which it is full again (the generic
+//! cell rate algorithm, ITU-T I.371). One sender that runs wild so uses up its own share only.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::Timestamp;
+
+/// So many seconds of the rate may come at once: a storm begins with everything that it has.
+const BURST_SECONDS: f64 = 5.0;
+
+pub(super) struct Pace {
+    /// Requests a second.
+    rate: f64,
+    /// When the bucket of each hook is full again, in milliseconds since 1970.
+    full_at: Mutex<BTreeMap<String, f64>>,
+}
+
+impl Pace {
+    /// `rate` is in requests a second.
+    pub(super) fn new(rate: f64) -> Self {
+        Pace { rate, full_at: Mutex::default() }
+    }
+
+    /// Takes one request of this hook; false when it has to come later.
+    pub(super) fn take(&self, hook: &str, now: Timestamp) -> bool {
+        let now = now.0 as f64;
+        let mut all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = all.entry(hook.to_owned()).or_insert(now);
+        let after = full_at.max(now) + 1_000.0 / self.rate;
+        // One fits into the smallest bucket.
+        let depth = 1_000.0 * BURST_SECONDS.max(1.0 / self.rate);
+        let fits = after - now <= depth;
+        if fits {
+            *full_at = after;
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_795_369_212_000;
+
+    fn taken(pace: &Pace, hook: &str, at: i64) -> usize {
+        (0..1_000).filter(|_| pace.take(hook, Timestamp(START + at))).count()
+    }
+
+    #[test]
+    fn a_burst_is_taken_and_then_as_many_as_the_rate_says() {
+        let pace = Pace::new(10.0);
+        assert_eq!(taken(&pace, "a", 0), 50);
+        assert_eq!(taken(&pace, "a", 0), 0);
+        assert_eq!(taken(&pace, "a", 1_000), 10);
+        assert_eq!(taken(&pace, "a", 60_000), 50, "what was not used is not saved beyond the burst");
+    }
+
+    #[test]
+    fn one_hook_uses_up_its_own_share_only() {
+        let pace = Pace::new(10.0);
+        assert_eq!((taken(&pace, "a", 0), taken(&pace, "b", 0)), (50, 50));
+    }
+
+    #[test]
+    fn a_slow_rate_takes_one_at_a_time() {
+        let pace = Pace::new(0.01);
+        assert_eq!([0, 99_000, 101_000].map(|at| taken(&pace, "a", at)), [1, 0, 1]);
+    }
+}
