@@ -25,13 +25,13 @@ fn schedules(client: &Client) -> Value {
 
 /// The ticks that runs were started for, as their triggers name them.
 fn ticks(runbook: &Runbook) -> Vec<String> {
-    let runs = runbook.call("history --all -n 1000 --format json").exits(0).json();
-    let run = |run: &Value| {
-        let id = run["id"].as_str().expect("a run has a name");
-        let header = runbook.args(["show", id, "--format", "json"]).done().exits(0).json();
-        header["trigger"].as_str().and_then(|trigger| trigger.split(" since ").nth(1)).expect("a tick")[..24].to_owned()
+    let entries = runbook.call("audit export").exits(0).events();
+    let body = |entry: &Value| serde_json::from_str::<Value>(entry["body"].as_str().expect("a text")).expect("JSON");
+    let starts = entries.iter().filter(|entry| entry["kind"] == "run_started").map(body);
+    let tick = |header: Value| {
+        header["trigger"].as_str().and_then(|trigger| Some(trigger.split_once(" since ")?.1[..24].to_owned()))
     };
-    runs.as_array().expect("a list").iter().map(run).collect()
+    starts.map(|header| tick(header).expect("a tick")).collect()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn t11_days_without_a_server_are_made_up_for_as_the_schedule_says() {
         let runbook = runbook.variable("FAKETIME_TIMESTAMP_FILE", clock).variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         let mut served = start(&runbook);
         served.running.until("it is known", || runbook.call("schedule --format json").json()[0]["next"].is_array());
-        served.running.until("it counts", || runbook.call("audit export").stdout().contains("\"began\""));
+        served.running.until("it counts", || runbook.call("audit export").stdout().contains("began"));
         served.running.kill();
         drop(served);
         // Over the change of the clocks, three days later.
@@ -129,7 +129,8 @@ fn a_watch_records_nothing_until_it_holds_and_is_held_back_when_it_flaps() {
     }
     assert_eq!(state(&served.client)["held_back"], json!(true));
     served.running.until("the last run has ended", || served.client.tickets()["open"] == json!([]));
-    assert_eq!(ran(&runbook), 2, "one run more, then it is held back");
+    let runs = runbook.call("history --format json").exits(0).json();
+    assert_eq!(runs.as_array().map(Vec::len), Some(2), "one run more, then it is held back");
     served.running.kill();
     runbook.call("schedule").exits(0).says("held back: it changes too often");
 }
