@@ -6,6 +6,7 @@ const COMMANDS: [&str; 30] = [
     "",
     "run",
     "serve",
+    "schedule",
     "plan",
     "validate",
     "list",
