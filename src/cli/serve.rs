@@ -70,6 +70,9 @@ fn say(reloaded: &Reloaded) {
         let wrong = Failure::diagnostics(problems);
         output::error(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
     }
+    for (key, why) in &reloaded.idle {
+        output::error(&format!("{} starts nothing: {why}", escape_control(key)));
+    }
     output::line(&format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers));
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::intake::Fact;
+use super::schedule;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -233,6 +234,8 @@ pub enum Event {
     StandingOrder(Order),
     /// What became of an event that asks for a run; it stands in a stream of its own, too.
     Intake(Fact),
+    /// What schedules and watches came to; it stands in a stream of its own, too.
+    Schedule(schedule::Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,

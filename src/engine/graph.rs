@@ -28,8 +28,8 @@ pub struct Graph {
     pub parallel: usize,
     /// Approvals are asked for steps of this risk and above.
     pub ask_from: Risk,
-    /// Only look: nothing is remediated and nothing cleaned up.
-    pub look_only: bool,
+    /// Only look: nothing of this phase and those after it is done, and nothing cleaned up.
+    pub look_only: Option<Phase>,
     /// Nobody is asked for answers: their placeholders stay, as in a plan.
     pub open_answers: bool,
     pub index: HashMap<String, StepIndex>,

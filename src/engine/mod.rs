@@ -38,6 +38,7 @@ mod phases;
 pub mod preview;
 pub mod rerun;
 mod rollback;
+pub mod schedule;
 pub mod scope;
 pub mod standing;
 pub mod state;

@@ -96,7 +96,9 @@ impl Narrator {
             Event::AttemptSuspended { key, why, .. } => {
                 vec![Entry::new(Mark::Question, key.to_string(), "waits for a person", why).into()]
             }
-            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) => Vec::new(),
+            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
+                Vec::new()
+            }
             Event::RemediationWithheld { why } => {
                 vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]
             }

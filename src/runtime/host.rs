@@ -18,13 +18,13 @@ use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction}
 use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
 use crate::engine::rerun::RerunError;
 use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, MemoryJournal};
 use crate::kind::Services;
 use crate::language::{Given, GivenProblem};
 use crate::notify::Templates;
 use crate::plan::{self, Settings};
 use crate::playbook::{self, Library, Notify, Playbook, inputs};
-use crate::report::Reporter;
+use crate::report::{FanOut, Reporter};
 use crate::site::Site;
 
 /// Why a run could not be started or continued.
@@ -135,6 +135,23 @@ impl Host {
         })
     }
 
+    /// The same host with a journal in memory that nobody reads: for looks that are no runs.
+    pub(super) fn without_trace(&self) -> Arc<Self> {
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        Arc::new(Host {
+            anchoring: Anchoring::new(journal.clone(), self.services.clone()),
+            services: self.services.clone(),
+            journal,
+            history: self.history.clone(),
+            library: self.library.clone(),
+            templates: self.templates.clone(),
+            clock: self.clock,
+            said: Said::default(),
+            reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
+            questions: tokio::sync::Mutex::new(()),
+        })
+    }
+
     /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
     pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
         if let Ok(mut reporter) = self.reporter.lock() {
@@ -220,7 +237,7 @@ impl Host {
     ) -> Result<Ended, RuntimeError> {
         self.services.site.meet_secrets().await;
         refuse_secrets(&prepared)?;
-        let running = if prepared.graph.look_only {
+        let running = if prepared.graph.look_only.is_some() {
             None
         } else {
             self.keep_playbook(&prepared.playbook)?;

@@ -37,7 +37,7 @@ impl Messages {
 
     /// Tells whoever wants to know about this event. A message that cannot be sent never stops a run.
     pub(super) fn after(&mut self, record: &Record, prepared: &Prepared, state: &RunState) {
-        let Some(on) = occasion(&record.event).filter(|_| !prepared.graph.look_only) else { return };
+        let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { return };
         let targets = self.targets(on, prepared);
         if targets.is_empty() {
             if on == Occasion::BreakGlass {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
+use super::schedules::{Armed, armed};
 use crate::base::Diagnostic;
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
@@ -16,6 +17,8 @@ use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
 pub struct Reloaded {
     pub playbooks: usize,
     pub triggers: usize,
+    /// Schedules and watches that cannot start anything, and why.
+    pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
     pub problems: Vec<(PathBuf, Vec<Diagnostic>)>,
 }
@@ -25,16 +28,28 @@ pub(super) struct Shelf {
     /// By file, so that one that is renamed in its text takes its own place.
     good: Mutex<BTreeMap<PathBuf, Playbook>>,
     rules: RwLock<Arc<Vec<Rule>>>,
+    armed: Arc<RwLock<Arc<Vec<Armed>>>>,
     last: RwLock<Arc<Reloaded>>,
 }
 
 impl Shelf {
     pub(super) fn new(host: Arc<Host>) -> Self {
-        Shelf { host, good: Mutex::default(), rules: RwLock::default(), last: RwLock::default() }
+        Shelf { host, good: Mutex::default(), rules: RwLock::default(), armed: Arc::default(), last: RwLock::default() }
     }
 
     pub(super) fn rules(&self) -> Arc<Vec<Rule>> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Schedules and watches.
+    pub(super) fn armed(&self) -> Arc<Vec<Armed>> {
+        self.armed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same for whoever asks again and again.
+    pub(super) fn armed_source(&self) -> impl Fn() -> Arc<Vec<Armed>> + Send + Sync + use<> {
+        let armed = self.armed.clone();
+        move || armed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn last(&self) -> Arc<Reloaded> {
@@ -61,10 +76,14 @@ impl Shelf {
         let named: BTreeMap<String, Playbook> =
             next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
         let rules = self.rules_of(&named)?;
-        let reloaded = Reloaded { playbooks: named.len(), triggers: rules.len(), problems };
+        let armed = armed(&self.host.services.site, &named)?;
+        let idle = armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
+        let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
+        let reloaded = Reloaded { playbooks: named.len(), triggers, idle, problems };
         *good = next;
         self.host.library.keep(named);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.armed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(armed);
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reloaded.clone());
         Ok(reloaded)
     }
@@ -72,8 +91,9 @@ impl Shelf {
     fn rules_of(&self, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
         let of_site = site_triggers(&self.host.services.site.serve);
         let mut rules = Vec::new();
-        for SiteTrigger { playbook: name, alert } in &of_site {
+        for SiteTrigger { playbook: name, alert, .. } in &of_site {
             let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;
+            let Some(alert) = alert else { continue };
             let rule = Rule::new(name, alert)?;
             if let Some(input) = rule.inputs().find(|input| !playbook.inputs.iter().any(|(known, _)| known == *input)) {
                 return Err(BadTrigger { playbook: name.clone(), what: format!("it has no input '{input}'") }.into());

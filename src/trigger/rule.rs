@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Hook, Signal};
+use super::{Hook, ScheduleTrigger, Signal, WatchTrigger};
 use crate::engine::intake::{Concurrency, Policy, Priority, Throttle};
 use crate::engine::scope::navigate;
 use crate::language::{Expression, Lookup, Scope, Truth};
@@ -78,7 +78,14 @@ pub struct SiteTrigger {
     /// The playbook it starts. The `triggers` in that playbook do not count any more.
     pub playbook: String,
     /// An alert whose labels match.
-    pub alert: AlertTrigger,
+    #[serde(default)]
+    pub alert: Option<AlertTrigger>,
+    /// Its detection, looked at again and again.
+    #[serde(default)]
+    pub watch: Option<WatchTrigger>,
+    /// Set times.
+    #[serde(default)]
+    pub schedule: Option<ScheduleTrigger>,
 }
 
 /// A trigger that can never work.
