@@ -51,7 +51,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "site",
         ],
     ),
-    ("server", &["base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger"]),
+    // It hands out checkpoints and proofs of the audit trail, and the types of playbook inputs.
+    (
+        "server",
+        &["audit", "base", "engine", "journal", "language", "plan", "playbook", "report", "runtime", "site", "trigger"],
+    ),
     (
         "cli",
         &[

@@ -13,7 +13,7 @@ const ALPHABET: &[u8; 28] = b"23456789bcdfghjkmnpqrstvwxyz";
 /// Identifier of one run, for example `1122-174012-k3f9`: UTC date and time, then four random letters.
 ///
 /// The run of a sub-playbook carries its parent: `1122-174012-k3f9/remediate.restore.1`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct RunId(String);
 

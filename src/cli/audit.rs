@@ -4,17 +4,15 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde_json::json;
 
 use super::output::{self, Failure};
 use super::{Exit, Format, setup};
 use crate::audit::export::verify_export;
-use crate::audit::{Checkpoint, Completeness, Head, KeyFile, PublicKey, Report, Trust};
+use crate::audit::{Completeness, Head, KeyFile, PublicKey, Report, Trust};
 use crate::base::{Clock, Timestamp, units};
-use crate::journal::{self, JournalError, Proofs};
+use crate::journal::{self, JournalError};
 use crate::report::escape_control;
 
 #[derive(Debug, Args)]
@@ -174,30 +172,21 @@ pub fn prove(config: Option<&Path>, number: u64, file: Option<&Path>) -> Result<
     }
     let proofs = journal.proofs().ok_or_else(|| Failure::new(Exit::Error, "bug: the journal keeps no tree"))?;
     // An entry that nothing signed covers yet is signed now.
-    if newest(proofs)?.is_none_or(|(checkpoint, _)| checkpoint.size < number) {
+    let newest = || journal::newest_checkpoint(proofs).map_err(failed);
+    if newest()?.is_none_or(|(checkpoint, _)| checkpoint.size < number) {
         journal.checkpoint().wait().map_err(failed)?;
     }
-    let (checkpoint, note) = newest(proofs)?.ok_or_else(|| Failure::new(Exit::Error, "the trail cannot be signed"))?;
-    let entry = proofs.entry(number).map_err(failed)?;
-    let entry = entry.ok_or_else(|| {
+    let signed = newest()?.ok_or_else(|| Failure::new(Exit::Error, "the trail cannot be signed"))?;
+    let text = journal::proof_text(proofs, number, &signed).map_err(failed)?.ok_or_else(|| {
         Failure::new(Exit::Error, format!("entry {number} is missing"))
             .help("`runbook audit verify` says more".to_owned())
     })?;
-    let path = proofs.inclusion(number, checkpoint.size).map_err(failed)?;
-    let path: String = path.iter().map(|hash| BASE64_STANDARD.encode(hash) + "\n").collect();
-    let extra = BASE64_STANDARD.encode(entry.canonical());
-    let text = format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex {}\n{path}\n{note}", number - 1);
     match file {
         None => output::line(text.trim_end()),
         Some(file) => std::fs::write(file, text)
             .map_err(|error| Failure::new(Exit::Error, format!("cannot write {}: {error}", file.display())))?,
     }
     Ok(Exit::Done)
-}
-
-fn newest(proofs: &dyn Proofs) -> Result<Option<(Checkpoint, crate::audit::Note)>, Failure> {
-    let note = proofs.newest_checkpoint().map_err(|error| setup::journal_failure(&error))?;
-    Ok(note.and_then(|note| Some((Checkpoint::parse(&note.text).ok()?, note))))
 }
 
 pub fn export(config: Option<&Path>) -> Result<Exit, Failure> {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::output::{self, Failure};
 use super::{Exit, ReportArguments, ReportFormat, run, setup};
-use crate::report::{Incident, Placement, html, markdown, picture_files};
+use crate::playbook::registry;
+use crate::report::{Gallery, Incident, Placement, html, markdown, picture_files};
 
 pub fn report(config: Option<&Path>, arguments: &ReportArguments) -> Result<Exit, Failure> {
     if arguments.format == ReportFormat::Html && arguments.pictures.is_some() {
@@ -15,7 +16,8 @@ pub fn report(config: Option<&Path>, arguments: &ReportArguments) -> Result<Exit
     let run = run::named(journal.as_ref(), &arguments.run)?;
     let records = journal.read(&run).map_err(|error| setup::journal_failure(&error))?;
     let head = journal.head().map_err(|error| setup::journal_failure(&error))?;
-    let incident = Incident { records: &records, gallery: setup::gallery(), audit_head: Some(head.to_string()) };
+    let incident =
+        Incident { records: &records, gallery: Gallery::new(registry::pictures), audit_head: Some(head.to_string()) };
     let document = incident.document();
     match (arguments.format, &arguments.pictures) {
         (ReportFormat::Html, _) => output::text(&html(&document)),

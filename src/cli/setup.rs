@@ -157,13 +157,8 @@ pub fn look() -> Look {
     Look { sketches: sketches(), ..look }
 }
 
-/// The pictures that kinds declare.
-pub fn gallery() -> Gallery {
-    Gallery::new(|kind| playbook::registry::find(kind).map_or(&[], |kind| kind.pictures))
-}
-
 fn sketches() -> Sketches {
-    Sketches { gallery: gallery(), glyphs: Glyphs::of_terminal() }
+    Sketches { gallery: Gallery::new(playbook::registry::pictures), glyphs: Glyphs::of_terminal() }
 }
 
 /// Shows the messages of the `console` channel, whose receipt is their text.

@@ -302,7 +302,7 @@ pub struct TakenItem {
 }
 
 /// Something that whoever approves a step has to say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AskedAnswer {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -72,6 +72,13 @@ pub struct Step {
     pub probe: bool,
 }
 
+impl Graph {
+    /// Whether a person has to agree before this step is done.
+    pub fn asks(&self, step: &Step) -> bool {
+        step.approval.is_some() || (step.phase == Phase::Remediate && step.risk >= self.ask_from)
+    }
+}
+
 /// A second action of a step: its precondition, its check or its undo.
 #[derive(Debug, Clone)]
 pub struct SideAction {

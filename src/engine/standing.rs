@@ -41,7 +41,7 @@ pub enum Order {
 }
 
 /// A freeze as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Freeze {
     pub by: String,
     pub reason: String,

@@ -267,7 +267,7 @@ impl Turn<'_> {
     }
 
     fn must_ask(&self, step: &Step) -> bool {
-        step.approval.is_some() || (step.phase == Phase::Remediate && step.risk >= self.graph.ask_from)
+        self.graph.asks(step)
     }
 
     fn ask(&self, step: &Step, key: &StepKey, request: Value) -> Event {

@@ -88,7 +88,15 @@ impl Journal for MemoryJournal {
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, JournalError> {
         let memory = self.memory();
         let starts = memory.starts().filter(|start| filter.children || !start.run.contains('/'));
-        let turned = starts.map(|start| (start, memory.last_turn(&start.run)));
+        // Newest first, so those before a run come after it.
+        let mut reached = filter.before.is_none();
+        let starts = starts.filter(|start| {
+            let earlier = reached;
+            reached |= filter.before.as_ref().is_some_and(|run| run.as_str() == start.run);
+            earlier
+        });
+        let turned =
+            starts.filter(|start| filter.takes_start(start)).map(|start| (start, memory.last_turn(&start.run)));
         let wanted = turned.filter(|(_, turn)| filter.takes_turn(*turn));
         let summaries = wanted.map(|(start, turn)| summarise(start, turn));
         Ok(summaries.filter(|summary| filter.takes(summary)).take(filter.limit).collect())

@@ -16,6 +16,7 @@ mod error;
 mod find;
 pub mod memory;
 mod pending;
+mod proven;
 mod schema;
 pub mod sqlite;
 mod store;
@@ -36,6 +37,7 @@ pub use error::JournalError;
 pub use find::{FindRunError, find_run};
 pub use memory::MemoryJournal;
 pub use pending::Pending;
+pub use proven::{newest_checkpoint, proof_text};
 pub use sqlite::SqliteJournal;
 pub use summary::{RunFilter, RunSummary};
 

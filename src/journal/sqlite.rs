@@ -175,9 +175,13 @@ impl Proofs for SqliteJournal {
 
 fn list_runs(reader: &Connection, filter: &RunFilter) -> Result<Vec<RunSummary>, rusqlite::Error> {
     let mut summaries = Vec::new();
-    store::visit_starts(reader, filter.children, |start| {
+    let before = filter.before.as_ref().map(RunId::as_str);
+    store::visit_starts(reader, filter.children, before, |start| {
         if summaries.len() == filter.limit {
             return Ok(ControlFlow::Break(()));
+        }
+        if !filter.takes_start(&start) {
+            return Ok(ControlFlow::Continue(()));
         }
         let turn = store::last_turn(reader, &start.run)?;
         if filter.takes_turn(turn.as_ref()) {

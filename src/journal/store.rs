@@ -197,23 +197,36 @@ pub(super) fn run_ids(connection: &Connection, prefix: &str, limit: usize) -> Re
     connection.prepare_cached(query)?.query_map(params![prefix, limit], |row| text(row, 0))?.collect()
 }
 
-/// Shows the first entry of each run, newest first, until `take` has enough.
+/// Shows the first entry of each run, newest first, until `take` has enough; with `before`, of those that started
+/// before that run.
 pub(super) fn visit_starts(
     connection: &Connection,
     children: bool,
+    before: Option<&str>,
     mut take: impl FnMut(Content) -> Result<ControlFlow<()>, rusqlite::Error>,
 ) -> Result<(), rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, run, run_seq, at, kind, body, previous, hash FROM entries INDEXED BY starts \
-         WHERE kind = 'run_started' AND (?1 OR instr(run, '/') = 0) ORDER BY seq DESC",
+         WHERE kind = 'run_started' AND (?1 OR instr(run, '/') = 0) AND seq < ?2 ORDER BY seq DESC",
     )?;
-    let mut rows = statement.query([children])?;
+    let before = match before {
+        Some(run) => start_of(connection, run)?.unwrap_or(0),
+        None => i64::MAX,
+    };
+    let mut rows = statement.query(params![children, before])?;
     while let Some(row) = rows.next()? {
         if take(entry(row)?.content)?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// The number of the entry that a run began with.
+fn start_of(connection: &Connection, run: &str) -> Result<Option<i64>, rusqlite::Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT min(seq) FROM entries WHERE run = ?1 AND kind = 'run_started'")?;
+    statement.query_row([run], |row| row.get(0))
 }
 
 /// The last end or resumption of a run.

@@ -8,7 +8,7 @@ use crate::base::{RunId, Timestamp};
 use crate::engine::event::{Event, Outcome, Severity};
 
 /// One run in a list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunSummary {
     pub run: RunId,
     pub playbook: String,
@@ -36,16 +36,36 @@ pub struct RunFilter {
     pub unfinished: bool,
     /// Only those of this playbook.
     pub playbook: Option<String>,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
+    /// Only those that started at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Only those that started before this one: the next page of a list that ended with it. One that there is not
+    /// has none before it.
+    pub before: Option<RunId>,
 }
 
 impl Default for RunFilter {
     fn default() -> Self {
         // A screenful.
-        RunFilter { limit: 20, children: false, unfinished: false, playbook: None }
+        RunFilter {
+            limit: 20,
+            children: false,
+            unfinished: false,
+            playbook: None,
+            outcome: None,
+            since: None,
+            before: None,
+        }
     }
 }
 
 impl RunFilter {
+    /// Whether a run that began so is asked for, before anything more is read of it.
+    pub(super) fn takes_start(&self, start: &Content) -> bool {
+        self.since.is_none_or(|since| start.at >= since.0)
+    }
+
     /// Whether a run whose last turn (end or resumption) is `turn` is asked for, before anything is decoded.
     pub(super) fn takes_turn(&self, turn: Option<&Content>) -> bool {
         !self.unfinished || turn.is_none_or(|turn| turn.kind != "run_finished")
@@ -53,6 +73,7 @@ impl RunFilter {
 
     pub(super) fn takes(&self, summary: &RunSummary) -> bool {
         self.playbook.as_ref().is_none_or(|playbook| *playbook == summary.playbook)
+            && self.outcome.is_none_or(|outcome| summary.outcome == Some(outcome))
     }
 }
 

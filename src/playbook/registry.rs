@@ -1,6 +1,7 @@
 //! Every step kind, from the rooms that hold them.
 
 use crate::action;
+use crate::base::Picture;
 use crate::base::suggestion;
 use crate::kind::KindEntry;
 use crate::probe;
@@ -12,6 +13,11 @@ pub fn kinds() -> impl Iterator<Item = &'static KindEntry> + Clone {
 
 pub fn find(name: &str) -> Option<&'static KindEntry> {
     kinds().find(|kind| kind.name == name)
+}
+
+/// The pictures that a kind declares of its output.
+pub fn pictures(kind: &str) -> &'static [Picture] {
+    find(kind).map_or(&[], |kind| kind.pictures)
 }
 
 pub fn suggest(name: &str) -> Option<String> {

@@ -4,6 +4,8 @@
 mod document;
 mod fold;
 
+pub use document::RunDocument;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -206,7 +206,8 @@ impl Host {
         Guards::of(self.history.clone(), &self.services.site, playbook, graph, run)
     }
 
-    pub(super) fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
+    /// The graph of a playbook that is valid, as a run of it would have.
+    pub fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
         let parallel = self.services.site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
         let mut graph = plan::compile(

@@ -16,6 +16,7 @@ mod connections;
 mod desk;
 mod listen;
 mod matching;
+mod openapi;
 mod pace;
 mod reply;
 mod route;
@@ -42,6 +43,7 @@ use crate::site::{SecretError, Site};
 use crate::trigger::{BadTrigger, Hook};
 
 pub use access::{Access, Who};
+pub use openapi::{document, routes_page};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;

@@ -3,14 +3,37 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 /// A sender that is told to come again should give a storm the time to pass.
 const RETRY_AFTER_SECONDS: u16 = 10;
 
+/// What is wrong.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem {
+    error: String,
+    /// What can be done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
 /// A value.
-pub(super) fn value(status: StatusCode, value: Value) -> Response {
-    let mut response = (status, Json(value)).into_response();
+pub(super) fn value(status: StatusCode, value: impl Serialize) -> Response {
+    fresh((status, Json(json!(value))).into_response())
+}
+
+/// A text of this media type.
+pub(super) fn text(kind: &'static str, text: String) -> Response {
+    let mut response = fresh(text.into_response());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // What a run has read from elsewhere stands in it; it is never taken for anything else.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn fresh(mut response: Response) -> Response {
     // What an operations page says is stale as soon as it is said.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -18,11 +41,8 @@ pub(super) fn value(status: StatusCode, value: Value) -> Response {
 
 /// What is wrong, and what to do about it.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>, help: &str) -> Response {
-    let mut body = json!({"error": error.into()});
-    if !help.is_empty() {
-        body["help"] = help.into();
-    }
-    value(status, body)
+    let help = Some(help.to_owned()).filter(|help| !help.is_empty());
+    value(status, Problem { error: error.into(), help })
 }
 
 /// Nobody is known by this token, or there is none.

@@ -56,17 +56,23 @@ macro_rules! routes {
 routes! {
     GET "/health" Access::Anybody => api::health::show;
     POST "/hooks/{hook}" Access::Hook => api::hooks::take;
+    GET "/api/v1/openapi.json" Access::Role(Role::Viewer) => api::document::show;
     GET "/api/v1/playbooks" Access::Role(Role::Viewer) => api::playbooks::list;
+    GET "/api/v1/playbooks/{playbook}" Access::Role(Role::Viewer) => api::playbook::show;
     GET "/api/v1/tickets" Access::Role(Role::Viewer) => api::tickets::list;
     DELETE "/api/v1/tickets/{ticket}" Access::Role(Role::Operator) => api::tickets::withdraw;
     GET "/api/v1/runs" Access::Role(Role::Viewer) => api::runs::list;
     POST "/api/v1/runs" Access::Role(Role::Operator) => api::runs::start;
     GET "/api/v1/runs/{run}" Access::Role(Role::Viewer) => api::runs::show;
+    GET "/api/v1/runs/{run}/report" Access::Role(Role::Viewer) => api::report::show;
     GET "/api/v1/runs/{run}/events" Access::Role(Role::Viewer) => api::events::stream;
     POST "/api/v1/runs/{run}/cancel" Access::Role(Role::Operator) => api::orders::cancel;
     POST "/api/v1/runs/{run}/resolve" Access::Role(Role::Operator) => api::orders::resolve;
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
+    GET "/api/v1/audit/checkpoint" Access::Role(Role::Viewer) => api::audit::checkpoint;
+    GET "/api/v1/audit/proofs/inclusion" Access::Role(Role::Viewer) => api::audit::inclusion;
+    GET "/api/v1/audit/proofs/consistency" Access::Role(Role::Viewer) => api::audit::consistency;
     GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
@@ -181,6 +187,18 @@ impl Call {
         serde_json::from_slice(body).map_err(|error| {
             reply::problem(StatusCode::BAD_REQUEST, format!("the body is not as it should be: {error}"), "")
         })
+    }
+
+    /// A value of the query, if it is given; `wanted` says what it should be.
+    pub(super) fn parameter<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Response> {
+        let Some(text) = self.query.get(name) else { return Ok(None) };
+        let problem = || reply::problem(StatusCode::BAD_REQUEST, format!("`{name}` should be {wanted}"), "");
+        read(text).map(Some).ok_or_else(problem)
     }
 
     pub(super) fn headers(&self) -> BTreeMap<String, String> {

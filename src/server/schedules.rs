@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::ServeError;
 use crate::base::Timestamp;
@@ -89,7 +90,8 @@ pub(super) fn demand(timer: &Timer, tick: Timestamp) -> Demand {
 }
 
 /// A schedule or watch as people see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Schedule)]
 pub struct Listed {
     /// Its name: the playbook, what it is due by, and its inputs.
     pub name: String,
@@ -103,7 +105,8 @@ pub struct Listed {
     pub last: Option<Last>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ScheduleKind)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Kind {
     Schedule {
@@ -126,7 +129,8 @@ pub enum Kind {
 }
 
 /// The latest run that was asked for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = LatestRun)]
 pub struct Last {
     pub at: Timestamp,
     pub run: Option<crate::base::RunId>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::Runbook;
+use crate::support::{Done, Runbook};
 
 const PLAYBOOK: &str = "
 runbook: 1
@@ -48,6 +48,17 @@ pub fn verify(place: &Runbook, more: &[&str]) -> (i32, Value) {
     let sound = report["findings"].as_array().expect("findings").is_empty();
     done.exits(i32::from(!sound));
     (i32::from(!sound), report)
+}
+
+/// Checks the file `proof` with the verifier of the examples, which shares nothing with the program.
+pub fn check_proof(place: &Runbook, key: &str) -> Done {
+    let verifier = Path::new(env!("CARGO_BIN_EXE_runbook")).with_file_name("examples").join("verify_proof");
+    assert!(
+        verifier.exists(),
+        "built by `cargo test` together with the tests; else: cargo build --example verify_proof"
+    );
+    place.write("check.sh", format!("'{}' '{key}' proof", verifier.display()));
+    place.shell("check.sh")
 }
 
 #[test]
@@ -105,15 +116,7 @@ fn t58_an_entry_is_proven_by_a_program_that_knows_nothing_of_the_journal() {
     place.call("run touch.yaml").exits(0);
     let key = key(&place);
     let total = verify(&place, &[]).1["entries"].as_u64().expect("a number");
-    let verifier = Path::new(env!("CARGO_BIN_EXE_runbook")).with_file_name("examples").join("verify_proof");
-    assert!(
-        verifier.exists(),
-        "built by `cargo test` together with the tests; else: cargo build --example verify_proof"
-    );
-    let check = |key: &str| {
-        place.write("check.sh", format!("'{}' '{key}' proof", verifier.display()));
-        place.shell("check.sh")
-    };
+    let check = |key: &str| check_proof(&place, key);
     for entry in 1..=total {
         place.args(["audit", "prove", &entry.to_string(), "--file", "proof"]).done().exits(0);
         check(&key).exits(0).says(&format!("PROVEN: entry {entry} of"));

@@ -5,11 +5,15 @@ pub mod client;
 mod alertmanager;
 mod answers;
 mod api;
+mod audit;
+mod contract;
 mod intake;
 mod limits;
+mod listing;
 mod outside;
 mod schedules;
 mod stopped;
+mod table;
 mod tls;
 
 use serde_json::{Value, json};

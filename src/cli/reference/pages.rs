@@ -9,6 +9,7 @@ use crate::kind::KindEntry;
 use crate::language::FUNCTIONS;
 use crate::notify::CHANNELS;
 use crate::playbook::{document, registry, site_file, site_schema};
+use crate::server;
 
 /// A path below the root of the repository, and what belongs there.
 pub type Page = (&'static str, String);
@@ -18,6 +19,8 @@ pub fn all() -> Vec<Page> {
     vec![
         ("schemas/playbook.schema.json", schema(&document::published())),
         ("schemas/site.schema.json", schema(&site_schema())),
+        ("schemas/openapi.json", schema(&server::document())),
+        ("docs/reference/api.md", page("The routes of the API", API, &server::routes_page())),
         ("docs/reference/commands.md", page("Commands", COMMANDS, &commands())),
         ("docs/reference/language.md", page("The playbook language, key by key", LANGUAGE, &language())),
         ("docs/reference/kinds.md", page("Step kinds", KINDS, &kinds())),
@@ -28,6 +31,8 @@ pub fn all() -> Vec<Page> {
 }
 
 const COMMANDS: &str = "What `--help` says, on one page. [Exit codes](../exit-codes.md) have a page of their own.";
+const API: &str = "Every route of `runbook serve` with the role it asks for. [The guide](../api.md) explains tokens, \
+    answers and errors; [openapi.json](../../schemas/openapi.json) has every field, for programs.";
 const LANGUAGE: &str = "Every key of a playbook. [The guide](../language.md) explains them with examples.";
 const KINDS: &str = "What a step can do. `runbook kinds NAME` shows the same in the terminal. \
     Templates (`{{…}}`) are allowed in every text unless a key says that it must be constant.";

@@ -27,6 +27,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::event::Outcome;
 use crate::base::{RunId, Timestamp};
@@ -42,7 +43,7 @@ pub const STREAM: &str = ".intake";
 pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What happened to a ticket. Written once, never changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "intake", rename_all = "snake_case")]
 pub enum Fact {
     Accepted {
@@ -94,7 +95,7 @@ pub enum Fact {
 }
 
 /// One event that asks for one run: everything that decisions need, so that replaying looks nothing up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Demand {
     /// Where it came from, for people: `alertmanager`.
     pub source: String,
@@ -130,7 +131,7 @@ impl Demand {
 }
 
 /// How a trigger turns events into runs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Policy {
     /// How long what is reported must last before a run starts.
     pub hold_ms: u64,
@@ -143,7 +144,7 @@ pub struct Policy {
 }
 
 /// What happens to an event while a run of the same playbook for the same target is live.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Concurrency {
     /// One run waits for the end of the live one; further events join it.
@@ -158,7 +159,7 @@ pub enum Concurrency {
 }
 
 /// Which waiting run starts first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     Low,
@@ -169,7 +170,7 @@ pub enum Priority {
 }
 
 /// How often events of one target start runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Throttle {
     /// The first one starts a run; the ones after it start nothing for this long.
@@ -181,7 +182,7 @@ pub enum Throttle {
 }
 
 /// So many events within so long.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Count {
     /// How many different events.

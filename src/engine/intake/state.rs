@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Demand, Fact, REMEMBERED};
 use crate::base::{RunId, Timestamp};
@@ -20,7 +21,7 @@ type Key = (String, String);
 type Episode = (String, String, String, String);
 
 /// An accepted event that may become a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Ticket {
     pub demand: Demand,
     pub stage: Stage,
@@ -33,7 +34,7 @@ pub struct Ticket {
     pub(super) arrivals: Vec<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "stage", rename_all = "lowercase")]
 pub enum Stage {
     Accepted,
@@ -43,7 +44,8 @@ pub enum Stage {
 }
 
 /// A ticket that is gone, and how.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ClosedTicket)]
 pub struct Closed {
     pub ticket: u64,
     pub playbook: String,

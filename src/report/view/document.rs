@@ -1,127 +1,274 @@
-//! The JSON document of a run, for `runbook show RUN --format json`.
+//! The JSON document of a run, for `runbook show RUN --format json` and the API.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::{Approval, Detection, Notification, RunView, StepView};
-use crate::engine::event::Finding;
+use super::{Answer, Approval, Detection, Notification, RunView, StepView};
+use crate::base::Timestamp;
+use crate::engine::event::{Answers, ApprovalVerdict, AskedAnswer, Finding, Outcome, Risk, Severity};
+
+/// A run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Run)]
+pub struct RunDocument {
+    id: String,
+    playbook: String,
+    /// SHA-256 of the playbook's text, hexadecimal.
+    digest: String,
+    /// How it ended; `null` until then.
+    outcome: Option<Outcome>,
+    /// How severe it is; `null` until that is known.
+    severity: Option<Severity>,
+    /// The values of its inputs, by name.
+    inputs: Value,
+    /// The names of the causes that were found.
+    causes: Vec<String>,
+    /// By name: `diagnose.file`, `remediate.restore[0]`.
+    #[schema(value_type = BTreeMap<String, StepDocument>)]
+    steps: Map<String, Value>,
+    /// What people were asked, oldest first.
+    approvals: Vec<ApprovalDocument>,
+    /// The messages that were sent, or could not be.
+    notifications: Vec<NotificationDocument>,
+    findings: Findings,
+}
+
+/// A step of a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunStep)]
+struct StepDocument {
+    /// `passed`, `failed`, `error`, `skipped`, `cancelled` or `in_doubt`; `waiting`, `asked` or `running` before its
+    /// end. A probe of the detection is told as it was evaluated last.
+    status: &'static str,
+    /// Attempts made; zero when it never started.
+    attempts: u32,
+    /// RFC 3339, UTC.
+    started_at: Option<String>,
+    duration_ms: Option<u64>,
+    /// What its kind gives.
+    output: Value,
+    /// Why it did not pass.
+    error: Option<String>,
+}
+
+/// A question to people.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Approval)]
+struct ApprovalDocument {
+    /// The step that waits.
+    step: String,
+    /// One line that says what will be done.
+    summary: String,
+    /// Exactly what will be done.
+    request: Value,
+    risk: Risk,
+    /// RFC 3339, UTC.
+    asked_at: String,
+    /// When the question ends; RFC 3339, UTC.
+    expires_at: Option<String>,
+    /// What an answer is bound to.
+    digest: String,
+    /// How many people have to agree.
+    quorum: u32,
+    /// Who is asked; empty when it does not matter who answers.
+    by: Vec<String>,
+    /// Who has agreed while more have to.
+    approved_by: Vec<String>,
+    /// What whoever approves it has to say.
+    asks: Vec<AskedAnswer>,
+    /// What was said to that, by name.
+    #[schema(value_type = BTreeMap<String, Value>)]
+    answers: Answers,
+    /// The answer; a `parked` one means that an answer is still waited for.
+    answer: Option<AnswerDocument>,
+}
+
+/// An answer to a question.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApprovalAnswer)]
+struct AnswerDocument {
+    verdict: ApprovalVerdict,
+    by: String,
+    reason: String,
+    /// RFC 3339, UTC.
+    at: String,
+}
+
+/// A message about a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunNotification)]
+struct NotificationDocument {
+    /// RFC 3339, UTC.
+    at: String,
+    /// The occasion.
+    on: String,
+    channel: String,
+    subject: String,
+    /// Proof that the receiver took it.
+    delivered: Option<String>,
+    error: Option<String>,
+    attempts: u32,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+struct Findings {
+    /// The detection before remediation.
+    before: Option<DetectionDocument>,
+    /// The detection after it.
+    after: Option<DetectionDocument>,
+    causes: Vec<CauseDocument>,
+}
+
+/// An evaluated detection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunDetection)]
+struct DetectionDocument {
+    /// RFC 3339, UTC.
+    at: String,
+    /// Whether the fault is there; `null` where it could not be decided.
+    holds: Option<bool>,
+    probes: Vec<FindingDocument>,
+}
+
+/// A condition, and what it saw.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunFinding)]
+struct FindingDocument {
+    name: String,
+    /// `null` where it could not be decided.
+    holds: Option<bool>,
+    condition: String,
+    /// What the names in the condition were.
+    #[schema(value_type = BTreeMap<String, Value>)]
+    values: Map<String, Value>,
+    /// Why it could not be decided.
+    why: Option<String>,
+}
+
+/// A cause that was looked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunCause)]
+struct CauseDocument {
+    #[serde(flatten)]
+    finding: FindingDocument,
+    title: String,
+}
 
 impl RunView {
-    /// The run as one JSON object:
-    ///
-    /// - `id`, `playbook`, `digest`, `inputs`;
-    /// - `outcome` and `severity`: `null` until they are known;
-    /// - `causes`: the names of the causes that were found;
-    /// - `steps`: by name (`diagnose.file`, `remediate.restore[0]`), each with `status` (`waiting`,
-    ///   `asked` and `running` before the end), `attempts`, `started_at` (RFC 3339, UTC), `duration_ms`,
-    ///   `output`, and `error`, which says why a step did not pass; a probe of the detection is told as
-    ///   it was evaluated last;
-    /// - `approvals`: what people were asked, oldest first: `step`, `summary`, `request` (exactly what will be done),
-    ///   `risk`, `asked_at`, `expires_at`, `digest` (what an answer is bound to), `quorum`, `by` (who is asked),
-    ///   `approved_by` (while more have to), `asks` (what has to be said: `name`, `title`, `expected`, `default`),
-    ///   `answers` (what was said, by name), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
-    ///   one means that an answer is still waited for;
-    /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
-    /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
-    ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;
-    ///   `holds` is `null` where it could not be decided, and `values` maps the names in the condition
-    ///   to what they were.
+    /// The run as one JSON object.
     pub fn to_json(&self) -> Value {
-        json!({
-            "id": self.run,
-            "playbook": self.playbook,
-            "digest": self.digest,
-            "outcome": self.outcome,
-            "severity": self.severity,
-            "inputs": self.inputs,
-            "causes": self.cause_names(),
-            "steps": self.steps_document(),
-            "approvals": self.approvals.iter().map(approval_document).collect::<Vec<_>>(),
-            "notifications": self.notifications.iter().map(notification_document).collect::<Vec<_>>(),
-            "findings": self.findings_document(),
-        })
+        json!(self.document())
+    }
+
+    /// The run as one object.
+    pub fn document(&self) -> RunDocument {
+        let causes = self
+            .causes
+            .iter()
+            .map(|cause| CauseDocument { finding: (&cause.finding).into(), title: cause.title.clone() });
+        RunDocument {
+            id: self.run.clone(),
+            playbook: self.playbook.clone(),
+            digest: self.digest.clone(),
+            outcome: self.outcome,
+            severity: self.severity,
+            inputs: self.inputs.clone(),
+            causes: self.cause_names().into_iter().map(str::to_owned).collect(),
+            steps: self.steps_document(),
+            approvals: self.approvals.iter().map(Into::into).collect(),
+            notifications: self.notifications.iter().map(Into::into).collect(),
+            findings: Findings {
+                before: self.before.as_ref().map(Into::into),
+                after: self.after.as_ref().map(Into::into),
+                causes: causes.collect(),
+            },
+        }
     }
 
     fn steps_document(&self) -> Map<String, Value> {
-        self.steps_in_order().into_iter().map(|step| (step.key.to_string(), step_document(step))).collect()
-    }
-
-    fn findings_document(&self) -> Value {
-        let causes: Vec<Value> = self
-            .causes
-            .iter()
-            .map(|cause| {
-                let mut document = finding_document(&cause.finding);
-                document["title"] = json!(cause.title);
-                document
-            })
-            .collect();
-        json!({
-            "before": self.before.as_ref().map(detection_document),
-            "after": self.after.as_ref().map(detection_document),
-            "causes": causes,
-        })
+        let document = |step: &StepView| (step.key.to_string(), json!(StepDocument::from(step)));
+        self.steps_in_order().into_iter().map(document).collect()
     }
 }
 
-fn step_document(step: &StepView) -> Value {
-    json!({
-        "status": step.state.label(),
-        "attempts": step.attempts,
-        "started_at": step.started_at.map(|at| at.to_rfc3339()),
-        "duration_ms": step.duration().map(|duration| duration.as_millis() as u64),
-        "output": step.output,
-        "error": step.reason,
-    })
+impl From<&StepView> for StepDocument {
+    fn from(step: &StepView) -> Self {
+        StepDocument {
+            status: step.state.label(),
+            attempts: step.attempts,
+            started_at: step.started_at.map(Timestamp::to_rfc3339),
+            duration_ms: step.duration().map(|duration| duration.as_millis() as u64),
+            output: step.output.clone(),
+            error: step.reason.clone(),
+        }
+    }
 }
 
-fn detection_document(detection: &Detection) -> Value {
-    json!({
-        "at": detection.at.to_rfc3339(),
-        "holds": detection.holds,
-        "probes": detection.findings.iter().map(finding_document).collect::<Vec<_>>(),
-    })
+impl From<&Detection> for DetectionDocument {
+    fn from(detection: &Detection) -> Self {
+        DetectionDocument {
+            at: detection.at.to_rfc3339(),
+            holds: detection.holds,
+            probes: detection.findings.iter().map(Into::into).collect(),
+        }
+    }
 }
 
-fn finding_document(finding: &Finding) -> Value {
-    let values: Map<String, Value> = finding.values.iter().cloned().collect();
-    json!({
-        "name": finding.name,
-        "holds": finding.holds,
-        "condition": finding.condition,
-        "values": values,
-        "why": finding.why,
-    })
+impl From<&Finding> for FindingDocument {
+    fn from(finding: &Finding) -> Self {
+        FindingDocument {
+            name: finding.name.clone(),
+            holds: finding.holds,
+            condition: finding.condition.clone(),
+            values: finding.values.iter().cloned().collect(),
+            why: finding.why.clone(),
+        }
+    }
 }
 
-fn approval_document(approval: &Approval) -> Value {
-    let answer = approval.answer.as_ref().map(|answer| {
-        json!({"verdict": answer.verdict, "by": answer.by, "reason": answer.reason, "at": answer.at.to_rfc3339()})
-    });
-    json!({
-        "step": approval.key,
-        "summary": approval.summary,
-        "request": approval.request,
-        "risk": approval.risk,
-        "asked_at": approval.asked_at.to_rfc3339(),
-        "expires_at": approval.expires_at.map(|at| at.to_rfc3339()),
-        "digest": approval.asked_digest(),
-        "quorum": approval.quorum,
-        "by": approval.by,
-        "approved_by": approval.counted,
-        "asks": approval.asks,
-        "answers": approval.answers,
-        "answer": answer,
-    })
+impl From<&Approval> for ApprovalDocument {
+    fn from(approval: &Approval) -> Self {
+        ApprovalDocument {
+            step: approval.key.to_string(),
+            summary: approval.summary.clone(),
+            request: approval.request.clone(),
+            risk: approval.risk,
+            asked_at: approval.asked_at.to_rfc3339(),
+            expires_at: approval.expires_at.map(Timestamp::to_rfc3339),
+            digest: approval.asked_digest(),
+            quorum: approval.quorum,
+            by: approval.by.clone(),
+            approved_by: approval.counted.clone(),
+            asks: approval.asks.clone(),
+            answers: approval.answers.clone(),
+            answer: approval.answer.as_ref().map(Into::into),
+        }
+    }
 }
 
-fn notification_document(notification: &Notification) -> Value {
-    json!({
-        "at": notification.at.to_rfc3339(),
-        "on": notification.on,
-        "channel": notification.channel,
-        "subject": notification.subject,
-        "delivered": notification.delivered,
-        "error": notification.error,
-        "attempts": notification.attempts,
-    })
+impl From<&Answer> for AnswerDocument {
+    fn from(answer: &Answer) -> Self {
+        AnswerDocument {
+            verdict: answer.verdict,
+            by: answer.by.clone(),
+            reason: answer.reason.clone(),
+            at: answer.at.to_rfc3339(),
+        }
+    }
+}
+
+impl From<&Notification> for NotificationDocument {
+    fn from(notification: &Notification) -> Self {
+        NotificationDocument {
+            at: notification.at.to_rfc3339(),
+            on: notification.on.clone(),
+            channel: notification.channel.clone(),
+            subject: notification.subject.clone(),
+            delivered: notification.delivered.clone(),
+            error: notification.error.clone(),
+            attempts: notification.attempts,
+        }
+    }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
+use utoipa::ToSchema;
 
 use super::{Named, named};
 use crate::base::{RunId, StepKey};
@@ -26,18 +27,31 @@ const KEPT_WITHIN: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(50);
 const GLANCES: usize = 40;
 
-#[derive(Deserialize)]
+/// An answer to a question.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ApprovalSaid)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub(in crate::server) struct Said {
+    /// The step that waits, as `approvals` of the run shows it. Approving needs it.
     #[serde(default)]
     step: Option<String>,
+    /// What was shown, as `approvals` of the run says it. Approving needs it.
     #[serde(default)]
     digest: Option<String>,
+    /// Why; it stands in the journal.
     #[serde(default)]
     reason: String,
     /// What the step wants to be told, by name.
     #[serde(default)]
     answers: BTreeMap<String, Value>,
+}
+
+/// An answer that is durable.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct ApprovalKept {
+    run: RunId,
+    /// The name of the token.
+    by: String,
 }
 
 /// Approves exactly what the caller was shown: neither the step nor its digest is guessed.
@@ -86,7 +100,7 @@ async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
         Err(NotGiven::GoesOn) => goes_on(&run),
         Err(NotGiven::Refused(error)) => refused(&error),
         Ok(()) => match tokio::time::timeout(KEPT_WITHIN, kept(news, &run, &who)).await {
-            Ok(true) => reply::value(StatusCode::OK, json!({"run": run, "by": who})),
+            Ok(true) => reply::value(StatusCode::OK, ApprovalKept { run, by: who }),
             _ => reply::later(format!("whether run {run} has kept the answer is not known")),
         },
     }

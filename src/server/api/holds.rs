@@ -4,30 +4,57 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::journal_failed;
-use crate::base::units;
-use crate::engine::standing::Order;
+use crate::base::{Timestamp, units};
+use crate::engine::standing::{self, Order};
 use crate::runtime::orders;
 use crate::server::reply;
 use crate::server::route::Call;
 
-#[derive(Deserialize)]
+/// Nothing is changed by any run, until it is lifted.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = FreezeOrder)]
 #[serde(deny_unknown_fields)]
-struct Freeze {
+pub(in crate::server) struct Freeze {
+    /// Why; not empty.
     reason: String,
     /// How long, such as `2h`; until it is lifted when absent.
     #[serde(default, rename = "for")]
     duration: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// The end of a freeze.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UnfreezeOrder)]
 #[serde(deny_unknown_fields)]
-struct Unfreeze {
+pub(in crate::server) struct Unfreeze {
+    /// Why; not empty.
     reason: String,
 }
+
+/// What holds runs back.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct Holds {
+    freeze: Option<standing::Freeze>,
+    breakers: Vec<Breaker>,
+}
+
+/// A playbook that remediates no more for a target, until it is closed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenBreaker)]
+struct Breaker {
+    playbook: String,
+    target: String,
+    since: Timestamp,
+    why: String,
+}
+
+/// It is done, and durable.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct Done {}
 
 pub async fn show(call: Call) -> Response {
     let now = call.shared.host.clock.now();
@@ -36,10 +63,14 @@ pub async fn show(call: Call) -> Response {
         Err(error) => return journal_failed(&error),
     };
     let breakers = standing.open_breakers().filter(|(playbook, ..)| call.who.may_touch(playbook));
-    let breakers: Vec<_> = breakers
-        .map(|(playbook, target, since, why)| json!({"playbook": playbook, "target": target, "since": since, "why": why}))
-        .collect();
-    reply::value(StatusCode::OK, json!({"freeze": standing.freeze(now), "breakers": breakers}))
+    let breaker = |(playbook, target, since, why): (&str, &str, _, &str)| Breaker {
+        playbook: playbook.to_owned(),
+        target: target.to_owned(),
+        since,
+        why: why.to_owned(),
+    };
+    let breakers = breakers.map(breaker).collect();
+    reply::value(StatusCode::OK, Holds { freeze: standing.freeze(now).cloned(), breakers })
 }
 
 pub async fn freeze(call: Call) -> Response {
@@ -73,7 +104,7 @@ async fn give(call: &Call, reason: &str, order: impl FnOnce(String, String) -> O
     }
     let (host, now) = (&call.shared.host, call.shared.host.clock.now());
     match orders::give(host.journal.as_ref(), now, order(call.who.name.clone(), reason.to_owned())).await {
-        Ok(()) => reply::value(StatusCode::OK, json!({})),
+        Ok(()) => reply::value(StatusCode::OK, Done {}),
         Err(error) => journal_failed(&error),
     }
 }

@@ -3,7 +3,8 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::Secret;
 use crate::engine::intake::Fact;
@@ -21,6 +22,20 @@ pub(in crate::server) fn admit(shared: &Shared, name: &str, headers: &HeaderMap)
         Ok(()) => Ok(Who::nobody(name)),
         Err(refusal) => Err(refused(name, &refusal)),
     }
+}
+
+/// Events that are taken, durably.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventsTaken)]
+pub(in crate::server) struct Taken {
+    /// How many things were reported.
+    signals: usize,
+    /// What became of those that a trigger is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tickets: Option<Vec<Fact>>,
+    /// Present when this delivery has been taken before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<bool>,
 }
 
 pub async fn take(call: Call) -> Response {
@@ -41,12 +56,15 @@ pub async fn take(call: Call) -> Response {
     };
     let replay = |id: &String| call.shared.desk.look(|intake| intake.knows_delivery(id, at));
     if delivery.id.as_ref().is_some_and(replay) {
-        return reply::value(StatusCode::ACCEPTED, json!({"signals": 0, "replay": true}));
+        return reply::value(StatusCode::ACCEPTED, Taken { signals: 0, tickets: None, replay: Some(true) });
     }
     let asked = matching::asked(&call.shared, hook, &delivery);
     if asked.is_empty() {
         tracing::info!(hook = hook.name, signals = delivery.signals.len(), "no trigger is for what came in");
-        return reply::value(StatusCode::ACCEPTED, json!({"signals": delivery.signals.len(), "tickets": []}));
+        return reply::value(
+            StatusCode::ACCEPTED,
+            Taken { signals: delivery.signals.len(), tickets: Some(Vec::new()), replay: None },
+        );
     }
     match call.shared.desk.take(asked).await {
         Ok(facts) => taken(delivery.signals.len(), &facts),
@@ -57,8 +75,8 @@ pub async fn take(call: Call) -> Response {
 
 /// What became of each event.
 fn taken(signals: usize, facts: &[Fact]) -> Response {
-    let tickets: Vec<_> = facts.iter().filter(|fact| !matches!(fact, Fact::Accepted { .. })).collect();
-    reply::value(StatusCode::ACCEPTED, json!({"signals": signals, "tickets": tickets}))
+    let tickets = facts.iter().filter(|fact| !matches!(fact, Fact::Accepted { .. })).cloned().collect();
+    reply::value(StatusCode::ACCEPTED, Taken { signals, tickets: Some(tickets), replay: None })
 }
 
 fn find<'s>(shared: &'s Shared, name: &str) -> Option<&'s Hook> {

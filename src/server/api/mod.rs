@@ -2,12 +2,16 @@
 //! somebody who may call it.
 
 pub(super) mod answers;
+pub(super) mod audit;
+pub(super) mod document;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod holds;
 pub(super) mod hooks;
 pub(super) mod orders;
+pub(super) mod playbook;
 pub(super) mod playbooks;
+pub(super) mod report;
 pub(super) mod runs;
 pub(super) mod schedules;
 pub(super) mod tickets;

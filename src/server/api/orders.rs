@@ -2,11 +2,11 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::named;
-use crate::base::StepKey;
+use crate::base::{RunId, StepKey};
 use crate::engine::What;
 use crate::engine::event::Resolution;
 use crate::engine::state::ItemState;
@@ -15,22 +15,35 @@ use crate::server::route::Call;
 
 const NOT_HERE: &str = "it ended, or another program goes on with it; `runbook show` tells";
 
+/// A run that has been told something.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunTold)]
+pub(in crate::server) struct Told {
+    run: RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playbook: Option<String>,
+}
+
 pub async fn cancel(call: Call) -> Response {
     let found = match named(&call) {
         Ok(found) => found,
         Err(refused) => return refused,
     };
     match call.shared.runs.stop(&found.run, &call.who.name) {
-        true => reply::value(StatusCode::ACCEPTED, json!({"run": found.run, "playbook": found.header.playbook})),
+        true => reply::value(StatusCode::ACCEPTED, Told { run: found.run, playbook: Some(found.header.playbook) }),
         false => reply::problem(StatusCode::CONFLICT, format!("run {} does not go on here", found.run), NOT_HERE),
     }
 }
 
-#[derive(Deserialize)]
+/// What became of a step in doubt.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DoubtResolved)]
 #[serde(deny_unknown_fields)]
-struct Resolve {
+pub(in crate::server) struct Resolve {
     step: String,
+    /// `done`: it was done. `retry`: do it again. `abort`: end the run.
     resolution: Resolution,
+    /// How that is known; not empty.
     reason: String,
 }
 
@@ -60,7 +73,7 @@ pub async fn resolve(call: Call) -> Response {
     let resolved =
         What::DoubtResolved { key, resolution: said.resolution, by: call.who.name.clone(), reason: said.reason };
     match call.shared.runs.tell(&found.run, vec![resolved]) {
-        true => reply::value(StatusCode::ACCEPTED, json!({"run": found.run})),
+        true => reply::value(StatusCode::ACCEPTED, Told { run: found.run, playbook: None }),
         false => reply::problem(StatusCode::CONFLICT, format!("run {} does not wait here", found.run), NOT_HERE),
     }
 }

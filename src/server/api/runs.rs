@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{journal_failed, named};
-use crate::base::{RunId, entropy};
+use crate::base::{RunId, Timestamp, entropy, units};
 use crate::engine::intake::{Concurrency, Demand, Fact, Policy, Priority, What};
-use crate::journal::RunFilter;
+use crate::journal::{JournalError, RunFilter, RunSummary};
 use crate::playbook::inputs;
 use crate::report::RunView;
 use crate::server::reply;
@@ -25,36 +26,98 @@ const LONGEST_PAGE: usize = 1_000;
 /// A run begins with one write to the disk.
 const BEGINS_WITHIN: Duration = Duration::from_secs(2);
 
+/// A page of the runs, newest first.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct RunList {
+    runs: Vec<RunSummary>,
+    /// The `cursor` of the next page; absent when this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<RunId>,
+}
+
 pub async fn list(call: Call) -> Response {
-    let limit = call.query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE).min(LONGEST_PAGE);
-    let unfinished = call.query.get("unfinished").is_some_and(|wanted| wanted == "true");
-    let playbook = call.query.get("playbook").cloned();
-    // Looked through further than shown, since some of them may not be for this token.
-    let filter = RunFilter { limit: LONGEST_PAGE, unfinished, playbook, children: false };
-    match call.shared.host.journal.runs(&filter) {
-        Ok(runs) => {
-            let mine: Vec<_> = runs.into_iter().filter(|run| call.who.may_touch(&run.playbook)).take(limit).collect();
-            reply::value(StatusCode::OK, json!({"runs": mine}))
-        }
+    let (filter, limit) = match asked(&call) {
+        Ok(asked) => asked,
+        Err(refused) => return refused,
+    };
+    match page(&call, filter, limit) {
+        Ok(list) => reply::value(StatusCode::OK, list),
         Err(error) => journal_failed(&error),
     }
 }
 
+/// What the query asks for, and how many of it.
+fn asked(call: &Call) -> Result<(RunFilter, usize), Response> {
+    let now = call.shared.host.clock.now();
+    let limit = call.parameter("limit", "a number from 1 to 1000", |text| {
+        text.parse().ok().filter(|limit| (1..=LONGEST_PAGE).contains(limit))
+    })?;
+    let unfinished = call.parameter("unfinished", "`true` or `false`", |text| text.parse().ok())?;
+    let outcome = call
+        .parameter("outcome", "an outcome such as `resolved`", |text| serde_json::from_value(Value::from(text)).ok())?;
+    let since =
+        call.parameter("since", "a time such as 2026-11-22T15:47:12Z, or how long ago, such as 2h", |text| {
+            let ago = || units::parse_duration(text).ok().map(|ago| now.minus(ago));
+            Timestamp::parse(text).or_else(ago)
+        })?;
+    let before = call.parameter("cursor", "`next` of another page", |text| {
+        let found = call.shared.host.journal.run_ids(text, 1).ok()?;
+        found.into_iter().find(|run| run.as_str() == text)
+    })?;
+    let playbook = call.query.get("playbook").cloned();
+    let unfinished = unfinished.unwrap_or(false);
+    let filter = RunFilter { limit: LONGEST_PAGE, children: false, unfinished, playbook, outcome, since, before };
+    Ok((filter, limit.unwrap_or(PAGE)))
+}
+
+/// The page of those that are for this token.
+fn page(call: &Call, mut filter: RunFilter, limit: usize) -> Result<RunList, JournalError> {
+    let mut runs = Vec::new();
+    loop {
+        let found = call.shared.host.journal.runs(&filter)?;
+        let last = found.len() < filter.limit;
+        filter.before = found.last().map(|run| run.run.clone());
+        runs.extend(found.into_iter().filter(|run| call.who.may_touch(&run.playbook)));
+        if last || runs.len() > limit {
+            break;
+        }
+    }
+    let next = runs.get(limit).and_then(|_| runs.get(limit - 1)).map(|run| run.run.clone());
+    runs.truncate(limit);
+    Ok(RunList { runs, next })
+}
+
 pub async fn show(call: Call) -> Response {
     match named(&call) {
-        Ok(found) => reply::value(StatusCode::OK, RunView::of(&found.records).to_json()),
+        Ok(found) => reply::value(StatusCode::OK, RunView::of(&found.records).document()),
         Err(refused) => refused,
     }
 }
 
-#[derive(Deserialize)]
+/// A run to start.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RunStart)]
 #[serde(deny_unknown_fields)]
-struct Start {
+pub(in crate::server) struct Start {
     playbook: String,
+    /// Values of its inputs, by name.
     #[serde(default)]
     inputs: BTreeMap<String, Value>,
     #[serde(default)]
     priority: Priority,
+}
+
+/// A run that was asked for, durably.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunStarted)]
+pub(in crate::server) struct Started {
+    ticket: u64,
+    /// Its name, when it starts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<RunId>,
+    /// Present when it waits for a place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<bool>,
 }
 
 pub async fn start(call: Call) -> Response {
@@ -118,7 +181,10 @@ fn started(facts: &[Fact]) -> Response {
     for fact in facts {
         match fact {
             Fact::Started { ticket, run } if *ticket == own => {
-                return reply::value(StatusCode::ACCEPTED, json!({"ticket": own, "run": run}));
+                return reply::value(
+                    StatusCode::ACCEPTED,
+                    Started { ticket: own, run: Some(run.clone()), waits: None },
+                );
             }
             Fact::Skipped { ticket, why } if *ticket == own => {
                 return reply::problem(StatusCode::CONFLICT, why.clone(), "GET /api/v1/tickets shows what is live");
@@ -126,5 +192,5 @@ fn started(facts: &[Fact]) -> Response {
             _ => {}
         }
     }
-    reply::value(StatusCode::ACCEPTED, json!({"ticket": own, "waits": true}))
+    reply::value(StatusCode::ACCEPTED, Started { ticket: own, run: None, waits: Some(true) })
 }

@@ -2,12 +2,20 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::Clock;
 use crate::server::reply;
 use crate::server::route::Call;
-use crate::server::schedules::listed;
+use crate::server::schedules::{Listed, listed};
+
+/// What runs by itself.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Schedules)]
+pub(in crate::server) struct Schedules {
+    schedules: Vec<Listed>,
+}
 
 pub async fn list(call: Call) -> Response {
     let armed = call.shared.shelf.armed();
@@ -16,5 +24,5 @@ pub async fn list(call: Call) -> Response {
     let now = Clock::start().now();
     let all = call.shared.desk.look(|intake| listed(&armed, &timetable, intake, now));
     let mine: Vec<_> = all.into_iter().filter(|one| call.who.may_touch(&one.playbook)).collect();
-    reply::value(StatusCode::OK, json!({"schedules": mine}))
+    reply::value(StatusCode::OK, Schedules { schedules: mine })
 }

@@ -2,18 +2,39 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::engine::intake::What;
+use crate::engine::intake::{Closed, Ticket, What};
 use crate::server::reply;
 use crate::server::route::Call;
+
+/// What waits, what is live, and what became of the latest.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct Tickets {
+    open: Vec<OpenTicket>,
+    closed: Vec<Closed>,
+}
+
+/// A ticket that is not gone.
+#[derive(Serialize, ToSchema)]
+struct OpenTicket {
+    ticket: u64,
+    is: Ticket,
+}
+
+/// A ticket that was taken back.
+#[derive(Serialize, ToSchema)]
+pub(in crate::server) struct Withdrawn {
+    ticket: u64,
+}
 
 pub async fn list(call: Call) -> Response {
     let shown = call.shared.desk.look(|intake| {
         let mine = intake.tickets().iter().filter(|(_, ticket)| call.who.may_touch(&ticket.demand.playbook));
-        let open: Vec<_> = mine.map(|(number, ticket)| json!({"ticket": number, "is": ticket})).collect();
-        let closed: Vec<_> = intake.closed().filter(|closed| call.who.may_touch(&closed.playbook)).cloned().collect();
-        json!({"open": open, "closed": closed})
+        let open = mine.map(|(number, ticket)| OpenTicket { ticket: *number, is: ticket.clone() }).collect();
+        let closed = intake.closed().filter(|closed| call.who.may_touch(&closed.playbook)).cloned().collect();
+        Tickets { open, closed }
     });
     reply::value(StatusCode::OK, shown)
 }
@@ -33,7 +54,7 @@ pub async fn withdraw(call: Call) -> Response {
         Ok(facts) if facts.is_empty() => {
             reply::problem(StatusCode::CONFLICT, "its run has started", "POST /api/v1/runs/RUN/cancel stops it")
         }
-        Ok(_) => reply::value(StatusCode::OK, json!({"ticket": ticket})),
+        Ok(_) => reply::value(StatusCode::OK, Withdrawn { ticket }),
         Err(error) => reply::later(error.to_string()),
     }
 }

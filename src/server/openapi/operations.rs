@@ -1,0 +1,170 @@
+//! What each route takes and answers. A test compares this with the table of routes.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::operation::{Operation, operation};
+use crate::engine::event::Outcome;
+use crate::report::view::RunDocument;
+use crate::server::api::{answers, audit, health, holds, hooks, orders, playbook, playbooks, runs, schedules, tickets};
+
+const JSON: &str = "application/json";
+const NO_RUN: &str = "There is no such run, or it is not for this token.";
+
+/// Everything that is said.
+pub(super) fn all() -> Vec<Operation> {
+    [of_server(), of_playbooks(), of_runs(), of_one_run(), of_audit(), of_holds()].into_iter().flatten().collect()
+}
+
+fn get(path: &'static str, name: &'static str, summary: &'static str) -> Operation {
+    operation(Method::GET, path, name, summary)
+}
+
+fn post(path: &'static str, name: &'static str, summary: &'static str) -> Operation {
+    operation(Method::POST, path, name, summary)
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn of_server() -> Vec<Operation> {
+    vec![
+        get("/health", "health", "Whether events would be taken now.")
+            .answers::<health::Health>(200, "They would be.")
+            .answers::<health::Health>(503, "They would not be."),
+        post("/hooks/{hook}", "takeEvents", "Takes events.")
+            .about("202 is said when they are durable; 4xx is never taken, 503 should come again.")
+            .reads_any("What the sender sends.")
+            .answers::<hooks::Taken>(202, "They are taken, durably."),
+        get("/api/v1/openapi.json", "openapi", "This document.").answer(
+            200,
+            "OpenAPI 3.1.",
+            JSON,
+            json!({"type": "object"}),
+        ),
+        get("/api/v1/schedules", "listSchedules", "What runs by itself: next times, last outcomes, missed ones.")
+            .answers::<schedules::Schedules>(200, "Schedules and watches."),
+    ]
+}
+
+fn of_playbooks() -> Vec<Operation> {
+    vec![
+        get("/api/v1/playbooks", "listPlaybooks", "Playbooks, and files that are not valid.")
+            .answers::<playbooks::Playbooks>(200, "The playbooks in use."),
+        get("/api/v1/playbooks/{playbook}", "showPlaybook", "Inputs, triggers, causes, and steps with their risk.")
+            .answers::<playbook::Detail>(200, "The playbook.")
+            .refuses(404, "There is no such playbook, or it is not for this token."),
+        get("/api/v1/tickets", "listTickets", "What waits, what is live, what became of the latest.")
+            .answers::<tickets::Tickets>(200, "The tickets."),
+        operation(Method::DELETE, "/api/v1/tickets/{ticket}", "withdrawTicket", "Takes one back that has not started.")
+            .answers::<tickets::Withdrawn>(200, "It is taken back.")
+            .refuses(404, "There is no such ticket, or it is not for this token.")
+            .refuses(409, "Its run has started."),
+    ]
+}
+
+fn of_runs() -> Vec<Operation> {
+    vec![
+        get("/api/v1/runs", "listRuns", "Runs, newest first, in pages.")
+            .takes("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000}), "Runs of a page; 50 by default.")
+            .takes("unfinished", json!({"type": "boolean"}), "Only those that have not ended.")
+            .takes("playbook", text(), "Only those of this playbook.")
+            .takes("outcome", super::operation::reference::<Outcome>(), "Only those that ended so.")
+            .takes("since", text(), "Only those that started then or later: RFC 3339, or how long ago, such as `2h`.")
+            .takes("cursor", text(), "`next` of the page before.")
+            .answers::<runs::RunList>(200, "A page; `next` is the `cursor` of the one after it."),
+        post("/api/v1/runs", "startRun", "Starts a run.")
+            .reads::<runs::Start>(true)
+            .answers::<runs::Started>(202, "It is taken, durably.")
+            .refuses(404, "There is no such playbook, or it is not for this token.")
+            .refuses(409, "A run of this playbook with these inputs is live.")
+            .refuses(422, "The inputs do not fit."),
+        get("/api/v1/runs/{run}", "showRun", "One run.").answers::<RunDocument>(200, "The run.").refuses(404, NO_RUN),
+        get("/api/v1/runs/{run}/report", "reportRun", "The incident report of a run.")
+            .takes(
+                "format",
+                json!({"type": "string", "enum": ["markdown", "html", "json"], "default": "markdown"}),
+                "`markdown` (default), `html` or `json`.",
+            )
+            .answers_text("text/markdown", "The report.")
+            .answers_text("text/html", "The report.")
+            .answers::<RunDocument>(200, "The report; as JSON, the run.")
+            .refuses(404, NO_RUN),
+        get("/api/v1/runs/{run}/events", "watchRun", "Its events as they happen (server-sent events).")
+            .header("last-event-id", text(), "The number of the last event that was seen.")
+            .answers_text("text/event-stream", "Events as they are in the journal, each as JSON.")
+            .refuses(404, NO_RUN),
+    ]
+}
+
+fn of_one_run() -> Vec<Operation> {
+    vec![
+        post("/api/v1/runs/{run}/cancel", "cancelRun", "Stops it, as Ctrl-C does.")
+            .answers::<orders::Told>(202, "It has been told.")
+            .refuses(404, NO_RUN)
+            .refuses(409, "It does not go on here."),
+        post("/api/v1/runs/{run}/approve", "approve", "Approves exactly what was shown.")
+            .about("`step` and `digest` as `approvals` of the run shows them.")
+            .reads::<answers::Said>(true)
+            .answers::<answers::ApprovalKept>(200, "The answer is durable.")
+            .refuses(404, NO_RUN)
+            .refuses(409, "The answer does not count; the problem says why.")
+            .refuses(422, "`step` or `digest` is missing."),
+        post("/api/v1/runs/{run}/reject", "reject", "Rejects one step, or every one that waits.")
+            .reads::<answers::Said>(false)
+            .answers::<answers::ApprovalKept>(200, "The answer is durable.")
+            .refuses(404, NO_RUN)
+            .refuses(409, "The answer does not count; the problem says why."),
+        post("/api/v1/runs/{run}/resolve", "resolveDoubt", "Says what became of a step in doubt.")
+            .reads::<orders::Resolve>(true)
+            .answers::<orders::Told>(202, "It has been told.")
+            .refuses(404, NO_RUN)
+            .refuses(409, "The step is not in doubt, or the run does not wait here.")
+            .refuses(422, "The reason is empty."),
+    ]
+}
+
+fn of_audit() -> Vec<Operation> {
+    let size = || json!({"type": "integer", "minimum": 0});
+    let unsigned = "Nothing is signed yet.";
+    vec![
+        get("/api/v1/audit/checkpoint", "auditCheckpoint", "The newest signed checkpoint of the audit trail.")
+            .answers_text("text/plain", "A signed note (C2SP tlog-checkpoint).")
+            .refuses(404, unsigned),
+        get("/api/v1/audit/proofs/inclusion", "proveInclusion", "The proof that an entry is in the audit trail.")
+            .about("What `runbook audit prove` writes. Not for a token that is limited to some playbooks.")
+            .needs("entry", json!({"type": "integer", "minimum": 1}), "The number of the entry, from 1.")
+            .answers_text("text/plain", "The entry and its proof (C2SP tlog-proof).")
+            .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only.")
+            .refuses(404, "There is no such entry, or nothing is signed.")
+            .refuses(422, "`entry` is missing, or zero."),
+        get(
+            "/api/v1/audit/proofs/consistency",
+            "proveConsistency",
+            "The proof that a later trail begins with an earlier one.",
+        )
+        .needs("from", size(), "The number of entries of a checkpoint that was kept.")
+        .takes("to", size(), "The number of entries of a later one; by default the newest.")
+        .answers::<audit::ConsistencyProof>(200, "The proof (RFC 6962, 2.1.2).")
+        .refuses(404, unsigned)
+        .refuses(422, "`from` is missing, or there are not that many entries."),
+    ]
+}
+
+fn of_holds() -> Vec<Operation> {
+    vec![
+        get("/api/v1/holds", "showHolds", "The freeze and the open breakers.")
+            .answers::<holds::Holds>(200, "What holds runs back."),
+        post("/api/v1/freeze", "freeze", "No run changes anything until it is lifted.")
+            .reads::<holds::Freeze>(true)
+            .answers::<holds::Done>(200, "It holds, durably.")
+            .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only.")
+            .refuses(422, "The reason is empty, or `for` is no duration."),
+        post("/api/v1/unfreeze", "unfreeze", "Lifts the freeze.")
+            .reads::<holds::Unfreeze>(true)
+            .answers::<holds::Done>(200, "It is lifted, durably.")
+            .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only.")
+            .refuses(422, "The reason is empty."),
+    ]
+}
