@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use runbook::server::ROUTES;
+use runbook::server::{Access, ROUTES};
 use serde_json::{Value, json};
 
 use super::contract::Contract;
@@ -122,6 +122,24 @@ fn what_is_asked_wrongly_is_refused_as_the_document_says() {
         assert_eq!(answer.status, status, "{path}?{query}: {}", answer.body);
         contract.check("GET", &path.replace(&run, "{run}"), &answer);
     }
+}
+
+#[test]
+fn the_document_has_the_routes_of_the_table_with_their_roles_and_no_other() {
+    let document = runbook::server::document();
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            described.insert((method.to_uppercase(), path.clone(), operation["x-role"].clone().to_string()));
+        }
+    }
+    let role = |access| match access {
+        Access::Role(role) => json!(role).to_string(),
+        Access::Anybody | Access::Hook => "null".to_owned(),
+    };
+    let routes: BTreeSet<_> =
+        ROUTES.iter().map(|route| (route.method.to_string(), route.path.to_owned(), role(route.access))).collect();
+    assert_eq!(described, routes);
 }
 
 #[test]
