@@ -115,7 +115,8 @@ detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}
 causes: {stuck: {title: It is stuck, when: 'true'}}
 remediate: {restart: {fixes: [stuck], command: {argv: [rm, hangs]}}}
 ";
-    let mut served = start(&place("").file("playbooks/note.yaml", asks).file("hangs", ""));
+    let runbook = place("").file("playbooks/note.yaml", asks).file("hangs", "");
+    let mut served = start(&runbook);
     let contract = Contract::of(&served);
     contract.check("POST", "/hooks/{hook}", &served.alert(&["a"]).is(202));
     served.running.until_it_says("parked");
