@@ -134,7 +134,8 @@ remediate: {restart: {fixes: [stuck], command: {argv: [rm, hangs]}}}
         "/api/v1/runs/{run}/approve",
         &served.client.post(&path, Some(&token("approver")), &word).is(200),
     );
-    served.running.until_it_says("resolved");
+    let Served { running, client } = &mut served;
+    running.until("nothing is live", || client.tickets()["open"] == json!([]));
     let started = served.client.post("/api/v1/runs", Some(&token("operator")), &json!({"playbook": "asks"})).is(202);
     contract.check("POST", "/api/v1/runs", &started);
 }
