@@ -51,7 +51,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "site",
         ],
     ),
-    ("server", &["base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger"]),
+    ("server", &["audit", "base", "engine", "journal", "plan", "playbook", "report", "runtime", "site", "trigger"]),
     (
         "cli",
         &[

@@ -3,7 +3,8 @@
 //! ```text
 //! connection ─ listen ─ route ─ access ─┬ hooks ─ matching ─► desk ─ append durably ─► 202
 //!  bounded     TLS      table   role    │                      │
-//!                                       └ api                  └► runs ─► the loop of `runtime`
+//!                                       ├ api                  └► runs ─► the loop of `runtime`
+//!                                       └ page ─ api
 //! ```
 //!
 //! The desk is the only writer of the intake's stream, as a driver is the only writer of its run's.
@@ -12,15 +13,18 @@
 
 mod access;
 mod api;
+mod browser;
 mod connections;
 mod desk;
 mod listen;
 mod matching;
 mod pace;
+mod page;
 mod reply;
 mod route;
 mod runs;
 mod schedules;
+mod sessions;
 mod shelf;
 mod timekeeper;
 mod watch;
@@ -31,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +107,7 @@ pub struct Shared {
     /// The secrets of each hook, by its name.
     hook_secrets: BTreeMap<String, Vec<Secret<String>>>,
     tokens: access::Tokens,
+    sessions: sessions::Sessions,
     shelf: shelf::Shelf,
     desk: desk::Desk,
     timetable: timekeeper::Table,
@@ -116,6 +122,13 @@ pub struct Shared {
 impl Shared {
     fn secrets_of(&self, hook: &str) -> &[Secret<String>] {
         self.hook_secrets.get(hook).map_or(&[], Vec::as_slice)
+    }
+
+    /// The session that a request shows, and who has opened it.
+    fn session_of(&self, headers: &HeaderMap) -> Option<(sessions::Session, Who)> {
+        let id = browser::Cookie::of(&self.host.services.site.serve).read(headers)?;
+        let (session, token) = self.sessions.find(&id, self.host.clock.now())?;
+        Some((session, self.tokens.named(&token)?))
     }
 }
 
@@ -161,8 +174,22 @@ impl Server {
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
         let host = host.clone();
-        let shared =
-            Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
+        let sessions = sessions::Sessions::new();
+        let shared = Shared {
+            host,
+            hooks,
+            hook_secrets,
+            tokens,
+            sessions,
+            shelf,
+            desk,
+            timetable,
+            runs,
+            watch,
+            streams,
+            pace,
+            stopping,
+        };
         Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
     }
 
