@@ -1,16 +1,22 @@
 //! `runbook serve`, from outside: a site file, a port, requests.
 
 pub mod client;
+pub mod visitor;
 
 mod alertmanager;
 mod answers;
 mod api;
+mod chromium;
 mod intake;
 mod limits;
 mod outside;
+mod page_answers;
+mod pages;
 mod schedules;
+mod sign_in;
 mod stopped;
 mod tls;
+mod webdriver;
 
 use serde_json::{Value, json};
 

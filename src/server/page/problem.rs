@@ -38,7 +38,8 @@ impl Problem {
         html! {
             div.notice.bad role="alert" {
                 p { strong { "✗ Not done: " } (self.error) }
-                @if !self.help.is_empty() { p { (self.help) } }
+                // Whoever reads a page has no use for a route of the API.
+                @if !self.help.is_empty() && !self.help.contains("/api/") { p { (self.help) } }
             }
         }
     }

@@ -9,28 +9,57 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::client::answer;
+use super::visitor::Browser;
 use super::{ALERTS, ROLES, place, start, token};
 
 const ALL: [Role; 4] = [Role::Viewer, Role::Operator, Role::Approver, Role::Admin];
 
-/// Every route without a token, with one that nobody has, and with one of each role.
+const OPEN: [&str; 3] = ["/health", "/login", "/assets/{name}"];
+
+/// Every route without a token, with one that nobody has, and with one of each role, as a token and as a session.
 #[test]
-fn t41_every_route_asks_for_its_role_and_only_health_is_free() {
+fn t41_every_route_asks_for_its_role_and_only_health_and_signing_in_are_free() {
     let served = start(&place(""));
+    let browsers = ROLES.map(|role| Browser::sign_in(&served.client, &token(role)));
     for route in ROUTES {
         let path = route.path.replace("{hook}", "alertmanager").replace("{run}", "none").replace("{ticket}", "7");
-        let status =
-            |token: Option<&str>| served.client.call(route.method.as_str(), &path, token, Some(&json!({}))).status;
-        let open = route.access == Access::Anybody;
-        assert_eq!(open, route.path == "/health", "only health is free");
-        for stranger in [None, Some("nobody-has-this-token")] {
-            assert_eq!(status(stranger) == 401, !open, "{} {path} without a right", route.method);
-        }
-        if let Access::Role(needed) = route.access {
-            for (role, name) in ALL.into_iter().zip(ROLES) {
-                let status = status(Some(&token(name)));
-                assert_eq!(status == 403, role < needed, "{} {path} as {name}: {status}", route.method);
-                assert_ne!(status, 401, "{} {path} as {name}", route.method);
+        let path = path.replace("{name}", "page.css");
+        let method = route.method.as_str();
+        let status = |token: Option<&str>| served.client.call(method, &path, token, Some(&json!({}))).status;
+        assert_eq!(route.access == Access::Anybody, OPEN.contains(&route.path), "{method} {path} is free");
+        match route.access {
+            Access::Anybody => {}
+            Access::Hook => {
+                for stranger in [None, Some("nobody-has-this-token")] {
+                    assert_eq!(status(stranger), 401, "{method} {path}");
+                }
+            }
+            Access::Role(needed) => {
+                for stranger in [None, Some("nobody-has-this-token")] {
+                    assert_eq!(status(stranger), 401, "{method} {path} without a right");
+                }
+                for ((role, name), browser) in ALL.into_iter().zip(ROLES).zip(&browsers) {
+                    let status = status(Some(&token(name)));
+                    assert_eq!(status == 403, role < needed, "{method} {path} as {name}: {status}");
+                    assert_ne!(status, 401, "{method} {path} as {name}");
+                    assert_eq!(browser.call(method, &path, &[]).status, 401, "{method} {path}: no session opens it");
+                }
+            }
+            Access::Page(needed) => {
+                // No token opens a page: what a browser never sends cannot be tricked out of it.
+                let admin = token("admin");
+                for stranger in [None, Some("nobody-has-this-token"), Some(&admin)] {
+                    let expected = if method == "GET" { 303 } else { 401 };
+                    assert_eq!(status(stranger), expected, "{method} {path} without a session");
+                }
+                if route.path == "/logout" {
+                    continue;
+                }
+                for ((role, name), browser) in ALL.into_iter().zip(ROLES).zip(&browsers) {
+                    let status = browser.call(method, &path, &[]).status;
+                    assert_eq!(status == 403, role < needed, "{method} {path} as {name}: {status}");
+                    assert_ne!(status, 401, "{method} {path} as {name}");
+                }
             }
         }
     }
@@ -48,16 +77,25 @@ fn t41_tricks_with_the_path_open_nothing() {
         "/api/v1/runs/x/events",
         "/API/v1/runs",
         "/api",
-        "/",
         "/hooks/",
         "/hooks/alertmanager%2f",
         "/health/",
+        "/runs/",
+        "//runs",
+        "/RUNS",
+        "/assets/",
+        "/assets/../runs",
+        "/assets/page.rs",
+        "/runs/x/approve/",
     ];
     for path in tricks {
         served.client.get(path, None).is(401);
     }
     for method in ["PUT", "OPTIONS", "TRACE", "HEAD"] {
         served.client.call(method, "/api/v1/runs", None, None).is(401);
+    }
+    for method in ["PUT", "OPTIONS", "TRACE", "DELETE", "PATCH"] {
+        served.client.call(method, "/runs", None, None).is(401);
     }
 }
 
