@@ -12,9 +12,11 @@ use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
 use crate::server::{Reloaded, ServeError, Server, Watch};
+use crate::site::Site;
 
 pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
-    let site = setup::site(config)?;
+    // The page of a run shows what its steps print.
+    let site = Site { live_output: true, ..setup::site(config)? };
     let watch = Watch::default();
     let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(Lines)]);
     // Without the word about runs that were left behind: the server goes on with its own.

@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Secret, private};
+use crate::base::{Secret, live, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
 use crate::site::{SecretError, Site};
@@ -161,6 +161,7 @@ impl Server {
         let serve = &host.services.site.serve;
         let alone = lock(&host.services.site.state)?;
         host.services.site.meet_secrets().await;
+        live::clear(&host.services.site.state);
         let shelf = shelf::Shelf::new(host.clone());
         let reloaded = shelf.reload()?;
         let tokens = access::Tokens::fetch(&host.services.site).await?;

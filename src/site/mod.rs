@@ -69,6 +69,9 @@ pub struct Site {
     /// are checked in this process, and a command that is interrupted stays in doubt.
     #[serde(skip)]
     pub program: Option<PathBuf>,
+    /// Whether somebody can look at the output of commands while they run. Set by the program itself.
+    #[serde(skip)]
+    pub live_output: bool,
 }
 
 impl Default for Site {
@@ -92,6 +95,7 @@ impl Default for Site {
             parallel: 16,
             cgroups: true,
             program: None,
+            live_output: false,
         }
     }
 }

@@ -9,6 +9,7 @@ mod api;
 mod chromium;
 mod intake;
 mod limits;
+mod live_output;
 mod outside;
 mod page_answers;
 mod pages;

@@ -19,6 +19,10 @@ const LANE: usize = 11;
 const MARGIN: usize = 8;
 /// Holds a name, a word and a duration.
 const TEXT: usize = 310;
+/// Where lines come in at a step and where they go out, measured from its middle.
+const ABOVE: usize = 6;
+const SPREAD: usize = 9;
+const BELOW: usize = 5;
 const LONGEST_NAME: usize = 26;
 /// Further lanes are drawn on top of each other.
 const MOST_LANES: usize = 12;
@@ -42,10 +46,17 @@ pub(super) fn picture(nodes: &[Node]) -> Markup {
     html! {
         svg.graph role="group" aria-label="The steps and what each of them needs" width=(width) height=(height)
             viewBox=(format!("0 0 {width} {height}")) {
-            @for lane in &lanes { path d=(lane.path(left)) {} }
+            @for lane in &lanes { path d=(lane.path(left, |row| entrance(&lanes, lane, row))) {} }
             @for (y, row) in rows.iter().enumerate() { (row.show(left, middle(y))) }
         }
     }
+}
+
+/// Where a lane comes in at a row: side by side with the others that do, and above where its own lane goes out.
+fn entrance(lanes: &[Lane], lane: &Lane, row: usize) -> usize {
+    let before = lanes.iter().filter(|other| other.lane < lane.lane && other.to.contains(&row)).count();
+    let all = lanes.iter().filter(|other| other.to.contains(&row)).count();
+    middle(row) - ABOVE + before * SPREAD / all.max(1)
 }
 
 fn middle(row: usize) -> usize {
@@ -142,10 +153,12 @@ impl Lane {
         self.to.iter().copied().max().unwrap_or(self.from)
     }
 
-    fn path(&self, left: usize) -> String {
+    /// `heights` are where this lane comes in at each row that it leads to.
+    fn path(&self, left: usize, height: impl Fn(usize) -> usize) -> String {
         let x = left - (self.lane + 1) * LANE;
-        let taps = self.to.iter().map(|to| format!("M{x} {y}H{}l-4 -3v6l4 -3", left - 4, y = middle(*to)));
-        format!("M{left} {}H{x}V{}{}", middle(self.from), middle(self.last()), taps.collect::<String>())
+        let taps = self.to.iter().map(|to| format!("M{x} {y}H{}l-4 -3v6l4 -3", left - 3, y = height(*to)));
+        let last = height(self.last());
+        format!("M{left} {}H{x}V{last}{}", middle(self.from) + BELOW, taps.collect::<String>())
     }
 }
 

@@ -65,6 +65,8 @@ fn form(status: StatusCode, next: &str, why: &Markup) -> Response {
         (why)
         form.stack method="post" action="/login" {
             input type="hidden" name="next" value=(next);
+            // For managers of passwords, which file a token under a name.
+            input type="text" name="username" value="runbook" autocomplete="username" hidden;
             label for="token" { "Your token" }
             input #token type="password" name="token" required autofocus autocomplete="current-password"
                 aria-describedby="which";

@@ -31,6 +31,7 @@ const refresh = async () => {
     const old = document.getElementById(part.id);
     if (old) keep(old, document.adoptNode(part));
   });
+  everySoOften(fresh.getElementById("live")?.dataset.every);
   if (live.dataset.events && !fresh.querySelector("[data-events]")) {
     events.close();
     document.getElementById("cancel")?.remove();
@@ -46,11 +47,14 @@ const soon = async () => {
   setTimeout(() => { busy = false; if (again) { again = false; soon(); } }, 250);
 };
 
-let events;
+let events, timer;
+const everySoOften = (seconds) => {
+  clearInterval(timer);
+  if (seconds) timer = setInterval(() => { if (!document.hidden) soon(); }, seconds * 1000);
+};
 if (live?.dataset.events) {
   events = new EventSource(live.dataset.events);
   events.onmessage = soon;
-} else if (live) {
-  setInterval(() => { if (!document.hidden) soon(); }, live.dataset.every * 1000);
 }
+everySoOften(live?.dataset.every);
 setInterval(() => tellAges(document), 10000);

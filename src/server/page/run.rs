@@ -9,10 +9,10 @@ use super::graph::{self, Node};
 use super::problem::Problem;
 use super::{path_of, questions, steps, words};
 use crate::base::units::show_duration;
-use crate::base::{RunId, Timestamp};
+use crate::base::{RunId, Timestamp, live};
 use crate::engine::event::{Outcome, StepOutline};
 use crate::report::html::sections;
-use crate::report::view::RunView;
+use crate::report::view::{RunView, StepState, StepView};
 use crate::report::wording::account;
 use crate::report::{Gallery, Incident};
 use crate::server::api::{self, Named};
@@ -23,6 +23,8 @@ use crate::site::Role;
 const TOLD_ALREADY: [&str; 6] = ["", "What to do next", "Diagnosis", "Actions", "Finally", "Audit"];
 /// The longest part, and the last that somebody in a hurry wants.
 const FOLDED: [&str; 2] = ["Notifications", "Timeline"];
+/// What a step prints is no event, so it is asked for so often, in seconds.
+const OUTPUT_SECONDS: usize = 2;
 /// Calls of one run that are listed.
 const MOST_CALLED: usize = 50;
 
@@ -59,10 +61,12 @@ pub(super) async fn page(call: &Call, status: StatusCode, notice: &Markup) -> Re
 fn content(call: &Call, named: &Named, view: &RunView, notice: &Markup) -> Markup {
     let (now, path) = (call.shared.host.clock.now(), path_of(&view.run));
     let over = view.outcome.is_some_and(|outcome| outcome != Outcome::Parked);
+    let output = output(call, view, &named.run);
     let seen = named.records.last().map_or(0, |record| record.seq);
     html! {
         (notice)
-        div data-events=[(!over).then(|| format!("{path}/events?after={seen}"))] #live {
+        div #live data-events=[(!over).then(|| format!("{path}/events?after={seen}"))]
+            data-every=[output.is_some().then_some(OUTPUT_SECONDS)] {
             section #facts data-live { (facts(view, now)) }
             section #questions data-live aria-label="What is asked" { @if !over { (questions::all(call, view, &path, now)) } }
             section #next data-live { (next(view, now)) }
@@ -70,6 +74,7 @@ fn content(call: &Call, named: &Named, view: &RunView, notice: &Markup) -> Marku
                 h2 #steps-title { "Steps" }
                 (drawn(view, &named.header.steps))
             }
+            section #output data-live aria-label="Output as it comes" { @if let Some(output) = &output { (output) } }
             section #evidence data-live { (evidence(named)) }
             section #in-full data-live { h2 { "Steps in full" } (steps::all(view)) }
             section #folded data-live { (folded(named)) }
@@ -130,6 +135,17 @@ fn drawn(view: &RunView, outlines: &[StepOutline]) -> Markup {
         .filter_map(|outline| node(outline).map(|(entry, anchor)| Node { outline, entry, anchor }))
         .collect();
     html! { div.wide { (graph::picture(&nodes)) } }
+}
+
+/// What the steps that run have printed so far, without those that have printed nothing; none when nothing runs.
+fn output(call: &Call, view: &RunView, run: &RunId) -> Option<Markup> {
+    let state = &call.shared.host.services.site.state;
+    let running: Vec<&StepView> = view.steps.iter().filter(|step| step.state == StepState::Running).collect();
+    let said = running.iter().filter_map(|step| Some((&step.key, live::read(state, run, &step.key)?)));
+    let shown = html! {
+        @for (key, text) in said { h2 { "Output of " code { (key) } ", as it comes" } pre tabindex="0" { (text) } }
+    };
+    (!running.is_empty()).then_some(shown)
 }
 
 /// The parts of the incident report that say what was seen and why.

@@ -21,7 +21,7 @@ detect:
   any:
     missing: {file: {path: 'models/{{inputs.provider}}/model.onnx'}, holds: '!exists'}
 diagnose:
-  folder: {file: {path: 'models/{{inputs.provider}}', require: dir}, expect: exists}
+  folder: {file: {path: 'models/{{inputs.provider}}'}, expect: exists}
   memory: {memory: {}, expect: available > 0}
   disk: {disk: {path: .}, expect: free > 0}
   log: {command: {argv: [sh, -c, 'echo loading the model; while [ ! -e go ]; do sleep 0.05; done; echo there is no file']}, effect: read, needs: [folder]}
@@ -144,6 +144,9 @@ fn a_live_run_is_opened_approved_and_seen_to_end_by_keyboard_alone() {
     served.running.until("the run is shown", || window.path() == path);
     until(&window, &mut served, "has not ended");
     window.script("window.same = true");
+    // What a step prints is no event, and is there all the same.
+    until(&window, &mut served, "Output of diagnose.log, as it comes");
+    until(&window, &mut served, "loading the model");
 
     // The question appears by itself, and what is typed meanwhile stays.
     runbook.write("go", "");
