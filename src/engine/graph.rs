@@ -245,6 +245,12 @@ impl Step {
 }
 
 impl Graph {
+    /// The fault was just seen for as long as it must last: one look tells whether it is still there.
+    pub fn detect_at_once(&mut self) {
+        let detecting = self.steps.iter_mut().filter(|step| step.probe && step.phase == Phase::Detect);
+        detecting.for_each(|step| step.hold = None);
+    }
+
     /// The values of the run's inputs.
     pub fn inputs(&self) -> &Value {
         &self.header.inputs

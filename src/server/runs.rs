@@ -172,6 +172,9 @@ impl Runs {
         let given = inputs::given(&demand.inputs);
         let mut prepared = self.host.prepare(playbook, &given, &demand.source, &trigger)?;
         prepared.run = run.clone();
+        if demand.is_seen() {
+            prepared.graph.detect_at_once();
+        }
         prepared.graph.header.withheld = demand.withheld.clone();
         prepared.graph.header.from_outside = demand.from_outside.clone();
         Ok(prepared)

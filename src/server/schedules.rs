@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ServeError;
 use crate::base::Timestamp;
 use crate::engine::event::Outcome;
-use crate::engine::intake::{Concurrency, Demand, Intake, Latest, Policy};
+use crate::engine::intake::{Concurrency, Demand, Intake, Latest, Policy, WATCH};
 use crate::engine::schedule::{Overlap, Schedule, Seen, Timetable, next_release};
 use crate::playbook::{Playbook, Trigger, inputs};
 use crate::site::Site;
@@ -70,7 +70,7 @@ pub(super) fn demand(timer: &Timer, tick: Timestamp) -> Demand {
     let (source, concurrency) = match &timer.timed {
         Timed::Schedule(_, overlap) => ("schedule", Concurrency::from(*overlap)),
         // The run that is live is about what the watch sees.
-        Timed::Watch(_) => ("watch", Concurrency::Queue),
+        Timed::Watch(_) => (WATCH, Concurrency::Queue),
     };
     Demand {
         source: source.into(),

@@ -119,6 +119,16 @@ pub struct Demand {
     pub tick: Option<Timestamp>,
 }
 
+/// The source of what a watch asks for.
+pub const WATCH: &str = "watch";
+
+impl Demand {
+    /// Whether a watch has just seen the fault for as long as it must last. A hook of that name has no ticks.
+    pub fn is_seen(&self) -> bool {
+        self.source == WATCH && self.tick.is_some()
+    }
+}
+
 /// How a trigger turns events into runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {

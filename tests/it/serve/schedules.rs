@@ -136,6 +136,18 @@ fn a_watch_records_nothing_until_it_holds_and_is_held_back_when_it_flaps() {
 }
 
 #[test]
+fn a_run_of_a_watch_looks_once_more_and_does_not_wait_again() {
+    let patient = WATCHED.replace("holds: exists}", "holds: exists, for: 2s}");
+    let runbook = place("").file("playbooks/watched.yaml", patient).file("trouble", "");
+    let mut served = start(&runbook);
+    served.running.until("the run has ended", || ran(&runbook) == 1);
+    served.running.until("nothing goes on", || served.client.tickets()["open"] == json!([]));
+
+    let events = runbook.call("audit export").exits(0).stdout();
+    assert_eq!(events.matches("\"kind\":\"attempt_started\"").count(), 2, "one look and one step: {events}");
+}
+
+#[test]
 fn mistakes_in_triggers_are_named_with_their_place() {
     let wrong = "schedule: {cron: '61 * * * *'}\n  - schedule: {cron: '0 6 * * *', timezone: Europe/Berlln}\n  \
                  - watch: {every: 30s}\n  - schedule: {every: 5m, with: {targett: x}}\n  \
