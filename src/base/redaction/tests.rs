@@ -44,7 +44,7 @@ fn streamed(redactor: &Arc<Redactor>, pieces: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn what_cannot_be_the_beginning_of_a_secret_comes_out_at_once() {
-    let mut stream = Stream::new(redactor(&[PASSWORD, "hunter22hunter22"]));
+    let mut stream = Stream::new(redactor(&[PASSWORD, "hunter22hunter22"]).into());
     assert_eq!(stream.push(b"loading\n"), b"loading\n");
     assert_eq!(stream.push(b"hunter22"), b"");
     assert_eq!(stream.push(b"hun"), b"");

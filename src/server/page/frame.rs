@@ -52,7 +52,7 @@ pub(super) fn page(call: &Call, status: StatusCode, here: Here, title: &str, con
                 " " button.plain type="submit" { "Sign out" }
             }
         }
-        @if let Some(freeze) = freeze { (frozen(freeze, call)) }
+        div #frozen data-live { @if let Some(freeze) = freeze { (frozen(freeze, call)) } }
         main #content tabindex="-1" { h1 { (title) } (content) }
     };
     send(status, title, &body)
@@ -66,7 +66,7 @@ pub(super) fn bare(status: StatusCode, title: &str, content: &Markup) -> Respons
 fn frozen(freeze: &Freeze, call: &Call) -> Markup {
     let now = call.shared.host.clock.now();
     html! {
-        p.banner role="status" #frozen data-live {
+        p.banner role="status" {
             strong { "■ Frozen: nothing is changed by any run. " }
             "By " b { (freeze.by) } ": " (freeze.reason) ". Since " (words::moment(freeze.since, now))
             @match freeze.until {

@@ -34,6 +34,7 @@ const refresh = async () => {
   everySoOften(fresh.getElementById("live")?.dataset.every);
   if (live.dataset.events && !fresh.querySelector("[data-events]")) {
     events.close();
+    everySoOften(instead = 0);
     document.getElementById("cancel")?.remove();
   }
 };
@@ -47,14 +48,20 @@ const soon = async () => {
   setTimeout(() => { busy = false; if (again) { again = false; soon(); } }, 250);
 };
 
-let events, timer;
-const everySoOften = (seconds) => {
+let events, timer, instead = 0;
+const everySoOften = (asked) => {
+  const seconds = asked || instead;
   clearInterval(timer);
   if (seconds) timer = setInterval(() => { if (!document.hidden) soon(); }, seconds * 1000);
 };
 if (live?.dataset.events) {
   events = new EventSource(live.dataset.events);
   events.onmessage = soon;
+  events.onerror = () => {
+    // Refused for good, as when too many look on: looked at anew instead. Whoever is signed out is asked to sign in.
+    if (events.readyState === EventSource.CLOSED) instead = 5;
+    soon();
+  };
 }
 everySoOften(live?.dataset.every);
 setInterval(() => tellAges(document), 10000);
