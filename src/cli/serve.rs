@@ -11,16 +11,18 @@ use super::{Exit, setup};
 use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
-use crate::server::{Reloaded, ServeError, Server, Watch};
+use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Watch};
 
 pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let watch = Watch::default();
-    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(Lines)]);
+    let (watch, metrics) = (Watch::default(), Metrics::default());
     // Without the word about runs that were left behind: the server goes on with its own.
-    let host = setup::host(site.clone(), setup::open_journal(&site)?, Arc::new(Nobody), reporter)?;
+    let journal = setup::observed_journal(&site, Arc::new(metrics.clone()))?;
+    let meter = Meter::new(metrics.clone(), journal.clone());
+    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(meter), Box::new(Lines)]);
+    let host = setup::host(site, journal, Arc::new(Nobody), reporter)?;
     setup::block_on(async {
-        let (server, reloaded) = Server::open(host, watch).await.map_err(|error| failure(&error))?;
+        let (server, reloaded) = Server::open(host, watch, metrics).await.map_err(|error| failure(&error))?;
         say(&reloaded);
         let stop = CancellationToken::new();
         stop_with(stop.clone())?;

@@ -19,6 +19,8 @@ pub enum Access {
     Hook,
     /// A token with this role, or one above it.
     Role(Role),
+    /// The same; whoever calls from this machine needs none when the site file says so.
+    RoleOrLoopback(Role),
 }
 
 /// Somebody known.
@@ -34,6 +36,11 @@ impl Who {
     /// Somebody without any right.
     pub(super) fn nobody(name: &str) -> Self {
         Who { name: name.to_owned(), role: None, playbooks: Some(Vec::new()) }
+    }
+
+    /// Somebody on this machine, who may see everything and do nothing.
+    pub(super) fn of_this_machine() -> Self {
+        Who { name: "loopback".to_owned(), role: None, playbooks: None }
     }
 
     /// Whether the token is for this playbook.

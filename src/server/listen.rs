@@ -30,6 +30,10 @@ const MOST_HEADERS: usize = 64;
 /// Out of file handles, accepting fails at once and would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub std::net::SocketAddr);
+
 pub(super) struct Listener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -59,7 +63,7 @@ impl Listener {
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => self.take(stream, router.clone(), stop.clone()),
+                Ok((stream, peer)) => self.take(stream, Peer(peer), router.clone(), stop.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -68,7 +72,7 @@ impl Listener {
         }
     }
 
-    fn take(&self, stream: TcpStream, router: Router, stop: CancellationToken) {
+    fn take(&self, stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
         // Without room the stream is closed at once.
         let Some(connection) = self.connections.open() else { return };
         let tls = self.tls.clone();
@@ -76,14 +80,14 @@ impl Listener {
             let close = connection.close.clone();
             tokio::select! {
                 () = close.cancelled() => {}
-                () = serve(stream, tls, router, connection, stop) => {}
+                () = serve((stream, peer), tls, router, connection, stop) => {}
             }
         });
     }
 }
 
 async fn serve(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     tls: Option<TlsAcceptor>,
     router: Router,
     connection: Connection,
@@ -92,20 +96,21 @@ async fn serve(
     // Answers are small; waiting for more of them would only delay them.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => speak(stream, router, connection, stop).await,
+        None => speak((stream, peer), router, connection, stop).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                speak(stream, router, connection, stop).await;
+                speak((stream, peer), router, connection, stop).await;
             }
         }
     }
 }
 
-async fn speak<S>(stream: S, router: Router, connection: Connection, stop: CancellationToken)
+async fn speak<S>((stream, peer): (S, Peer), router: Router, connection: Connection, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (answering, mut router) = (connection.answering(), router.clone());
         async move {
             let response = tower_service::Service::call(&mut router, request.map(axum::body::Body::new)).await;

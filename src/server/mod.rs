@@ -14,8 +14,10 @@ mod access;
 mod api;
 mod connections;
 mod desk;
+mod health;
 mod listen;
 mod matching;
+mod metrics;
 mod pace;
 mod reply;
 mod route;
@@ -38,10 +40,12 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Secret, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
+use crate::site::serve::MetricsFor;
 use crate::site::{SecretError, Site};
 use crate::trigger::{BadTrigger, Hook};
 
 pub use access::{Access, Who};
+pub use metrics::{Meter, Metrics};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
@@ -62,6 +66,8 @@ pub enum ServeError {
     Trigger(#[from] BadTrigger),
     #[error("the site file has a trigger for '{0}', and there is no such playbook")]
     NoSuchPlaybook(String),
+    #[error("`metrics: loopback` behind a proxy would show the figures to everybody whom the proxy lets through")]
+    OpenMetrics,
     #[error("another `runbook serve` works on {state}")]
     Second { state: PathBuf },
     #[error("cannot lock the state folder {state}")]
@@ -85,6 +91,7 @@ impl ServeError {
             ServeError::Second { .. } => {
                 "one server works on one journal; stop the other one, or give this one another `state`"
             }
+            ServeError::OpenMetrics => "remove `metrics: loopback` from `serve`, and give Prometheus a token",
             ServeError::Lock { .. } => "the account of `runbook` needs to write there",
             ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",
             ServeError::Trigger(_) => "correct the trigger; `runbook validate` checks playbooks",
@@ -107,6 +114,8 @@ pub struct Shared {
     timetable: timekeeper::Table,
     runs: Arc<runs::Runs>,
     watch: Watch,
+    metrics: Metrics,
+    health: health::Health,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
     pace: pace::Pace,
@@ -143,9 +152,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`.
-    pub async fn open(host: Arc<Host>, watch: Watch) -> Result<(Self, Reloaded), ServeError> {
+    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`, and to a meter of
+    /// `metrics`, which also observe the journal.
+    pub async fn open(host: Arc<Host>, watch: Watch, metrics: Metrics) -> Result<(Self, Reloaded), ServeError> {
         let serve = &host.services.site.serve;
+        if serve.metrics == MetricsFor::Loopback && serve.behind_proxy {
+            return Err(ServeError::OpenMetrics);
+        }
         let alone = lock(&host.services.site.state)?;
         host.services.site.meet_secrets().await;
         let shelf = shelf::Shelf::new(host.clone());
@@ -154,15 +167,32 @@ impl Server {
         let listener = listen::Listener::open(serve).await?;
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
-        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        let health = health::Health::new(host.clock);
+        let told = desk::Told { beat: health.desk.clone(), metrics: metrics.clone() };
+        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone(), told)?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
-        let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
+        let timekeeper =
+            timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
         let host = host.clone();
-        let shared =
-            Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
+        let shared = Shared {
+            host,
+            hooks,
+            hook_secrets,
+            tokens,
+            shelf,
+            desk,
+            timetable,
+            runs,
+            watch,
+            metrics,
+            health,
+            streams,
+            pace,
+            stopping,
+        };
         Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
     }
 

@@ -15,8 +15,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::access::{self, Access, Who};
+use super::listen::Peer;
 use super::{Shared, api, reply};
 use crate::site::Role;
+use crate::site::serve::MetricsFor;
 
 /// A group of Alertmanager with a thousand alerts fits.
 const LARGEST_BODY: usize = 1 << 20;
@@ -55,6 +57,7 @@ macro_rules! routes {
 
 routes! {
     GET "/health" Access::Anybody => api::health::show;
+    GET "/metrics" Access::RoleOrLoopback(Role::Viewer) => api::metrics::show;
     POST "/hooks/{hook}" Access::Hook => api::hooks::take;
     GET "/api/v1/playbooks" Access::Role(Role::Viewer) => api::playbooks::list;
     GET "/api/v1/tickets" Access::Role(Role::Viewer) => api::tickets::list;
@@ -109,7 +112,18 @@ fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
 
 async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
     let path: BTreeMap<String, String> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let who = match admit(&shared, route, &path, request.headers()) {
+    let hook = (route.access == Access::Hook).then(|| path.get("hook").cloned().unwrap_or_default());
+    let response = respond(shared.clone(), route, path, request).await;
+    if let Some(hook) = hook {
+        // Strangers may ask for any name, and a figure of its own for each would fill the memory.
+        let known = shared.hooks.iter().any(|one| one.name == hook);
+        shared.metrics.hook_answered(if known { &hook } else { "unknown" }, response.status().as_u16());
+    }
+    response
+}
+
+async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, String>, request: Request) -> Response {
+    let who = match admit(&shared, route, &path, &request) {
         Ok(who) => who,
         Err(refused) => return refused,
     };
@@ -124,24 +138,30 @@ async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request
     (route.answer)(Call { shared, who, path, query, headers: parts.headers, body }).await
 }
 
-fn admit(
-    shared: &Shared,
-    route: &Route,
-    path: &BTreeMap<String, String>,
-    headers: &HeaderMap,
-) -> Result<Who, Response> {
+fn admit(shared: &Shared, route: &Route, path: &BTreeMap<String, String>, request: &Request) -> Result<Who, Response> {
+    let headers = request.headers();
     match route.access {
         Access::Anybody => Ok(Who::nobody("anybody")),
         Access::Hook => api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers),
-        Access::Role(needed) => {
-            let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
-            match who.role.is_some_and(|role| role >= needed) {
-                true => Ok(who),
-                false => {
-                    let help = "its role in `serve.tokens` of the site file is below what this route asks for";
-                    Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
-                }
-            }
+        Access::Role(needed) => bearer(shared, needed, headers),
+        Access::RoleOrLoopback(_) if is_open_to(shared, request) => Ok(Who::of_this_machine()),
+        Access::RoleOrLoopback(needed) => bearer(shared, needed, headers),
+    }
+}
+
+/// Whether the site file lets whoever calls in without a token.
+fn is_open_to(shared: &Shared, request: &Request) -> bool {
+    let open = shared.host.services.site.serve.metrics == MetricsFor::Loopback;
+    open && request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.ip().is_loopback())
+}
+
+fn bearer(shared: &Shared, needed: Role, headers: &HeaderMap) -> Result<Who, Response> {
+    let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
+    match who.role.is_some_and(|role| role >= needed) {
+        true => Ok(who),
+        false => {
+            let help = "its role in `serve.tokens` of the site file is below what this route asks for";
+            Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
         }
     }
 }

@@ -26,7 +26,7 @@ fn t41_every_route_asks_for_its_role_and_only_health_is_free() {
         for stranger in [None, Some("nobody-has-this-token")] {
             assert_eq!(status(stranger) == 401, !open, "{} {path} without a right", route.method);
         }
-        if let Access::Role(needed) = route.access {
+        if let Access::Role(needed) | Access::RoleOrLoopback(needed) = route.access {
             for (role, name) in ALL.into_iter().zip(ROLES) {
                 let status = status(Some(&token(name)));
                 assert_eq!(status == 403, role < needed, "{} {path} as {name}: {status}", route.method);
