@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod metrics;
 mod outside;
+mod prometheus;
 mod schedules;
 mod stopped;
 mod tls;

@@ -33,7 +33,8 @@ pub async fn take(shared: &Arc<Shared>) -> String {
         shared.metrics.families().healthy.with_label_values(&[part]).set(i64::from(state.is_none()));
     }
     queue(shared);
-    playbooks(shared);
+    constants(shared);
+    begin_at_zero(shared);
     timers(shared);
     let at = shared.clone();
     // Reading the journal waits for the disk, and the loop must not.
@@ -66,20 +67,35 @@ fn queue(shared: &Shared) {
     families.runs_live.with_label_values(&["waiting"]).set(waiting as i64);
 }
 
-fn playbooks(shared: &Shared) {
+fn constants(shared: &Shared) {
     let families = shared.metrics.families();
     let reloaded = shared.shelf.last();
     families.playbooks.set(reloaded.playbooks as i64);
     families.broken_playbooks.set(reloaded.problems.len() as i64);
     families.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     families.started.set(shared.health.started().0 as f64 / 1_000.0);
+}
+
+/// A counter that appears with its first event has no increase that an alert could see.
+fn begin_at_zero(shared: &Shared) {
+    let families = shared.metrics.families();
     for name in shared.shelf.playbooks().keys() {
-        // A counter that begins with its first event has no increase that an alert could see.
         for outcome in OUTCOMES {
             families.runs.with_label_values(&[name.as_str(), outcome.label()]);
         }
         families.runs_started.with_label_values(&[name]);
+        families.escalations.with_label_values(&[name]);
         families.broken_off.with_label_values(&[name]);
+    }
+    for hook in &shared.hooks {
+        for status in ["202", "401", "503"] {
+            families.hook_requests.with_label_values(&[hook.name.as_str(), status]);
+        }
+    }
+    for (kind, named) in &shared.host.services.site.channels {
+        for result in named.keys().flat_map(|name| ["delivered", "failed"].map(|result| (name, result))) {
+            families.notifications.with_label_values(&[&format!("{kind}:{}", result.0), result.1]);
+        }
     }
 }
 
