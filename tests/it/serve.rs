@@ -13,6 +13,7 @@ mod outside;
 mod prometheus;
 mod schedules;
 mod stopped;
+mod storm;
 mod tls;
 
 use serde_json::{Value, json};

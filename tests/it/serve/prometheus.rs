@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::alertmanager::{self, alertmanager, free_address, is_installed, until_ready};
 use super::{ALERTS, Client, Served, start, token};
@@ -84,7 +84,9 @@ fn active(alertmanager: &Client) -> usize {
 /// Approves whatever the run asks for, as its page shows it.
 fn approve(client: &Client, run: &str) {
     let shown = client.get(&format!("/api/v1/runs/{run}"), Some(&token("viewer"))).is(200).json();
-    for asked in shown["approvals"].as_array().into_iter().flatten().filter(|asked| asked["answer"]["verdict"] != "approved") {
+    for asked in
+        shown["approvals"].as_array().into_iter().flatten().filter(|asked| asked["answer"]["verdict"] != "approved")
+    {
         let answer = json!({"step": asked["step"], "digest": asked["digest"], "reason": "seen"});
         client.post(&format!("/api/v1/runs/{run}/approve"), Some(&token("ada")), &answer).is(200);
     }
