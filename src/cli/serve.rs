@@ -11,7 +11,7 @@ use super::{Exit, setup};
 use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
-use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Watch};
+use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Supervisor, Watch};
 
 pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
@@ -25,10 +25,12 @@ pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
         let (server, reloaded) = Server::open(host, watch, metrics).await.map_err(|error| failure(&error))?;
         say(&reloaded);
         let stop = CancellationToken::new();
-        stop_with(stop.clone())?;
-        reload_with(server.reloader())?;
+        let supervisor = Supervisor::of_this_process();
+        stop_with(stop.clone(), supervisor.clone())?;
+        reload_with(server.reloader(), supervisor.clone())?;
         output::line(&format!("Listening on {}", server.address()));
-        server.run(stop).await;
+        supervisor.ready(&status(&reloaded));
+        server.run(stop, supervisor).await;
         output::line("Stopped.");
         Ok(Exit::Done)
     })
@@ -39,7 +41,7 @@ fn failure(error: &ServeError) -> Failure {
 }
 
 /// The first Ctrl-C or SIGTERM lets runs come to their end, the second one does not wait.
-fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
+fn stop_with(stop: CancellationToken, supervisor: Supervisor) -> Result<(), Failure> {
     let mut stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
     tokio::spawn(async move {
         while let Some(again) = stops.recv().await {
@@ -47,6 +49,7 @@ fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
                 // What is interrupted goes on at the next start: nothing that matters is only in memory.
                 std::process::exit(Exit::Stopped as i32);
             }
+            supervisor.stopping();
             output::line("Stopping: nothing new starts; runs may come to their end.");
             stop.cancel();
         }
@@ -54,11 +57,17 @@ fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-fn reload_with(reload: impl Fn() -> Result<Reloaded, ServeError> + Send + 'static) -> Result<(), Failure> {
+fn reload_with(
+    reload: impl Fn() -> Result<Reloaded, ServeError> + Send + 'static,
+    supervisor: Supervisor,
+) -> Result<(), Failure> {
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| Failure::because(Exit::Error, &error))?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match reload() {
+            supervisor.reloading();
+            let reloaded = reload();
+            supervisor.ready(&reloaded.as_ref().map_or_else(|_| "not reloaded, see the log".to_owned(), status));
+            match reloaded {
                 Ok(reloaded) => say(&reloaded),
                 Err(error) => output::error(&format!("not reloaded, everything stays as it was: {}", failure(&error))),
             }
@@ -75,7 +84,11 @@ fn say(reloaded: &Reloaded) {
     for (key, why) in &reloaded.idle {
         output::error(&format!("{} starts nothing: {why}", escape_control(key)));
     }
-    output::line(&format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers));
+    output::line(&status(reloaded));
+}
+
+fn status(reloaded: &Reloaded) -> String {
+    format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers)
 }
 
 /// A line when a run starts, asks and ends, for the system's log.

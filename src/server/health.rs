@@ -100,9 +100,12 @@ impl Health {
     /// Tries what has to be tried. Takes as long as one write to the disk, and never longer than its time.
     pub(super) async fn look(&self, shared: &Shared) -> Report {
         let journal = self.journal(shared.host.journal.as_ref()).await;
+        // A server that stops starts nothing by itself any more, as it should.
+        let scheduler = Some(&self.scheduler).filter(|_| !shared.stopping.is_cancelled());
+        let scheduler = scheduler.and_then(|beat| beat.trouble("schedules and watches have not been looked at"));
         Report(BTreeMap::from([
             ("journal", journal),
-            ("scheduler", self.scheduler.trouble("schedules and watches have not been looked at")),
+            ("scheduler", scheduler),
             ("queue", self.desk.trouble("what came in has not been taken up")),
         ]))
     }

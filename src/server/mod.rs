@@ -24,6 +24,7 @@ mod route;
 mod runs;
 mod schedules;
 mod shelf;
+mod supervisor;
 mod timekeeper;
 mod watch;
 
@@ -49,6 +50,7 @@ pub use metrics::{Meter, Metrics};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
+pub use supervisor::Supervisor;
 pub use watch::Watch;
 
 /// Why the server does not start, or could not go on.
@@ -207,13 +209,15 @@ impl Server {
         move || shared.shelf.reload()
     }
 
-    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
+    /// while the supervisor gets signs of life.
+    pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
+        let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
         shared.stopping.cancel();
         // What has not ended by then is interrupted as by a crash, and goes on at the next start.
@@ -224,6 +228,7 @@ impl Server {
         time.abort();
         shared.desk.close().await;
         let _ = desk.await;
+        alive.abort();
         door.abort();
     }
 }

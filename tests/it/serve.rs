@@ -5,8 +5,8 @@ pub mod client;
 mod alertmanager;
 mod answers;
 mod api;
-mod intake;
 mod health;
+mod intake;
 mod limits;
 mod metrics;
 mod outside;
@@ -14,6 +14,7 @@ mod prometheus;
 mod schedules;
 mod stopped;
 mod storm;
+mod systemd;
 mod tls;
 
 use serde_json::{Value, json};

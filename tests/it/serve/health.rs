@@ -16,7 +16,7 @@ fn is_ok(client: &Client, part: &str) -> bool {
 }
 
 /// From now on, until the result is dropped, these system calls of the server go wrong.
-fn break_calls(runbook: &Runbook, served: &mut Served, calls: &str, fault: &str) -> Running {
+pub fn break_calls(runbook: &Runbook, served: &mut Served, calls: &str, fault: &str) -> Running {
     let id = served.running.id();
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
     let output = tracing::trace_file(runbook).display().to_string();
