@@ -88,7 +88,8 @@ fn say(reloaded: &Reloaded) {
 }
 
 fn status(reloaded: &Reloaded) -> String {
-    format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers)
+    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}", count(reloaded.playbooks, "playbook"), count(reloaded.triggers, "trigger"))
 }
 
 /// A line when a run starts, asks and ends, for the system's log.

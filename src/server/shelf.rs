@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
 use super::schedules::{Armed, armed};
-use crate::base::Diagnostic;
+use crate::base::{Diagnostic, suggestion};
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
 use crate::runtime::Host;
-use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
+use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 
 /// What reading the playbooks came to.
 #[derive(Debug, Default, Clone)]
 pub struct Reloaded {
     pub playbooks: usize,
     pub triggers: usize,
-    /// Schedules and watches that cannot start anything, and why.
+    /// Schedules and watches that cannot start anything, and sources that nothing comes from, each with the reason.
     pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
     pub problems: Vec<(PathBuf, Vec<Diagnostic>)>,
@@ -77,7 +77,9 @@ impl Shelf {
             next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
         let rules = self.rules_of(&named)?;
         let armed = armed(&self.host.services.site, &named)?;
-        let idle = armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
+        let mut idle: Vec<(String, String)> =
+            armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
+        idle.extend(unfed(&rules, &hooks(&self.host.services.site.serve)));
         let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
         let reloaded = Reloaded { playbooks: named.len(), triggers, idle, problems };
         *good = next;
@@ -104,6 +106,21 @@ impl Shelf {
         rules.extend(own.map(own_rules).collect::<Result<Vec<_>, BadTrigger>>()?.into_iter().flatten());
         Ok(rules)
     }
+}
+
+/// Sources that triggers wait for and that no hook is: a misspelt one would be silent for ever.
+fn unfed(rules: &[Rule], hooks: &[Hook]) -> Vec<(String, String)> {
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    for rule in rules.iter().filter(|rule| !hooks.iter().any(|hook| rule.is_fed_by(hook))) {
+        *waiting.entry(rule.source()).or_default() += 1;
+    }
+    let said = |(source, count): (&str, usize)| {
+        let known = hooks.iter().flat_map(|hook| [hook.name.as_str(), hook.source.name]);
+        let near = suggestion::did_you_mean(source, known).map_or(String::new(), |near| format!("; {near}"));
+        let triggers = if count == 1 { "a trigger waits".to_owned() } else { format!("{count} triggers wait") };
+        (format!("the source '{source}'"), format!("{triggers} for it, and no hook of the site file is it{near}"))
+    };
+    waiting.into_iter().map(said).collect()
 }
 
 fn own_rules(playbook: &Playbook) -> Result<Vec<Rule>, BadTrigger> {

@@ -63,7 +63,7 @@ impl Manager {
 fn it_is_ready_when_it_listens_says_when_it_reloads_and_when_it_stops() {
     let (manager, runbook) = Manager::of(place(""));
     let served = start(&runbook);
-    assert_eq!(manager.until("READY=1"), "READY=1\nSTATUS=1 playbooks, 1 triggers");
+    assert_eq!(manager.until("READY=1"), "READY=1\nSTATUS=1 playbook, 1 trigger");
     served.client.get("/health", None).is(200);
     assert!(manager.signs_of_life(5) >= 5);
     served.running.signal(Signal::HUP);
