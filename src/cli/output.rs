@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use clap::ValueEnum;
+
 use super::Exit;
 use crate::base::{Diagnostic, environment, redaction};
 
@@ -134,15 +136,29 @@ pub fn json(value: &serde_json::Value) {
     line(&serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string()));
 }
 
+/// How internal messages are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people, without the time, which the system's log adds.
+    #[default]
+    Text,
+    /// One JSON object a line, with time, run and step.
+    Json,
+}
+
 /// Internal messages go to standard error; `RUNBOOK_LOG=debug` shows more of them.
-pub fn start_logging() {
-    let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| "warn".into());
+pub fn start_logging(format: LogFormat) {
+    // A program that reads them wants the beginnings and ends of runs, which people see on standard output.
+    let default = if format == LogFormat::Json { "warn,runbook::cli::serve=info" } else { "warn" };
+    let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| default.into());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(stderr)
-        .with_ansi(colour(&io::stderr()))
-        .without_time();
-    subscriber.init();
+        .with_ansi(format == LogFormat::Text && colour(&io::stderr()));
+    match format {
+        LogFormat::Text => subscriber.without_time().init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
+    }
 }
 
 #[cfg(test)]

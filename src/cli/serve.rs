@@ -3,23 +3,32 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{self, Failure};
+use super::output::{self, Failure, LogFormat};
 use super::{Exit, setup};
 use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
 use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Supervisor, Watch};
 
-pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// How messages are written to standard error: for people, or one JSON object a line for programs, with the
+    /// beginning and end of each run among them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     let (watch, metrics) = (Watch::default(), Metrics::default());
     // Without the word about runs that were left behind: the server goes on with its own.
     let journal = setup::observed_journal(&site, Arc::new(metrics.clone()))?;
     let meter = Meter::new(metrics.clone(), journal.clone());
-    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(meter), Box::new(Lines)]);
+    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(meter), Box::new(Lines(arguments.log_format))]);
     let host = setup::host(site, journal, Arc::new(Nobody), reporter)?;
     setup::block_on(async {
         let (server, reloaded) = Server::open(host, watch, metrics).await.map_err(|error| failure(&error))?;
@@ -93,7 +102,7 @@ fn status(reloaded: &Reloaded) -> String {
 }
 
 /// A line when a run starts, asks and ends, for the system's log.
-struct Lines;
+struct Lines(LogFormat);
 
 impl Reporter for Lines {
     fn report(&mut self, record: &Record) {
@@ -106,6 +115,9 @@ impl Reporter for Lines {
             Event::RunFinished { outcome, why, .. } => format!("{outcome}: {why}"),
             _ => return,
         };
-        output::line(&format!("{} {}", record.run, escape_control(&what)));
+        match self.0 {
+            LogFormat::Text => output::line(&format!("{} {}", record.run, escape_control(&what))),
+            LogFormat::Json => tracing::info!(run = %record.run, "{what}"),
+        }
     }
 }

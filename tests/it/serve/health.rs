@@ -1,8 +1,10 @@
 //! `/health` tells the truth: each part fails for real, is named with its time, and is well again.
 
+use std::io::Write;
+
 use serde_json::Value;
 
-use super::{Client, Served, place, start};
+use super::{ALERTS, Client, Served, place, start};
 use crate::support::{Runbook, Running};
 use crate::tracing;
 
@@ -98,6 +100,16 @@ fn a_disk_that_hangs_is_told_by_every_part_that_waits_for_it() {
     let mut served = start(&runbook);
     served.running.until_it_says("ticks");
     let _strace = break_calls(&runbook, &mut served, "fdatasync,fsync", "delay_enter=100000000");
+    // It will not be answered; nobody waits for it but the queue.
+    let body = super::alerts(&["a"], "firing").to_string();
+    let mut alert = served.client.connect();
+    write!(
+        alert,
+        "POST /hooks/alertmanager HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: Bearer \
+         {ALERTS}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
     for part in ["journal", "scheduler", "queue"] {
         served.running.until("it is told", || !is_ok(&served.client, part));
     }
