@@ -21,6 +21,8 @@ mod run;
 mod schedule;
 mod serve;
 mod setup;
+#[cfg(feature = "otel")]
+mod spans;
 
 use std::path::PathBuf;
 
@@ -320,6 +322,7 @@ pub fn main() -> Exit {
     });
     protection::start();
     let result = dispatch(arguments);
+    output::finish_logging();
     match result {
         Ok(exit) => exit,
         Err(failure) => {

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::Exit;
 use crate::base::{Diagnostic, environment, redaction};
@@ -151,14 +154,21 @@ pub fn start_logging(format: LogFormat) {
     // A program that reads them wants the beginnings and ends of runs, which people see on standard output.
     let default = if format == LogFormat::Json { "warn,runbook::cli::serve=info" } else { "warn" };
     let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| default.into());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(stderr)
-        .with_ansi(format == LogFormat::Text && colour(&io::stderr()));
-    match format {
-        LogFormat::Text => subscriber.without_time().init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
-    }
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let layer = match format {
+        LogFormat::Text => layer.with_ansi(colour(&io::stderr())).without_time().boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let all = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(layer);
+    #[cfg(feature = "otel")]
+    let all = all.with(super::spans::layer());
+    all.init();
+}
+
+/// What has been said goes out before the program ends.
+pub fn finish_logging() {
+    #[cfg(feature = "otel")]
+    super::spans::finish();
 }
 
 #[cfg(test)]

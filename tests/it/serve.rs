@@ -13,6 +13,8 @@ mod metrics;
 mod outside;
 mod prometheus;
 mod schedules;
+#[cfg(feature = "otel")]
+mod spans;
 mod stopped;
 mod storm;
 mod systemd;
