@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::answers::{Answer, Approver, Question};
 use super::attempt::{self, Way};
@@ -118,7 +119,9 @@ impl Driver {
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         let run = self.prepared.run.to_string();
-        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().await;
+        // Of the highest level, so that whatever is said in the run has its name.
+        let span = tracing::error_span!("run", %run, playbook = self.prepared.graph.header.playbook);
+        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().instrument(span).await;
         ended.unwrap_or(Err(RuntimeError::Panicked { run }))
     }
 
@@ -300,10 +303,14 @@ impl Driver {
             from_outside: egress::passed_on(&self.prepared.graph, &key),
             services: self.host.services.clone(),
         };
-        tokio::spawn(async move {
+        let span = tracing::error_span!("step", step = %key, attempt);
+        let attempted = async move {
+            tracing::debug!(kind = kind.name, "an attempt begins");
             let end = attempt::run(kind, way, request, context).await;
+            tracing::debug!(kind = kind.name, "an attempt has ended");
             let _ = sender.send(end.told(key, role, attempt));
-        });
+        };
+        tokio::spawn(attempted.instrument(span));
     }
 
     /// The last look before anything is changed: writing the intent took a moment in which somebody may

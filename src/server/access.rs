@@ -22,6 +22,8 @@ pub enum Access {
     /// A session of a browser that was opened with such a token. A token itself is not taken here, and a session
     /// nowhere else, so no page of a stranger can make a browser use the API.
     Page(Role),
+    /// The same; whoever calls from this machine needs none when the site file says so.
+    RoleOrLoopback(Role),
 }
 
 /// Somebody known.
@@ -42,6 +44,11 @@ impl Who {
     /// Whether the token has this role, or one above it.
     pub fn may(&self, needed: Role) -> bool {
         self.role.is_some_and(|role| role >= needed)
+    }
+
+    /// Somebody on this machine, who may see everything and do nothing.
+    pub(super) fn of_this_machine() -> Self {
+        Who { name: "loopback".to_owned(), role: None, playbooks: None }
     }
 
     /// Whether the token is for this playbook.

@@ -16,8 +16,10 @@ mod api;
 mod browser;
 mod connections;
 mod desk;
+mod health;
 mod listen;
 mod matching;
+mod metrics;
 mod pace;
 mod page;
 mod reply;
@@ -26,6 +28,7 @@ mod runs;
 mod schedules;
 mod sessions;
 mod shelf;
+mod supervisor;
 mod timekeeper;
 mod watch;
 
@@ -43,13 +46,16 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Secret, live, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
+use crate::site::serve::MetricsFor;
 use crate::site::{SecretError, Site};
 use crate::trigger::{BadTrigger, Hook};
 
 pub use access::{Access, Who};
+pub use metrics::{Meter, Metrics};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
+pub use supervisor::Supervisor;
 pub use watch::Watch;
 
 /// Why the server does not start, or could not go on.
@@ -67,6 +73,8 @@ pub enum ServeError {
     Trigger(#[from] BadTrigger),
     #[error("the site file has a trigger for '{0}', and there is no such playbook")]
     NoSuchPlaybook(String),
+    #[error("`metrics: loopback` behind a proxy would show the figures to everybody whom the proxy lets through")]
+    OpenMetrics,
     #[error("another `runbook serve` works on {state}")]
     Second { state: PathBuf },
     #[error("cannot lock the state folder {state}")]
@@ -90,6 +98,7 @@ impl ServeError {
             ServeError::Second { .. } => {
                 "one server works on one journal; stop the other one, or give this one another `state`"
             }
+            ServeError::OpenMetrics => "remove `metrics: loopback` from `serve`, and give Prometheus a token",
             ServeError::Lock { .. } => "the account of `runbook` needs to write there",
             ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",
             ServeError::Trigger(_) => "correct the trigger; `runbook validate` checks playbooks",
@@ -113,6 +122,8 @@ pub struct Shared {
     timetable: timekeeper::Table,
     runs: Arc<runs::Runs>,
     watch: Watch,
+    metrics: Metrics,
+    health: health::Health,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
     pace: pace::Pace,
@@ -156,9 +167,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`.
-    pub async fn open(host: Arc<Host>, watch: Watch) -> Result<(Self, Reloaded), ServeError> {
+    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`, and to a meter of
+    /// `metrics`, which also observe the journal.
+    pub async fn open(host: Arc<Host>, watch: Watch, metrics: Metrics) -> Result<(Self, Reloaded), ServeError> {
         let serve = &host.services.site.serve;
+        if serve.metrics == MetricsFor::Loopback && serve.behind_proxy {
+            return Err(ServeError::OpenMetrics);
+        }
         let alone = lock(&host.services.site.state)?;
         host.services.site.meet_secrets().await;
         live::clear(&host.services.site.state);
@@ -168,10 +183,13 @@ impl Server {
         let listener = listen::Listener::open(serve).await?;
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
-        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        let health = health::Health::new(host.clock);
+        let told = desk::Told { beat: health.desk.clone(), metrics: metrics.clone() };
+        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone(), told)?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
-        let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
+        let timekeeper =
+            timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
         let host = host.clone();
@@ -187,6 +205,8 @@ impl Server {
             timetable,
             runs,
             watch,
+            metrics,
+            health,
             streams,
             pace,
             stopping,
@@ -205,13 +225,15 @@ impl Server {
         move || shared.shelf.reload()
     }
 
-    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
+    /// while the supervisor gets signs of life.
+    pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
+        let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
         shared.stopping.cancel();
         // What has not ended by then is interrupted as by a crash, and goes on at the next start.
@@ -222,6 +244,7 @@ impl Server {
         time.abort();
         shared.desk.close().await;
         let _ = desk.await;
+        alive.abort();
         door.abort();
     }
 }

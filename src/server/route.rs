@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, RawPathParams, Request};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -20,6 +20,7 @@ use super::browser::{self, Peer};
 use super::sessions::Session;
 use super::{Shared, api, page, reply};
 use crate::site::Role;
+use crate::site::serve::MetricsFor;
 
 /// A group of Alertmanager with a thousand alerts fits.
 const LARGEST_BODY: usize = 1 << 20;
@@ -63,6 +64,7 @@ macro_rules! routes {
 
 routes! {
     GET "/health" Access::Anybody => api::health::show;
+    GET "/metrics" Access::RoleOrLoopback(Role::Viewer) => api::metrics::show;
     POST "/hooks/{hook}" Access::Hook => api::hooks::take;
     GET "/api/v1/playbooks" Access::Role(Role::Viewer) => api::playbooks::list;
     GET "/api/v1/tickets" Access::Role(Role::Viewer) => api::tickets::list;
@@ -146,7 +148,18 @@ async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request
 
 async fn serve(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
     let path: BTreeMap<String, String> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (who, session) = match admit(&shared, route, &path, request.uri(), request.headers()) {
+    let hook = (route.access == Access::Hook).then(|| path.get("hook").cloned().unwrap_or_default());
+    let response = respond(shared.clone(), route, path, request).await;
+    if let Some(hook) = hook {
+        // Strangers may ask for any name, and a figure of its own for each would fill the memory.
+        let known = shared.hooks.iter().any(|one| one.name == hook);
+        shared.metrics.hook_answered(if known { &hook } else { "unknown" }, response.status().as_u16());
+    }
+    response
+}
+
+async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, String>, request: Request) -> Response {
+    let (who, session) = match admit(&shared, route, &path, &request) {
         Ok(known) => known,
         Err(refused) => return refused,
     };
@@ -173,29 +186,47 @@ fn admit(
     shared: &Shared,
     route: &Route,
     path: &BTreeMap<String, String>,
-    uri: &Uri,
-    headers: &HeaderMap,
+    request: &Request,
 ) -> Result<(Who, Option<Session>), Response> {
+    let headers = request.headers();
     match route.access {
         Access::Anybody => Ok((Who::nobody("anybody"), None)),
         Access::Hook => Ok((api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers)?, None)),
-        Access::Role(needed) => {
-            let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
-            match who.may(needed) {
-                true => Ok((who, None)),
-                false => {
-                    let help = "its role in `serve.tokens` of the site file is below what this route asks for";
-                    Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
-                }
-            }
+        Access::Role(needed) => Ok((bearer(shared, needed, headers)?, None)),
+        Access::RoleOrLoopback(_) if is_open_to(shared, request) => Ok((Who::of_this_machine(), None)),
+        Access::RoleOrLoopback(needed) => Ok((bearer(shared, needed, headers)?, None)),
+        Access::Page(needed) => visitor(shared, route, needed, request),
+    }
+}
+
+/// Whether the site file lets whoever calls in without a token.
+fn is_open_to(shared: &Shared, request: &Request) -> bool {
+    let open = shared.host.services.site.serve.metrics == MetricsFor::Loopback;
+    open && request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.is_loopback())
+}
+
+fn bearer(shared: &Shared, needed: Role, headers: &HeaderMap) -> Result<Who, Response> {
+    let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
+    match who.may(needed) {
+        true => Ok(who),
+        false => {
+            let help = "its role in `serve.tokens` of the site file is below what this route asks for";
+            Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
         }
-        Access::Page(needed) => {
-            let (session, who) = shared.session_of(headers).ok_or_else(|| page::login::wanted(&route.method, uri))?;
-            match who.may(needed) {
-                true => Ok((who, Some(session))),
-                false => Err(page::problem::forbidden(&who)),
-            }
-        }
+    }
+}
+
+fn visitor(
+    shared: &Shared,
+    route: &Route,
+    needed: Role,
+    request: &Request,
+) -> Result<(Who, Option<Session>), Response> {
+    let known = shared.session_of(request.headers());
+    let (session, who) = known.ok_or_else(|| page::login::wanted(&route.method, request.uri()))?;
+    match who.may(needed) {
+        true => Ok((who, Some(session))),
+        false => Err(page::problem::forbidden(&who)),
     }
 }
 

@@ -242,6 +242,13 @@ impl Runs {
         true
     }
 
+    /// How many go on here, and how many wait for a person or are in other hands.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let live = self.lock();
+        let going_on = live.values().filter(|handle| handle.stop.is_some()).count();
+        (going_on, live.len() - going_on)
+    }
+
     /// Until no run goes on; those that wait for a person are not waited for.
     pub(super) async fn all_ended(&self) {
         self.going_on.close();

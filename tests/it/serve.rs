@@ -7,15 +7,23 @@ mod alertmanager;
 mod answers;
 mod api;
 mod chromium;
+mod health;
 mod intake;
 mod limits;
 mod live_output;
+mod logs;
+mod metrics;
 mod outside;
 mod page_answers;
 mod pages;
+mod prometheus;
 mod schedules;
 mod sign_in;
+#[cfg(feature = "otel")]
+mod spans;
 mod stopped;
+mod storm;
+mod systemd;
 mod tls;
 mod webdriver;
 
@@ -66,7 +74,12 @@ pub struct Served {
 }
 
 pub fn start(runbook: &Runbook) -> Served {
-    let mut running = runbook.args(["serve"]).start();
+    start_with(runbook, &[])
+}
+
+/// The same with options.
+pub fn start_with(runbook: &Runbook, options: &[&str]) -> Served {
+    let mut running = runbook.args(std::iter::once(&"serve").chain(options).copied()).start();
     running.until_it_says("Listening on ");
     let line = running.stdout.lines().rfind(|line| line.starts_with("Listening")).expect("it just said so").to_owned();
     let address = line.rsplit('/').next().expect("an address").to_owned();

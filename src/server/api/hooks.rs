@@ -39,6 +39,7 @@ pub async fn take(call: Call) -> Response {
         Ok(delivery) => delivery,
         Err(refusal) => return refused(&hook.name, &refusal),
     };
+    call.shared.metrics.alerts_came(&hook.name, delivery.signals.len());
     let replay = |id: &String| call.shared.desk.look(|intake| intake.knows_delivery(id, at));
     if delivery.id.as_ref().is_some_and(replay) {
         return reply::value(StatusCode::ACCEPTED, json!({"signals": 0, "replay": true}));

@@ -6,6 +6,7 @@ pub(super) mod events;
 pub(super) mod health;
 pub(super) mod holds;
 pub(super) mod hooks;
+pub(super) mod metrics;
 pub(super) mod orders;
 pub(super) mod playbooks;
 pub(super) mod runs;

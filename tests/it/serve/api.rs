@@ -1,7 +1,6 @@
 //! The API: who may do what, and what it answers.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 
 use runbook::server::{Access, ROUTES};
 use runbook::site::Role;
@@ -34,7 +33,7 @@ fn t41_every_route_asks_for_its_role_and_only_health_and_signing_in_are_free() {
                     assert_eq!(status(stranger), 401, "{method} {path}");
                 }
             }
-            Access::Role(needed) => {
+            Access::Role(needed) | Access::RoleOrLoopback(needed) => {
                 for stranger in [None, Some("nobody-has-this-token")] {
                     assert_eq!(status(stranger), 401, "{method} {path} without a right");
                 }
@@ -211,25 +210,6 @@ fn t42_bodies_are_bounded_and_of_one_form() {
     };
     assert_eq!(head(ALERTS, (1 << 20) + 1), Some(413));
     assert_eq!(head("a stranger", 1 << 30), Some(401));
-}
-
-#[test]
-fn t43_slow_connections_keep_nobody_out() {
-    let served = start(&place("  connections: 32\n"));
-    let mut slow: Vec<_> = (0..200).map(|_| served.client.connect()).collect();
-    for stream in &mut slow {
-        // Those that had to make room are closed already.
-        let _ = stream.write_all(b"GET /health HTTP/1.1\r\nhost:");
-    }
-    for _ in 0..20 {
-        served.client.get("/health", None).is(200);
-    }
-    let is_closed = |stream: &mut TcpStream| match stream.read(&mut [0; 1]) {
-        Ok(read) => read == 0,
-        Err(error) => error.kind() == ErrorKind::ConnectionReset,
-    };
-    let closed = slow.iter_mut().take(100).map(is_closed).filter(|closed| *closed).count();
-    assert!(closed >= 90, "{closed} of the oldest 100 were closed");
 }
 
 #[test]
