@@ -45,7 +45,7 @@ pub struct Serve {
     /// next start.
     #[schemars(extend("x-unit" = "duration"))]
     pub grace: f64,
-    /// Who may use the API, by a name of your own that the audit trail shows.
+    /// Who may use the API and the page, by a name of your own that the audit trail shows.
     pub tokens: BTreeMap<String, Token>,
     /// What may post to `/hooks/NAME`: a name of your own, then one source with its settings.
     pub hooks: BTreeMap<String, BTreeMap<String, Value>>,
@@ -98,7 +98,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// One who may use the API.
+/// One who may use the API and the page.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
