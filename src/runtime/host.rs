@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use super::approvers::{self, ApproverProblem};
 use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
+use super::outbox::Entrance;
 use super::running::Running;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
 use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
@@ -92,6 +93,8 @@ pub struct Host {
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
     pub(super) said: Said,
+    /// Where messages wait that must not go out at once; none where each does.
+    pub(super) outbox: OnceLock<Entrance>,
 }
 
 impl Host {
@@ -131,6 +134,7 @@ impl Host {
                 reporter: Mutex::new(reporter),
                 questions: tokio::sync::Mutex::new(()),
                 said: Said::default(),
+                outbox: OnceLock::new(),
             }
         })
     }
@@ -255,9 +259,11 @@ impl Host {
         let running = self.hold(run)?;
         self.services.site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
+        let records = self.journal.read(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         let goes_on = driver.take_over(open);
+        driver.catch_up(&records);
         driver.queue(first);
         let ended = driver.run(What::Resumed { by, goes_on }, stops).await?;
         let_go(running, &ended);

@@ -150,6 +150,7 @@ impl Server {
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
         let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
@@ -183,6 +184,7 @@ impl Server {
         }
         shared.desk.close().await;
         let _ = desk.await;
+        shared.host.close_outbox().await;
         door.abort();
     }
 }

@@ -174,6 +174,7 @@ impl Runs {
         prepared.run = run.clone();
         prepared.graph.header.withheld = demand.withheld.clone();
         prepared.graph.header.from_outside = demand.from_outside.clone();
+        prepared.graph.header.labels = demand.labels.clone();
         Ok(prepared)
     }
 
