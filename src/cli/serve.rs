@@ -70,6 +70,9 @@ fn say(reloaded: &Reloaded) {
         let wrong = Failure::diagnostics(problems);
         output::error(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
     }
+    if let Some(gap) = &reloaded.gap {
+        output::error(&format!("warning: {gap}"));
+    }
     output::line(&format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers));
 }
 

@@ -273,10 +273,16 @@ impl Host {
     /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
     /// an end.
     pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
-        let (header, records, state) = self.history_of(run)?;
+        let (prepared, state, open) = self.restored(run)?;
         if state.finished.is_some_and(|outcome| outcome != Outcome::Parked) {
             return Err(RuntimeError::Over(run.to_string()));
         }
+        Ok((prepared, state, open))
+    }
+
+    /// The same, also of a run that has ended.
+    pub(super) fn restored(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
+        let (header, records, state) = self.history_of(run)?;
         let playbook = self.pinned(run, &header)?;
         let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
         if !is_same_plan(&graph.header.steps, &header.steps) {
@@ -339,7 +345,7 @@ fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
     plan(compiled) == plan(recorded)
 }
 
-fn let_go(running: Option<Running>, ended: &Ended) {
+pub(super) fn let_go(running: Option<Running>, ended: &Ended) {
     if let Some(running) = running {
         running.let_go(ended.outcome);
     }

@@ -6,6 +6,7 @@
 //!                                                └────► reporters
 //! ```
 
+mod aftermath;
 mod anchoring;
 mod anew;
 mod answers;

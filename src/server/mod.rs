@@ -21,6 +21,7 @@ mod reply;
 mod route;
 mod runs;
 mod shelf;
+mod silences;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,9 @@ impl ServeError {
     }
 }
 
+/// How long Alertmanagers are waited for in the end.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// What every request needs.
 pub struct Shared {
     pub(crate) host: Arc<Host>,
@@ -133,6 +137,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: listen::Listener,
     work: desk::Work,
+    silences: Option<silences::Keeper>,
     /// Held for as long as the server runs.
     _alone: File,
 }
@@ -150,13 +155,14 @@ impl Server {
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
         let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
         host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
         let host = host.clone();
         let shared = Shared { host, hooks, hook_secrets, tokens, shelf, desk, runs, watch, streams, pace, stopping };
-        Ok((Server { shared: Arc::new(shared), listener, work, _alone: alone }, reloaded))
+        Ok((Server { shared: Arc::new(shared), listener, work, silences, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -172,9 +178,11 @@ impl Server {
 
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
     pub async fn run(self, stop: CancellationToken) {
-        let Server { shared, listener, work, _alone } = self;
+        let Server { shared, listener, work, silences, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
+        let last_look = CancellationToken::new();
+        let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
         stop.cancelled().await;
         shared.stopping.cancel();
@@ -184,6 +192,11 @@ impl Server {
         }
         shared.desk.close().await;
         let _ = desk.await;
+        last_look.cancel();
+        if let Some(silences) = silences {
+            // What it could not lift ends by itself.
+            let _ = tokio::time::timeout(LAST_LOOK, silences).await;
+        }
         shared.host.close_outbox().await;
         door.abort();
     }

@@ -1,6 +1,6 @@
 //! The playbooks as they were when they were last good, and the triggers that belong to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -8,7 +8,7 @@ use super::ServeError;
 use crate::base::Diagnostic;
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
-use crate::runtime::Host;
+use crate::runtime::{Host, routing};
 use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
 
 /// What reading the playbooks came to.
@@ -16,6 +16,8 @@ use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
 pub struct Reloaded {
     pub playbooks: usize,
     pub triggers: usize,
+    /// Why somebody may not be told of what goes wrong.
+    pub gap: Option<String>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
     pub problems: Vec<(PathBuf, Vec<Diagnostic>)>,
 }
@@ -41,6 +43,15 @@ impl Shelf {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
+    fn gap(&self) -> Option<String> {
+        let (playbooks, rules) = (self.playbooks(), self.rules());
+        let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).collect();
+        let headers =
+            playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
+        routing::warning(&self.host.services.site, headers, self.host.clock.now())
+    }
+
     pub(super) fn playbooks(&self) -> Arc<BTreeMap<String, Playbook>> {
         self.host.library.kept()
     }
@@ -61,10 +72,11 @@ impl Shelf {
         let named: BTreeMap<String, Playbook> =
             next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
         let rules = self.rules_of(&named)?;
-        let reloaded = Reloaded { playbooks: named.len(), triggers: rules.len(), problems };
+        let reloaded = Reloaded { playbooks: named.len(), triggers: rules.len(), gap: None, problems };
         *good = next;
         self.host.library.keep(named);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        let reloaded = Reloaded { gap: self.gap(), ..reloaded };
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reloaded.clone());
         Ok(reloaded)
     }
