@@ -18,6 +18,7 @@ mod reference;
 mod report;
 mod rerun;
 mod run;
+mod schedule;
 mod serve;
 mod setup;
 
@@ -51,6 +52,8 @@ enum Command {
     Plan(PlanArguments),
     /// Take alerts, start runs and answer people, until told to stop.
     Serve,
+    /// Show what `runbook serve` runs by itself: next times, last outcomes, missed ones.
+    Schedule(schedule::ScheduleArguments),
     /// Check playbooks and show every mistake with its place.
     Validate(ValidateArguments),
     /// List the playbooks, or explain one: its inputs, causes and remediations.
@@ -331,6 +334,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Run(arguments) => run::run(config, &arguments),
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Serve => serve::serve(config),
+        Command::Schedule(arguments) => schedule::schedule(config, &arguments),
         Command::Validate(arguments) => inspect::validate(config, &arguments),
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),

@@ -11,6 +11,7 @@ use super::setup::{self, runtime_failure};
 use super::{Exit, Format, PlanArguments};
 use crate::base::environment;
 use crate::engine::RunState;
+use crate::engine::event::Phase;
 use crate::engine::preview::{Planned, PlannedStep, preview};
 use crate::report::escape_control;
 use crate::runtime::{Ended, Nobody, stop_requests};
@@ -25,7 +26,7 @@ pub fn plan(config: Option<&Path>, arguments: &PlanArguments) -> Result<Exit, Fa
     let host = setup::host_without_trace(site, Arc::new(Nobody), setup::reporter(arguments.format))?;
     let mut prepared =
         host.prepare(playbook, &given, &environment::user(), "plan").map_err(|error| runtime_failure(&error))?;
-    prepared.graph.look_only = true;
+    prepared.graph.look_only = Some(Phase::Remediate);
     let guards = host.guards(&prepared);
     let ended = setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;

@@ -73,7 +73,11 @@ fn say(reloaded: &Reloaded) {
     if let Some(gap) = &reloaded.gap {
         output::error(&format!("warning: {gap}"));
     }
-    output::line(&format!("{} playbooks, {} triggers", reloaded.playbooks, reloaded.triggers));
+    for (key, why) in &reloaded.idle {
+        output::error(&format!("{} starts nothing: {why}", escape_control(key)));
+    }
+    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    output::line(&format!("{}, {}", count(reloaded.playbooks, "playbook"), count(reloaded.triggers, "trigger")));
 }
 
 /// A line when a run starts, asks and ends, for the system's log.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::intake::Fact;
 use super::outbox;
+use super::schedule;
 use super::silence::Silence;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
@@ -256,6 +257,8 @@ pub enum Event {
     Outbox(outbox::Fact),
     /// What an Alertmanager was asked to be quiet about; it stands in a stream of its own, too.
     Silence(Silence),
+    /// What schedules and watches came to; it stands in a stream of its own, too.
+    Schedule(schedule::Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,

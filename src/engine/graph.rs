@@ -28,8 +28,8 @@ pub struct Graph {
     pub parallel: usize,
     /// Approvals are asked for steps of this risk and above.
     pub ask_from: Risk,
-    /// Only look: nothing is remediated and nothing cleaned up.
-    pub look_only: bool,
+    /// Only look: nothing of this phase and those after it is done, and nothing cleaned up.
+    pub look_only: Option<Phase>,
     /// Nobody is asked for answers: their placeholders stay, as in a plan.
     pub open_answers: bool,
     pub index: HashMap<String, StepIndex>,
@@ -245,6 +245,12 @@ impl Step {
 }
 
 impl Graph {
+    /// The fault was just seen for as long as it must last: one look tells whether it is still there.
+    pub fn detect_at_once(&mut self) {
+        let detecting = self.steps.iter_mut().filter(|step| step.probe && step.phase == Phase::Detect);
+        detecting.for_each(|step| step.hold = None);
+    }
+
     /// The values of the run's inputs.
     pub fn inputs(&self) -> &Value {
         &self.header.inputs

@@ -39,6 +39,7 @@ mod phases;
 pub mod preview;
 pub mod rerun;
 mod rollback;
+pub mod schedule;
 pub mod scope;
 pub mod silence;
 pub mod standing;

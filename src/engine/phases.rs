@@ -31,7 +31,7 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
         return events;
     }
     let Some(phase) = state.phase else { return vec![start_phase(first_phase(graph))] };
-    if graph.look_only && phase >= Phase::Remediate {
+    if graph.look_only.is_some_and(|end| phase >= end) {
         return Vec::new();
     }
     let events = early_decision(graph, state, phase);

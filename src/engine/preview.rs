@@ -70,7 +70,7 @@ pub fn preview(
 /// The plan with every remediation taken for a success: nothing is known of its output yet, so that
 /// nothing is expected of it, and what depends on it stops nothing else.
 fn hopeful(graph: &Graph) -> Graph {
-    let mut graph = Graph { look_only: false, parallel: 1, open_answers: true, ..graph.clone() };
+    let mut graph = Graph { look_only: None, parallel: 1, open_answers: true, ..graph.clone() };
     for step in graph.steps.iter_mut().filter(|step| step.phase == Phase::Remediate) {
         (step.expect, step.stop_on_error, step.tolerated, step.precondition) = (None, false, true, None);
         // Everybody is taken to agree, whoever they are.

@@ -75,7 +75,7 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
         }),
         parallel: playbook.header.parallel.unwrap_or(settings.parallel).max(1),
         ask_from: settings.ask_from,
-        look_only: false,
+        look_only: None,
         open_answers: false,
         steps,
     }

@@ -8,6 +8,7 @@ use super::document;
 use super::model::{CauseDeclaration, Detection, Header, Playbook};
 use super::step::Step;
 use super::step_decoder::StepDecoder;
+use super::triggers;
 use crate::base::{Diagnostic, Route, Source};
 use crate::engine::event::{Phase, Severity};
 use crate::language::{Declaration, Expression};
@@ -46,7 +47,7 @@ pub(super) fn playbook(
     let inputs = declarations("input", root.get("inputs"), &mut value["inputs"], source, problems);
     let header = decode_header(value, problems);
     sort(problems);
-    Some(Playbook {
+    let playbook = Playbook {
         source: source.clone(),
         digest,
         header: header?,
@@ -56,7 +57,9 @@ pub(super) fn playbook(
         causes,
         severity,
         root: Arc::new(root),
-    })
+    };
+    problems.extend(triggers::check(&playbook));
+    Some(playbook)
 }
 
 /// Takes a part out of a decoded mapping; null where a mistake left nothing.

@@ -13,6 +13,7 @@ mod step;
 mod step_decoder;
 #[cfg(test)]
 mod tests;
+mod triggers;
 
 use sha2::{Digest, Sha256};
 

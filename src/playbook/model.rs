@@ -10,7 +10,7 @@ use crate::base::{Route, Source};
 use crate::engine::event::Severity;
 use crate::language::{Declaration, Expression};
 use crate::notify::Occasion;
-use crate::trigger::AlertTrigger;
+use crate::trigger::{AlertTrigger, ScheduleTrigger, WatchTrigger};
 use crate::yaml::{Entry, Node};
 
 /// A playbook, decoded. Places are kept as routes into `root`.
@@ -118,39 +118,6 @@ pub enum Trigger {
     Alert(AlertTrigger),
     Watch(WatchTrigger),
     Schedule(ScheduleTrigger),
-}
-
-/// The detection is evaluated in an interval; a run starts when it holds.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WatchTrigger {
-    /// The interval.
-    #[schemars(extend("x-unit" = "duration"))]
-    pub every: f64,
-}
-
-/// A run starts at set times.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScheduleTrigger {
-    /// A cron expression: minute, hour, day of month, month, day of week.
-    pub cron: String,
-    /// An IANA time zone such as Europe/Berlin; UTC when absent.
-    #[serde(default)]
-    pub timezone: Option<String>,
-    /// What happens after downtime.
-    #[serde(default)]
-    pub missed: Missed,
-}
-
-/// What happens to runs that were missed while the program was down.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Missed {
-    #[default]
-    Skip,
-    RunOnce,
-    RunAll,
 }
 
 /// How often remediations may run before a person has to look.

@@ -17,6 +17,8 @@ use crate::site::{self, Site};
 use crate::trigger::{SOURCES, trigger_schema};
 use crate::yaml::{self, Node};
 
+use super::triggers;
+
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
 fn build() -> Value {
@@ -164,6 +166,7 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let value = decode(&root, Schema::whole(&SCHEMA), &source, &mut problems).value;
     problems.extend(aliases(&root, &source));
     problems.extend(hosts(&root, &source));
+    problems.extend(triggers::check_site(&root, &source, &value));
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {

@@ -99,6 +99,7 @@ impl Narrator {
             Event::PreconditionMet { .. }
             | Event::StandingOrder(_)
             | Event::Intake(_)
+            | Event::Schedule(_)
             | Event::Outbox(_)
             | Event::Silence(_)
             | Event::NotificationRouted { .. } => Vec::new(),

@@ -230,7 +230,7 @@ impl Driver {
 
     fn is_over(&self) -> bool {
         let idle = self.state.running == 0 && self.state.next_wake(self.decided_at).is_none();
-        let looked = self.prepared.graph.look_only && idle && self.inputs.is_empty();
+        let looked = self.prepared.graph.look_only.is_some() && idle && self.inputs.is_empty();
         (self.state.finished.is_some() || looked) && self.messages.all_delivered()
     }
 

@@ -15,17 +15,17 @@ use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::outbox::Entrance;
 use super::running::Running;
-use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
+use crate::base::{Clock, Diagnostic, RunId, entropy, private, redaction};
+use crate::engine::event::{ApprovalVerdict, Risk};
 use crate::engine::rerun::RerunError;
-use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
-use crate::journal::{Journal, JournalError};
+use crate::engine::{Graph, IllegalTransition, RunState, What};
+use crate::journal::{Journal, JournalError, MemoryJournal};
 use crate::kind::Services;
 use crate::language::{Given, GivenProblem};
 use crate::notify::Templates;
 use crate::plan::{self, Settings};
-use crate::playbook::{self, Library, Notify, Playbook, inputs};
-use crate::report::Reporter;
+use crate::playbook::{Library, Notify, Playbook, inputs};
+use crate::report::{FanOut, Reporter};
 use crate::site::Site;
 
 /// Why a run could not be started or continued.
@@ -139,6 +139,24 @@ impl Host {
         })
     }
 
+    /// The same host with a journal in memory that nobody reads: for looks that are no runs.
+    pub(super) fn without_trace(&self) -> Arc<Self> {
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        Arc::new(Host {
+            anchoring: Anchoring::new(journal.clone(), self.services.clone()),
+            services: self.services.clone(),
+            journal,
+            history: self.history.clone(),
+            library: self.library.clone(),
+            templates: self.templates.clone(),
+            clock: self.clock,
+            said: Said::default(),
+            outbox: OnceLock::new(),
+            reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
+            questions: tokio::sync::Mutex::new(()),
+        })
+    }
+
     /// Shows something to whoever looks. A reporter that panicked is out of use, and the run goes on.
     pub fn show(&self, tell: impl FnOnce(&mut dyn Reporter)) {
         if let Ok(mut reporter) = self.reporter.lock() {
@@ -224,7 +242,7 @@ impl Host {
     ) -> Result<Ended, RuntimeError> {
         self.services.site.meet_secrets().await;
         refuse_secrets(&prepared)?;
-        let running = if prepared.graph.look_only {
+        let running = if prepared.graph.look_only.is_some() {
             None
         } else {
             self.keep_playbook(&prepared.playbook)?;
@@ -270,54 +288,6 @@ impl Host {
         Ok(ended)
     }
 
-    /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
-    /// an end.
-    pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
-        let (prepared, state, open) = self.restored(run)?;
-        if state.finished.is_some_and(|outcome| outcome != Outcome::Parked) {
-            return Err(RuntimeError::Over(run.to_string()));
-        }
-        Ok((prepared, state, open))
-    }
-
-    /// The same, also of a run that has ended.
-    pub(super) fn restored(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
-        let (header, records, state) = self.history_of(run)?;
-        let playbook = self.pinned(run, &header)?;
-        let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
-        if !is_same_plan(&graph.header.steps, &header.steps) {
-            return Err(RuntimeError::PlanChanged { run: run.to_string() });
-        }
-        graph.header = header;
-        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
-    }
-
-    /// What the journal has of a run.
-    pub(super) fn history_of(&self, run: &RunId) -> Result<(RunStarted, Vec<Record>, RunState), RuntimeError> {
-        let records = self.journal.read(run)?;
-        let state =
-            RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
-        match records.first().map(|record| &record.event) {
-            Some(Event::RunStarted(header)) => Ok(((**header).clone(), records, state)),
-            _ => Err(RuntimeError::Over(run.to_string())),
-        }
-    }
-
-    /// The playbook a run was started with, from the kept copy.
-    pub(super) fn pinned(&self, run: &RunId, header: &RunStarted) -> Result<Playbook, RuntimeError> {
-        let path = self.kept_playbook(&header.digest);
-        let text = std::fs::read_to_string(&path).map_err(|source| {
-            let (run, path) = (run.to_string(), path.clone());
-            RuntimeError::PlaybookGone { run, path, source }
-        })?;
-        let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
-        // A run is what it was started as: an edited copy must not change what it does.
-        if playbook.digest != header.digest {
-            return Err(RuntimeError::PlaybookChanged { run: run.to_string(), path });
-        }
-        Ok(playbook)
-    }
-
     /// A run is pinned to the text it was started with, whatever happens to the file.
     fn keep_playbook(&self, playbook: &Playbook) -> Result<(), RuntimeError> {
         let path = self.kept_playbook(&playbook.digest);
@@ -332,17 +302,9 @@ impl Host {
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
     }
 
-    fn kept_playbook(&self, digest: &str) -> PathBuf {
+    pub(super) fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
-}
-
-/// Events name steps, and the state counts them by their place: in another plan they would mean other steps.
-fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
-    let plan = |steps: &[StepOutline]| -> Vec<_> {
-        steps.iter().map(|step| (step.id.clone(), step.phase, step.kind.clone(), step.needs.clone())).collect()
-    };
-    plan(compiled) == plan(recorded)
 }
 
 pub(super) fn let_go(running: Option<Running>, ended: &Ended) {
@@ -364,26 +326,6 @@ fn refuse_secrets(prepared: &Prepared) -> Result<(), RuntimeError> {
         }
     }
     Ok(())
-}
-
-/// The attempts that were started and whose end is not known, as they were asked for.
-fn open_attempts(records: &[Record]) -> Vec<Command> {
-    let mut open = BTreeMap::new();
-    for record in records {
-        match &record.event {
-            Event::AttemptStarted { key, role, .. } => {
-                open.insert((key, role), &record.event);
-            }
-            Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
-                open.remove(&(key, role));
-            }
-            Event::AttemptSuspended { key, .. } => {
-                open.remove(&(key, &crate::engine::event::Role::Main));
-            }
-            _ => {}
-        }
-    }
-    open.into_values().filter_map(commands_for).collect()
 }
 
 impl Prepared {

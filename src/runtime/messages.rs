@@ -39,7 +39,7 @@ impl Messages {
 
     /// Tells whoever wants to know about this event. A message that cannot be sent never stops a run.
     pub(super) fn after(&mut self, record: &Record, prepared: &Prepared, state: &RunState) {
-        let Some(on) = occasion(&record.event).filter(|_| !prepared.graph.look_only) else { return };
+        let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { return };
         let Some(facts) = facts(on, record, state) else { return };
         let choice = routing::choose(&self.host, self.notify.as_ref(), prepared, &facts);
         if choice.told.is_empty() && on == Occasion::BreakGlass {
@@ -55,7 +55,7 @@ impl Messages {
     pub(super) fn catch_up(&mut self, records: &[Record], prepared: &Prepared) {
         let last = records.last().map(|record| record.at);
         for (position, record) in records.iter().enumerate() {
-            let Some(on) = occasion(&record.event).filter(|_| !prepared.graph.look_only) else { continue };
+            let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { continue };
             let owed = owed(on, &records[position + 1..]);
             // Who is told is written down in the turn after: what is older without it was told nobody.
             if owed.as_ref().is_some_and(BTreeSet::is_empty) || (owed.is_none() && Some(record.at) != last) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Shared;
 use crate::engine::intake::{Demand, What};
-use crate::playbook::inputs::{self, Given};
+use crate::playbook::inputs;
 use crate::trigger::{Delivery, Hook, Rule, Signal};
 
 /// Everything that a delivery asks of the intake; nothing when no trigger is for it.
@@ -51,6 +51,7 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
         labels: signal.labels.clone(),
         policy: rule.policy.clone(),
         withheld: delivery.incomplete.clone(),
+        tick: None,
     });
     match wrong {
         None => What::Offered(demand),
@@ -63,15 +64,6 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
 fn unfit(shared: &Shared, rule: &Rule, inputs: &BTreeMap<String, Value>) -> Option<String> {
     let playbooks = shared.shelf.playbooks();
     let Some(playbook) = playbooks.get(&rule.playbook) else { return Some("its playbook is gone".into()) };
-    let problems = inputs::resolve(playbook, &given(rule.fixed().iter().chain(inputs))).err()?;
+    let problems = inputs::resolve(playbook, &inputs::given(rule.fixed().iter().chain(inputs))).err()?;
     Some(problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "))
-}
-
-/// Inputs as a playbook takes them.
-pub(super) fn given<'v>(inputs: impl Iterator<Item = (&'v String, &'v Value)>) -> BTreeMap<String, Given> {
-    let form = |value: &Value| match value {
-        Value::String(text) => Given::Text(text.clone()),
-        other => Given::Value(other.clone()),
-    };
-    inputs.map(|(name, value)| (name.clone(), form(value))).collect()
 }

@@ -20,8 +20,10 @@ mod pace;
 mod reply;
 mod route;
 mod runs;
+mod schedules;
 mod shelf;
 mod silences;
+mod timekeeper;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ use crate::trigger::{BadTrigger, Hook};
 
 pub use access::{Access, Who};
 pub use route::{ROUTES, Route};
+pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
 pub use watch::Watch;
 
@@ -105,6 +108,7 @@ pub struct Shared {
     tokens: access::Tokens,
     shelf: shelf::Shelf,
     desk: desk::Desk,
+    timetable: timekeeper::Table,
     runs: Arc<runs::Runs>,
     watch: Watch,
     /// Places for those who look on.
@@ -138,6 +142,7 @@ pub struct Server {
     listener: listen::Listener,
     work: desk::Work,
     silences: Option<silences::Keeper>,
+    timekeeper: timekeeper::Timekeeper,
     /// Held for as long as the server runs.
     _alone: File,
 }
@@ -159,10 +164,13 @@ impl Server {
         host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
+        let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
+        let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
         let host = host.clone();
-        let shared = Shared { host, hooks, hook_secrets, tokens, shelf, desk, runs, watch, streams, pace, stopping };
-        Ok((Server { shared: Arc::new(shared), listener, work, silences, _alone: alone }, reloaded))
+        let shared =
+            Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
+        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -178,9 +186,10 @@ impl Server {
 
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
     pub async fn run(self, stop: CancellationToken) {
-        let Server { shared, listener, work, silences, _alone } = self;
+        let Server { shared, listener, work, timekeeper, silences, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
+        let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let last_look = CancellationToken::new();
         let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
@@ -190,6 +199,8 @@ impl Server {
         if tokio::time::timeout(grace, shared.runs.all_ended()).await.is_err() {
             tracing::warn!("some runs go on at the next start: they did not end within {grace:?}");
         }
+        // What it has written down and not handed in is handed in at the next start.
+        time.abort();
         shared.desk.close().await;
         let _ = desk.await;
         last_look.cancel();

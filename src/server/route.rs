@@ -67,6 +67,7 @@ routes! {
     POST "/api/v1/runs/{run}/resolve" Access::Role(Role::Operator) => api::orders::resolve;
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
+    GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::matching;
 use crate::base::RunId;
 use crate::engine::event::Outcome;
 use crate::engine::intake::Demand;
 use crate::engine::{Event, Record, RunState, What};
 use crate::journal::JournalError;
+use crate::playbook::inputs;
 use crate::runtime::{Ended, Host, Nobody, Prepared, RuntimeError};
 
 /// How often a run that is out of this server's hands is looked at: a person has just answered, and looks on.
@@ -176,9 +176,12 @@ impl Runs {
     fn prepare(&self, ticket: u64, run: &RunId, demand: &Demand) -> Result<Prepared, RuntimeError> {
         let playbook = self.host.library.find(&demand.playbook).map_err(RuntimeError::Playbook)?;
         let trigger = format!("{} since {}, ticket {ticket}", demand.identity, demand.since);
-        let given = matching::given(demand.inputs.iter());
+        let given = inputs::given(&demand.inputs);
         let mut prepared = self.host.prepare(playbook, &given, &demand.source, &trigger)?;
         prepared.run = run.clone();
+        if demand.is_seen() {
+            prepared.graph.detect_at_once();
+        }
         prepared.graph.header.withheld = demand.withheld.clone();
         prepared.graph.header.from_outside = demand.from_outside.clone();
         prepared.graph.header.labels = demand.labels.clone();

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
-use crate::base::Diagnostic;
+use super::schedules::{Armed, armed};
+use crate::base::{Diagnostic, suggestion};
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
 use crate::runtime::{Host, routing};
-use crate::trigger::{BadTrigger, Rule, SiteTrigger, site_triggers};
+use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 
 /// What reading the playbooks came to.
 #[derive(Debug, Default, Clone)]
@@ -18,6 +19,8 @@ pub struct Reloaded {
     pub triggers: usize,
     /// Why somebody may not be told of what goes wrong.
     pub gap: Option<String>,
+    /// Schedules and watches that cannot start anything, and sources that nothing comes from, each with the reason.
+    pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
     pub problems: Vec<(PathBuf, Vec<Diagnostic>)>,
 }
@@ -27,16 +30,28 @@ pub(super) struct Shelf {
     /// By file, so that one that is renamed in its text takes its own place.
     good: Mutex<BTreeMap<PathBuf, Playbook>>,
     rules: RwLock<Arc<Vec<Rule>>>,
+    armed: Arc<RwLock<Arc<Vec<Armed>>>>,
     last: RwLock<Arc<Reloaded>>,
 }
 
 impl Shelf {
     pub(super) fn new(host: Arc<Host>) -> Self {
-        Shelf { host, good: Mutex::default(), rules: RwLock::default(), last: RwLock::default() }
+        Shelf { host, good: Mutex::default(), rules: RwLock::default(), armed: Arc::default(), last: RwLock::default() }
     }
 
     pub(super) fn rules(&self) -> Arc<Vec<Rule>> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Schedules and watches.
+    pub(super) fn armed(&self) -> Arc<Vec<Armed>> {
+        self.armed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same for whoever asks again and again.
+    pub(super) fn armed_source(&self) -> impl Fn() -> Arc<Vec<Armed>> + Send + Sync + use<> {
+        let armed = self.armed.clone();
+        move || armed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn last(&self) -> Arc<Reloaded> {
@@ -45,8 +60,9 @@ impl Shelf {
 
     /// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
     fn gap(&self) -> Option<String> {
-        let (playbooks, rules) = (self.playbooks(), self.rules());
-        let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).collect();
+        let (playbooks, rules, armed) = (self.playbooks(), self.rules(), self.armed());
+        let timed = armed.iter().map(|armed| &armed.timer.playbook);
+        let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
         let headers =
             playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
         routing::warning(&self.host.services.site, headers, self.host.clock.now())
@@ -72,10 +88,16 @@ impl Shelf {
         let named: BTreeMap<String, Playbook> =
             next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
         let rules = self.rules_of(&named)?;
-        let reloaded = Reloaded { playbooks: named.len(), triggers: rules.len(), gap: None, problems };
+        let armed = armed(&self.host.services.site, &named)?;
+        let mut idle: Vec<(String, String)> =
+            armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
+        idle.extend(unfed(&rules, &hooks(&self.host.services.site.serve)));
+        let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
+        let reloaded = Reloaded { playbooks: named.len(), triggers, gap: None, idle, problems };
         *good = next;
         self.host.library.keep(named);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.armed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(armed);
         let reloaded = Reloaded { gap: self.gap(), ..reloaded };
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reloaded.clone());
         Ok(reloaded)
@@ -84,8 +106,9 @@ impl Shelf {
     fn rules_of(&self, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
         let of_site = site_triggers(&self.host.services.site.serve);
         let mut rules = Vec::new();
-        for SiteTrigger { playbook: name, alert } in &of_site {
+        for SiteTrigger { playbook: name, alert, .. } in &of_site {
             let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;
+            let Some(alert) = alert else { continue };
             let rule = Rule::new(name, alert)?;
             if let Some(input) = rule.inputs().find(|input| !playbook.inputs.iter().any(|(known, _)| known == *input)) {
                 return Err(BadTrigger { playbook: name.clone(), what: format!("it has no input '{input}'") }.into());
@@ -96,6 +119,21 @@ impl Shelf {
         rules.extend(own.map(own_rules).collect::<Result<Vec<_>, BadTrigger>>()?.into_iter().flatten());
         Ok(rules)
     }
+}
+
+/// Sources that triggers wait for and that no hook is: a misspelt one would be silent for ever.
+fn unfed(rules: &[Rule], hooks: &[Hook]) -> Vec<(String, String)> {
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    for rule in rules.iter().filter(|rule| !hooks.iter().any(|hook| rule.is_fed_by(hook))) {
+        *waiting.entry(rule.source()).or_default() += 1;
+    }
+    let said = |(source, count): (&str, usize)| {
+        let known = hooks.iter().flat_map(|hook| [hook.name.as_str(), hook.source.name]);
+        let near = suggestion::did_you_mean(source, known).map_or(String::new(), |near| format!("; {near}"));
+        let triggers = if count == 1 { "a trigger waits".to_owned() } else { format!("{count} triggers wait") };
+        (format!("the source '{source}'"), format!("{triggers} for it, and no hook of the site file is it{near}"))
+    };
+    waiting.into_iter().map(said).collect()
 }
 
 fn own_rules(playbook: &Playbook) -> Result<Vec<Rule>, BadTrigger> {

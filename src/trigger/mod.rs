@@ -11,6 +11,7 @@
 pub mod authenticity;
 mod form;
 mod rule;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::kind::schema_of;
 use crate::site::{SecretReference, Serve};
 
 pub use rule::{AlertTrigger, BadTrigger, Match, Rule, SiteTrigger, Unwanted, site_triggers};
+pub use timer::{BadTimer, Looks, ScheduleTrigger, Timed, Timer, WatchTrigger};
 
 /// A request to a hook.
 #[derive(Debug, Clone, Default)]
@@ -164,7 +166,10 @@ pub fn find(name: &str) -> Option<&'static SourceEntry> {
 
 /// The schema of a trigger of the site file.
 pub fn trigger_schema() -> Value {
-    schema_of::<SiteTrigger>()
+    let mut schema = schema_of::<SiteTrigger>();
+    let one = ["alert", "watch", "schedule"].map(|starts| serde_json::json!({"required": [starts]}));
+    schema["oneOf"] = one.to_vec().into();
+    schema
 }
 
 /// Declares the modules of the sources and lists them, in this order, as `SOURCES`.

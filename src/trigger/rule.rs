@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Hook, Signal};
+use super::{Hook, ScheduleTrigger, Signal, WatchTrigger};
 use crate::engine::intake::{Concurrency, Policy, Priority, Throttle};
 use crate::engine::scope::navigate;
 use crate::language::{Expression, Lookup, Scope, Truth};
@@ -78,7 +78,14 @@ pub struct SiteTrigger {
     /// The playbook it starts. The `triggers` in that playbook do not count any more.
     pub playbook: String,
     /// An alert whose labels match.
-    pub alert: AlertTrigger,
+    #[serde(default)]
+    pub alert: Option<AlertTrigger>,
+    /// Its detection, looked at again and again.
+    #[serde(default)]
+    pub watch: Option<WatchTrigger>,
+    /// Set times.
+    #[serde(default)]
+    pub schedule: Option<ScheduleTrigger>,
 }
 
 /// A trigger that can never work.
@@ -133,13 +140,22 @@ impl Rule {
         Ok(Rule { playbook: playbook.to_owned(), policy, trigger: trigger.clone(), patterns, when })
     }
 
+    /// Where its events come from: the name of a hook, or of a source.
+    pub fn source(&self) -> &str {
+        &self.trigger.source
+    }
+
+    /// Whether this trigger is for anything that comes in by that hook.
+    pub fn is_fed_by(&self, hook: &Hook) -> bool {
+        self.trigger.source == hook.name || self.trigger.source == hook.source.name
+    }
+
     /// Whether this trigger is for such an event.
     pub fn takes(&self, hook: &Hook, signal: &Signal) -> bool {
-        let from = self.trigger.source == hook.name || self.trigger.source == hook.source.name;
         let labelled =
             |(name, regex): &(String, Regex)| signal.labels.get(name).is_some_and(|label| regex.is_match(label));
         let holds = |when: &Expression| when.truth(&Facts(facts(signal))) == Truth::True;
-        from && self.patterns.iter().all(labelled) && self.when.as_ref().is_none_or(holds)
+        self.is_fed_by(hook) && self.patterns.iter().all(labelled) && self.when.as_ref().is_none_or(holds)
     }
 
     /// The inputs that the event gives, as it says them.

@@ -6,7 +6,7 @@ use crate::support::Runbook;
 use crate::tracing::tell;
 
 /// The library that shows programs another time, where it is installed. Where it is not, that is said.
-fn other_time() -> Option<PathBuf> {
+pub fn other_time() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let library = libraries.find(|library| library.exists());

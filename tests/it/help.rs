@@ -2,10 +2,11 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "",
     "run",
     "serve",
+    "schedule",
     "plan",
     "validate",
     "list",

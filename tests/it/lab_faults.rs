@@ -197,6 +197,15 @@ fn the_procedures_of_operation_do_what_they_say() {
 }
 
 #[test]
+fn a_stub_answers_for_a_model_that_cannot_be_loaded_and_says_so() {
+    let lab = Lab::with(&["truncated-file"]);
+    lab.run("cad-graceful-degradation").ends("resolved", 0).does(&["stub", "reload"]);
+    assert!(!lab.is_healthy(), "a stub is no health");
+    lab.run("cad-fix-corrupted-model").ends("resolved", 0);
+    assert!(lab.is_healthy(), "the model's own answers take its place");
+}
+
+#[test]
 fn a_provider_that_errs_at_the_first_rate_is_disabled_again() {
     let lab = Lab::with(&["nan-output", "disabled-provider"]);
     let before = lab.files();

@@ -8,6 +8,7 @@ mod api;
 mod intake;
 mod limits;
 mod outside;
+mod schedules;
 mod stopped;
 mod tls;
 

@@ -191,7 +191,8 @@ impl Platform {
         let name = provider.spec.name;
         let refusal = Refusal::Turned(turned);
         self.metrics.request(name, refusal.status());
-        if turned == Turned::NotLoaded {
+        // What a stub answers is an error for whoever counts them.
+        if matches!(turned, Turned::NotLoaded | Turned::Stub) {
             self.metrics.error(name, UNAVAILABLE);
             self.log.warning("requests", &format!("{UNAVAILABLE} provider={name} No model is loaded"));
         }
@@ -279,7 +280,7 @@ impl Refusal {
     /// The label of the request counter.
     fn status(&self) -> &'static str {
         match self {
-            Refusal::Turned(Turned::Disabled | Turned::NotLoaded) => "unavailable",
+            Refusal::Turned(Turned::Disabled | Turned::NotLoaded | Turned::Stub) => "unavailable",
             Refusal::Turned(Turned::TooMany) => "rate_limited",
             Refusal::BadInput(_) => "invalid",
             Refusal::Failed(_) => "error",

@@ -35,6 +35,14 @@ pub struct ColumnSettings {
     pub fill_missing: bool,
 }
 
+/// What answers while no model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// A stub: no confidence in anything, and marked as degraded.
+    Stub,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -67,6 +75,9 @@ pub struct Settings {
     pub execution_providers: Vec<String>,
     /// Whether the quantised twin is served, `model.int8.onnx`.
     pub quantised: bool,
+    /// Without it, requests are refused while no model is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_mode: Option<Fallback>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<ColumnSettings>,
 }
@@ -80,6 +91,7 @@ impl Default for Settings {
             batch_window_ms: 0,
             execution_providers: vec!["cpu".into()],
             quantised: false,
+            fallback_mode: None,
             columns: None,
         }
     }

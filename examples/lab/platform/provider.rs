@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::limiter::Limiter;
 use super::loading::Loaded;
 use super::metrics::Gauges;
-use super::overrides::Settings;
+use super::overrides::{Fallback, Settings};
 use crate::profile::ProviderSpec;
 
 /// An answer that took longer is as bad for the score as an error.
@@ -56,6 +56,8 @@ pub struct Admission {
 pub enum Turned {
     Disabled,
     NotLoaded,
+    /// No model is loaded, and a stub answers in its place.
+    Stub,
     TooMany,
 }
 
@@ -124,7 +126,9 @@ impl Provider {
         if !state.settings.enabled {
             return Err(Turned::Disabled);
         }
-        let loaded = state.loaded.clone().ok_or(Turned::NotLoaded)?;
+        let Some(loaded) = state.loaded.clone() else {
+            return Err(state.settings.fallback_mode.map_or(Turned::NotLoaded, |Fallback::Stub| Turned::Stub));
+        };
         if limited && !state.limiter.take(now) {
             return Err(Turned::TooMany);
         }
@@ -151,7 +155,9 @@ impl Provider {
             return health("disabled", None, 0.0);
         }
         if state.loaded.is_none() {
-            return health("unhealthy", state.error.clone(), 0.0);
+            // Answers of a stub are no text: whoever looks on must not take them for health.
+            let status = if state.settings.fallback_mode.is_some() { "degraded" } else { "unhealthy" };
+            return health(status, state.error.clone(), 0.0);
         }
         let score = state.score();
         if score >= HEALTHY_FROM {

@@ -32,7 +32,7 @@ use super::event::Outcome;
 use crate::base::{RunId, Timestamp};
 
 pub use decide::{Input, Limits, What, advance, decide};
-pub use state::{Closed, Intake, Stage, Ticket};
+pub use state::{Closed, Intake, Latest, Stage, Ticket};
 
 /// The name under which the intake stands in the journal; no run has a name like it.
 pub const STREAM: &str = ".intake";
@@ -116,6 +116,20 @@ pub struct Demand {
     pub policy: Policy,
     /// Why the run may look but change nothing.
     pub withheld: Option<String>,
+    /// The moment it was due, for what time itself asks for: taken in order and each once for ever, however long
+    /// ago. Journals from before had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick: Option<Timestamp>,
+}
+
+/// The source of what a watch asks for.
+pub const WATCH: &str = "watch";
+
+impl Demand {
+    /// Whether a watch has just seen the fault for as long as it must last. A hook of that name has no ticks.
+    pub fn is_seen(&self) -> bool {
+        self.source == WATCH && self.tick.is_some()
+    }
 }
 
 /// How a trigger turns events into runs.

@@ -54,6 +54,18 @@ pub struct Closed {
     pub why: String,
 }
 
+/// The latest that time itself asked for under one identity, and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latest {
+    pub tick: Timestamp,
+    pub ticket: u64,
+    pub run: Option<RunId>,
+    /// `None` while it goes on, and when no run came of it.
+    pub outcome: Option<Outcome>,
+    /// Why it came to what it came to; empty while it goes on.
+    pub why: String,
+}
+
 /// The state of the intake.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Intake {
@@ -66,6 +78,8 @@ pub struct Intake {
     deliveries: BTreeMap<String, Timestamp>,
     started: BTreeMap<Key, Timestamp>,
     closed: VecDeque<Closed>,
+    /// By identity: as many as there are schedules and watches, so nothing of it is forgotten.
+    ticks: BTreeMap<String, Latest>,
     remembered: usize,
 }
 
@@ -105,6 +119,10 @@ impl Intake {
         if let Some(delivery) = &demand.delivery {
             self.deliveries.insert(delivery.clone(), at);
         }
+        if let Some(tick) = demand.tick {
+            let latest = Latest { tick, ticket: number, run: None, outcome: None, why: String::new() };
+            self.ticks.insert(demand.identity.clone(), latest);
+        }
         let lasting = BTreeSet::from([(demand.identity.clone(), demand.since.clone())]);
         let (demand, arrivals) = (demand.clone(), vec![at]);
         self.tickets.insert(number, Ticket { demand, stage: Stage::Accepted, accepted_at: at, lasting, arrivals });
@@ -118,6 +136,10 @@ impl Intake {
 
     fn join(&mut self, number: u64, into: u64) {
         let Some(joined) = self.tickets.remove(&number) else { return };
+        if let Some(latest) = self.latest_of(&joined.demand, number) {
+            // What becomes of the other one becomes of both.
+            latest.ticket = into;
+        }
         if let Some(ticket) = self.tickets.get_mut(&into) {
             ticket.lasting.extend(joined.lasting);
             ticket.arrivals.extend(joined.arrivals);
@@ -132,6 +154,9 @@ impl Intake {
         if let Some(ticket) = self.tickets.get_mut(&number) {
             self.started.insert(key(&ticket.demand), at);
             ticket.stage = Stage::Live { run: run.clone(), stopping: false };
+        }
+        for latest in self.ticks.values_mut().filter(|latest| latest.ticket == number) {
+            latest.run = Some(run.clone());
         }
     }
 
@@ -163,11 +188,18 @@ impl Intake {
             Stage::Live { run, .. } => Some(run),
             _ => None,
         };
+        for latest in self.ticks.values_mut().filter(|latest| latest.ticket == number) {
+            (latest.outcome, latest.why) = (outcome, why.to_owned());
+        }
         let (playbook, target, why) = (demand.playbook, demand.target, why.to_owned());
         self.closed.push_back(Closed { ticket: number, playbook, target, at, run, outcome, why });
         if self.closed.len() > CLOSED {
             self.closed.pop_front();
         }
+    }
+
+    fn latest_of(&mut self, demand: &Demand, number: u64) -> Option<&mut Latest> {
+        self.ticks.get_mut(&demand.identity).filter(|latest| latest.ticket == number)
     }
 
     fn forget_old(&mut self, at: Timestamp) {
@@ -225,6 +257,9 @@ impl Intake {
 
     /// Whether this very event was taken before, or is over already.
     pub fn knows(&self, demand: &Demand, now: Timestamp) -> bool {
+        if let Some(tick) = demand.tick {
+            return self.ticks.get(&demand.identity).is_some_and(|latest| latest.tick >= tick);
+        }
         let fresh = |moment: &Timestamp| now.since(*moment) < REMEMBERED;
         let over = (demand.identity.clone(), demand.since.clone());
         self.episodes.get(&episode(demand)).is_some_and(fresh) || self.resolved.get(&over).is_some_and(fresh)
@@ -233,6 +268,16 @@ impl Intake {
     /// Whether this very end was told before.
     pub(super) fn knows_end(&self, identity: &str, since: Option<&str>) -> bool {
         since.is_some_and(|since| self.resolved.contains_key(&(identity.to_owned(), since.to_owned())))
+    }
+
+    /// The latest that time itself asked for under this identity.
+    pub fn latest(&self, identity: &str) -> Option<&Latest> {
+        self.ticks.get(identity)
+    }
+
+    /// Whether nothing for this playbook and target waits or is live.
+    pub fn is_free(&self, demand: &Demand) -> bool {
+        self.waiting_for(demand).is_none() && self.live_for(demand).is_none()
     }
 
     /// Whether a delivery of this name was taken before.

@@ -60,6 +60,7 @@ fn demand(identity: &str, target: &str) -> Demand {
         labels: BTreeMap::new(),
         policy: Policy::default(),
         withheld: None,
+        tick: None,
     }
 }
 
@@ -305,4 +306,17 @@ proptest! {
             prop_assert_eq!(&Intake::replay(&world.records), &world.intake);
         }
     }
+}
+
+/// However long ago it was, and whatever became of it.
+#[test]
+fn a_tick_is_taken_once_for_ever_and_in_order() {
+    let mut world = World::default();
+    let tick = |second: i64| Demand { tick: Some(Timestamp(second * 1_000)), ..demand("p: every 1m", "t") };
+    assert!(!world.offer(tick(60)).is_empty());
+    world.after(3 * 24 * 60 * 60 * 1_000);
+    assert!(world.offer(tick(60)).is_empty() && world.offer(tick(0)).is_empty());
+    let latest = world.intake.latest("p: every 1m").cloned().expect("it is known");
+    assert_eq!((latest.tick, latest.run.is_some()), (Timestamp(60_000), true));
+    assert!(!world.offer(tick(120)).is_empty());
 }

@@ -99,7 +99,7 @@ impl RunState {
                 Ok(())
             }
             Event::NotificationRouted { .. } | Event::NotificationQueued { .. } => Ok(()),
-            Event::StandingOrder(_) | Event::Intake(_) | Event::Outbox(_) | Event::Silence(_) => {
+            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) | Event::Outbox(_) | Event::Silence(_) => {
                 Err("it belongs to no run".into())
             }
             Event::Resumed { .. } => {

@@ -84,7 +84,7 @@ impl Plan {
             escalation: None,
             parallel: 8,
             ask_from: Risk::Destructive,
-            look_only: false,
+            look_only: None,
             open_answers: false,
             index: HashMap::new(),
         };
@@ -137,7 +137,7 @@ impl Plan {
     }
 
     pub(super) fn look_only(mut self) -> Self {
-        self.graph.look_only = true;
+        self.graph.look_only = Some(Phase::Remediate);
         self
     }
 

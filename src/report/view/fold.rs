@@ -51,6 +51,7 @@ impl RunView {
             | Event::PreconditionMet { .. }
             | Event::StandingOrder(_)
             | Event::Intake(_)
+            | Event::Schedule(_)
             | Event::Outbox(_)
             | Event::Silence(_)
             | Event::NotificationRouted { .. } => {}

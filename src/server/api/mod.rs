@@ -9,6 +9,7 @@ pub(super) mod hooks;
 pub(super) mod orders;
 pub(super) mod playbooks;
 pub(super) mod runs;
+pub(super) mod schedules;
 pub(super) mod tickets;
 
 use axum::http::StatusCode;

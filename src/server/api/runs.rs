@@ -15,8 +15,8 @@ use crate::engine::intake::{Concurrency, Demand, Fact, Policy, Priority, What};
 use crate::journal::RunFilter;
 use crate::playbook::inputs;
 use crate::report::RunView;
+use crate::server::reply;
 use crate::server::route::Call;
-use crate::server::{matching, reply};
 
 /// A page of the list, and the most that one page may hold.
 const PAGE: usize = 50;
@@ -67,7 +67,7 @@ pub async fn start(call: Call) -> Response {
         let error = format!("there is no playbook '{}'", start.playbook);
         return reply::problem(StatusCode::NOT_FOUND, error, "GET /api/v1/playbooks lists them");
     };
-    if let Err(problems) = inputs::resolve(playbook, &matching::given(start.inputs.iter())) {
+    if let Err(problems) = inputs::resolve(playbook, &inputs::given(&start.inputs)) {
         let all: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, all.join("; "), "");
     }
@@ -106,6 +106,7 @@ fn demand(call: &Call, start: Start) -> Demand {
         labels: BTreeMap::new(),
         policy: Policy { concurrency: Concurrency::Fail, priority: start.priority, ..Policy::default() },
         withheld: None,
+        tick: None,
     }
 }
 

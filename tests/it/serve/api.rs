@@ -125,6 +125,18 @@ fn t53_a_freeze_by_the_api_holds_for_the_command_line_and_the_other_way_round() 
 }
 
 #[test]
+fn a_trigger_whose_source_is_misspelt_is_named_at_the_start() {
+    let runbook = place("");
+    runbook.write("playbooks/note.yaml", super::PLAYBOOK.replace("source: alertmanager", "source: alertmanger"));
+    let served = start(&runbook);
+    served.running.signal(Signal::TERM);
+    served.running.done().exits(0).says(
+        "the source 'alertmanger' starts nothing: a trigger waits for it, and no hook of the site file is it; \
+         did you mean 'alertmanager'?",
+    );
+}
+
+#[test]
 fn a_playbook_that_becomes_invalid_stays_as_it_was() {
     let runbook = place("");
     let mut served = start(&runbook);

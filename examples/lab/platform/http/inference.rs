@@ -65,18 +65,30 @@ pub async fn infer(
     let wrong = |what: String| problem(platform.note_invalid(provider, what));
     let request: Request = decode(&body).map_err(|Problem(_, what)| wrong(what))?;
     let (rows, inputs) = tensors(provider.spec, request.inputs).map_err(wrong)?;
-    let answers = platform.infer(provider, rows, inputs, Caller::Outside).await.map_err(problem)?;
-    let outputs: Vec<Value> = answers.iter().map(|(name, tensor)| output(name, tensor)).collect();
-    let mut response = json!({"model_name": name, "outputs": outputs});
+    let mut response = match platform.infer(provider, rows, inputs, Caller::Outside).await {
+        Ok(answers) => {
+            let outputs: Vec<Value> = answers.iter().map(|(name, tensor)| output(name, tensor)).collect();
+            json!({"model_name": name, "outputs": outputs})
+        }
+        Err(Refusal::Turned(Turned::Stub)) => stub(provider.spec, rows),
+        Err(refusal) => return Err(problem(refusal)),
+    };
     if let Some(id) = request.id {
         response["id"] = id.into();
     }
     Ok(Json(response))
 }
 
+/// The form of an answer without one: no confidence in any class, and the word that it is none.
+fn stub(spec: &ProviderSpec, rows: usize) -> Value {
+    let none = Tensor::F32(ArrayD::zeros(IxDyn(&[rows, spec.classes])));
+    let parameters = json!({"degraded": true, "response": "Model unavailable"});
+    json!({"model_name": spec.name, "outputs": [output(spec.output, &none)], "parameters": parameters})
+}
+
 fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::Turned(Turned::Disabled | Turned::NotLoaded) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Turned(Turned::Disabled | Turned::NotLoaded | Turned::Stub) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Turned(Turned::TooMany) => StatusCode::TOO_MANY_REQUESTS,
         Refusal::BadInput(_) => StatusCode::BAD_REQUEST,
         Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -68,7 +68,7 @@ impl Refusal {
         use crate::platform::provider::Turned;
         match self {
             Refusal::Turned(Turned::Disabled) => format!("the provider '{name}' is disabled"),
-            Refusal::Turned(Turned::NotLoaded) => format!("the provider '{name}' has no model loaded"),
+            Refusal::Turned(Turned::NotLoaded | Turned::Stub) => format!("the provider '{name}' has no model loaded"),
             Refusal::Turned(Turned::TooMany) => format!("more requests than the rate limit of '{name}' allows"),
             Refusal::BadInput(what) | Refusal::Failed(what) => what.clone(),
         }
