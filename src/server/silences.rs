@@ -126,7 +126,10 @@ impl Keeper {
         match peer.would_hide_others(&wanted.labels).await {
             Ok(false) => {}
             Ok(true) => return self.refuse(run, "a silence would hide other alerts that have the same labels").await,
-            Err(error) => return Ok(complain(run, &wanted.alertmanager, &error)),
+            Err(error) => {
+                complain(run, &wanted.alertmanager, &error);
+                return Ok(());
+            }
         }
         if !self.silences.open.contains_key(run) {
             let (alertmanager, labels) = (wanted.alertmanager.clone(), wanted.labels.clone());
@@ -135,7 +138,10 @@ impl Keeper {
         let until = now.plus(LENGTH);
         match place(&peer, run, &wanted.labels, placed.map(|(id, _)| id), now, until).await {
             Ok(id) => self.write(Silence::Placed { run: run.clone(), id, until }).await,
-            Err(error) => Ok(complain(run, &wanted.alertmanager, &error)),
+            Err(error) => {
+                complain(run, &wanted.alertmanager, &error);
+                Ok(())
+            }
         }
     }
 
@@ -156,7 +162,10 @@ impl Keeper {
             None => format!("the site file has no `alertmanagers: {alertmanager}` any more"),
             Some(settings) => match lift(&Peer { host: &host, settings }, run, placed).await {
                 Ok(()) => "the run no longer works on it".to_owned(),
-                Err(error) => return Ok(complain(run, &alertmanager, &error)),
+                Err(error) => {
+                    complain(run, &alertmanager, &error);
+                    return Ok(());
+                }
             },
         };
         self.write(Silence::Lifted { run: run.clone(), why }).await

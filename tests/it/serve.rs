@@ -8,6 +8,8 @@ mod api;
 mod intake;
 mod limits;
 mod outside;
+mod routes;
+mod silences;
 mod schedules;
 mod stopped;
 mod tls;
