@@ -50,6 +50,7 @@ fn listed(batch: u64, messages: &[Message], before: &[Line], overview: Option<&s
         dedup_key: format!("runbook:group:{batch}"),
         link: overview.map(str::to_owned),
         thread: None,
+        adds: !before.is_empty(),
         title,
         ..last.clone()
     }

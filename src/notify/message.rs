@@ -49,6 +49,7 @@ fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
         dedup_key: dedup_key(facts),
         link: facts.link.clone(),
         thread: None,
+        adds: false,
     }
 }
 

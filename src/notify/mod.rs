@@ -125,6 +125,16 @@ pub struct Message {
     /// What the channel gave back with an earlier message of the run; see [`Receipt::thread`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+    /// Whether it only adds to the message that `thread` names, which people have been called to already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adds: bool,
+}
+
+impl Message {
+    /// Whether people have to be called to it: services notify nobody of a message that is only edited.
+    pub fn has_to_be_noticed(&self) -> bool {
+        self.on.calls_for_a_person() && !(self.adds && self.thread.is_some())
+    }
 }
 
 /// Proof that a peer took the message, such as its identifier or status line.
