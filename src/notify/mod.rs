@@ -16,6 +16,8 @@ pub mod template;
 mod text;
 
 #[cfg(test)]
+mod accepted;
+#[cfg(test)]
 mod doubles;
 
 use std::fmt;
