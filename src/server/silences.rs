@@ -116,7 +116,7 @@ impl Keeper {
         if lasts || self.refused.contains(run) {
             return Ok(());
         }
-        if wanted.labels.values().all(String::is_empty) {
+        if !says_something(&wanted.labels) {
             // A silence without labels would be one for everything.
             return self.refuse(run, "the alert has no labels").await;
         }
@@ -206,6 +206,11 @@ async fn lift(peer: &Peer<'_>, run: &RunId, placed: Option<(String, Timestamp)>)
     Ok(())
 }
 
+/// Whether labels tell an alert from others: a label without a value is as good as none.
+fn says_something(labels: &Labels) -> bool {
+    labels.values().any(|value| !value.is_empty())
+}
+
 fn complain(run: &RunId, alertmanager: &str, error: &PeerError) {
     tracing::warn!(%run, "the Alertmanager {alertmanager} was not told: {error}; it is tried again");
 }
@@ -235,5 +240,20 @@ async fn concerns(events: &mut tokio::sync::broadcast::Receiver<Record>) {
             // Nobody tells any more; what is left is to look every now and then.
             Err(RecvError::Closed) => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_every_alert_has_silence_nothing() {
+        let labels = |pairs: &[(&str, &str)]| -> Labels {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert!(!says_something(&labels(&[])));
+        assert!(!says_something(&labels(&[("alertname", ""), ("target", "")])));
+        assert!(says_something(&labels(&[("alertname", "Broken"), ("target", "")])));
     }
 }
