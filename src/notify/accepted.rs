@@ -10,6 +10,7 @@ use super::doubles;
 use super::{CHANNELS, Facts, Message, Occasion, Templates};
 
 type Verdict = Result<(), String>;
+type Judge = fn(&Value) -> Verdict;
 
 fn ensure(holds: bool, what: &str, value: &Value) -> Verdict {
     if holds { Ok(()) } else { Err(format!("{what}: {value}")) }
@@ -179,7 +180,7 @@ fn messages() -> Vec<Message> {
 
 #[tokio::test]
 async fn every_message_is_one_that_slack_pagerduty_and_teams_take() {
-    let judges: [(&str, fn(&Value) -> Verdict); 3] = [("slack", slack), ("pagerduty", pagerduty), ("teams", teams)];
+    let judges: [(&str, Judge); 3] = [("slack", slack), ("pagerduty", pagerduty), ("teams", teams)];
     for message in messages() {
         for (channel, judge) in judges {
             let body = sent(channel, message.clone()).await;
