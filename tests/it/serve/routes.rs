@@ -54,7 +54,7 @@ fn labels_of_the_alert_choose_the_channel_and_the_journal_tells_why() {
     let mut served = start(&runbook);
     alert(&served, "a", &json!({"team": "ml"}));
     served.running.until("one is told", || service.calls().len() == 1);
-let closed = || served.client.tickets()["closed"].as_array().map_or(0, Vec::len);
+    let closed = || served.client.tickets()["closed"].as_array().map_or(0, Vec::len);
     served.running.until("it is over", || closed() == 1);
     let run = runbook.newest_run();
     let said = runbook.call(&format!("notify log {run}")).exits(0);
