@@ -26,7 +26,7 @@ pub enum NotifyCommand {
     Preview(PreviewArguments),
     /// Say which channels a message would go to, and why.
     Route(route::RouteArguments),
-    /// Show what waits in the outbox and what went out last, or where the messages of a run went and why.
+    /// Show what became of messages, those that wait too.
     Log {
         /// A run, or the beginning of its identifier.
         run: Option<String>,
