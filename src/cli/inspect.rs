@@ -7,19 +7,21 @@ use serde_json::{Value, json};
 use super::notice;
 use super::output::{self, Failure};
 use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, run, setup};
-use crate::base::Diagnostic;
+use crate::base::{Clock, Diagnostic};
 use crate::engine::Record;
 use crate::journal::{Journal, RunFilter};
 use crate::plan;
 use crate::playbook;
 use crate::playbook::library::{self, Library};
 use crate::report::{HistoryRow, RunView};
+use crate::runtime::routing;
 
 pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
     let files = files(&library, &arguments.playbooks)?;
+    warn_of_gap(&site, &files);
     let mut problems: Vec<Diagnostic> = Vec::new();
     for file in &files {
         problems.extend(problems_of(file, &library));
@@ -29,6 +31,17 @@ pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<
         Format::Text => show_problems(&problems, files.len()),
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+/// Where there are routes, says whether they leave a fault to nobody. A warning: the playbooks are valid.
+fn warn_of_gap(site: &crate::site::Site, files: &[PathBuf]) {
+    if site.notify.routes.is_empty() {
+        return;
+    }
+    let headers: Vec<_> = files.iter().filter_map(|file| library::load(file).ok()).map(|one| one.header).collect();
+    if let Some(gap) = routing::warning(site, headers.iter(), Clock::start().now()) {
+        output::error(&format!("warning: {gap}"));
+    }
 }
 
 /// Every mistake of a file, whatever its kind, in the order of the text.

@@ -92,6 +92,9 @@ fn say(reloaded: &Reloaded) {
         let wrong = Failure::diagnostics(problems);
         output::error(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
     }
+    if let Some(gap) = &reloaded.gap {
+        output::error(&format!("warning: {gap}"));
+    }
     for (key, why) in &reloaded.idle {
         output::error(&format!("{} starts nothing: {why}", escape_control(key)));
     }

@@ -163,11 +163,8 @@ impl Facts {
         }
     }
 
-    /// How to begin once more after a run that did not fix the fault, if its inputs can be written on one line.
+    /// How to start the same run by hand, if its inputs can be written on one line.
     pub fn again(&self) -> Option<String> {
-        if !matches!(self.on, Occasion::Unresolved | Occasion::Error) {
-            return None;
-        }
         let inputs = self.inputs.as_object().into_iter().flatten().filter(|(_, input)| !input.is_null());
         let written = inputs.map(|(name, input)| {
             let text = format!("{name}={}", value::show(input));

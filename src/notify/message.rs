@@ -49,6 +49,7 @@ fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
         dedup_key: dedup_key(facts),
         link: facts.link.clone(),
         thread: None,
+        adds: false,
     }
 }
 
@@ -94,7 +95,7 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// 128 bits of SHA-256 over the parts, each with its length so that no two lists of parts are alike.
-fn digest(parts: &[&str]) -> String {
+pub(super) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -2,16 +2,21 @@
 //!
 //! A channel gets a finished [`Message`] and tries once. Around it: `message` makes the message from
 //! the `facts` of a run, `template` holds its wording, `target` finds the channel that `slack:ml-alerts`
-//! names, `delivery` tries again, and `post` is the one way a channel speaks HTTP.
+//! names, `route` says which channels a message goes to, `gather` makes one message of several, `delivery` tries
+//! again, and `post` is the one way a channel speaks HTTP.
 
 pub mod delivery;
 pub mod facts;
+pub mod gather;
 mod message;
 mod post;
+pub mod route;
 pub mod target;
 pub mod template;
 mod text;
 
+#[cfg(test)]
+mod accepted;
 #[cfg(test)]
 mod doubles;
 
@@ -78,6 +83,11 @@ impl Occasion {
     pub fn calls_for_a_person(self) -> bool {
         !matches!(self, Occasion::Started | Occasion::Resolved)
     }
+
+    /// Whether somebody has to act on it at once: it waits for no other message.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, Occasion::Approval | Occasion::BreakGlass | Occasion::Escalated)
+    }
 }
 
 impl fmt::Display for Occasion {
@@ -117,6 +127,16 @@ pub struct Message {
     /// What the channel gave back with an earlier message of the run; see [`Receipt::thread`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+    /// Whether it only adds to the message that `thread` names, which people have been called to already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adds: bool,
+}
+
+impl Message {
+    /// Whether people have to be called to it: services notify nobody of a message that is only edited.
+    pub fn has_to_be_noticed(&self) -> bool {
+        self.on.calls_for_a_person() && !(self.adds && self.thread.is_some())
+    }
 }
 
 /// Proof that a peer took the message, such as its identifier or status line.
@@ -171,6 +191,8 @@ pub trait Channel: 'static {
     /// Settings in the site file, as YAML; a test parses them, and the documentation shows them.
     const EXAMPLE: &'static str;
     type Config: DeserializeOwned + JsonSchema + Send;
+    /// Whether several messages may become one. Not where each is an incident of its own, or is read by a program.
+    const MERGES: bool = true;
 
     /// What is wrong with settings that decode but cannot work, such as two ways to log in. Looks at
     /// nothing outside them, so that `validate` can ask before anything runs.
@@ -198,6 +220,8 @@ pub struct ChannelEntry {
     pub summary: &'static str,
     pub example: &'static str,
     pub config_schema: fn() -> Value,
+    /// Whether several messages may become one.
+    pub merges: bool,
     /// What is wrong with these settings, without trying them.
     pub check: fn(&Value) -> Result<(), DeliveryError>,
     /// What would be sent, with a mark in the place of each secret.
@@ -218,6 +242,7 @@ pub const fn entry<C: Channel>() -> ChannelEntry {
         summary: C::SUMMARY,
         example: C::EXAMPLE,
         config_schema: crate::kind::schema_of::<C::Config>,
+        merges: C::MERGES,
         check: |config| decode::<C>(config.clone()).map(drop),
         preview: |config, message| C::preview(&decode::<C>(config)?, message),
         send: |config, message, http| Box::pin(async move { C::send(decode::<C>(config)?, message, http).await }),

@@ -42,6 +42,7 @@ impl Channel for Sender {
     const SUMMARY: &'static str = "Opens an Opsgenie alert, and closes it when the run has fixed the fault.";
     const EXAMPLE: &'static str = "{api_key: {file: /run/secrets/opsgenie-ml}, teams: [ml-platform]}";
     type Config = Config;
+    const MERGES: bool = false;
 
     fn check(config: &Config) -> Result<(), String> {
         post::check_private(&config.url)

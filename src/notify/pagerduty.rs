@@ -44,6 +44,7 @@ impl Channel for Sender {
     const SUMMARY: &'static str = "Opens a PagerDuty incident, and resolves it when the run has fixed the fault.";
     const EXAMPLE: &'static str = "{routing_key: {file: /run/secrets/pagerduty-ml}}";
     type Config = Config;
+    const MERGES: bool = false;
 
     fn check(config: &Config) -> Result<(), String> {
         if config.source.trim().is_empty() {

@@ -96,8 +96,15 @@ impl Narrator {
             Event::AttemptSuspended { key, why, .. } => {
                 vec![Entry::new(Mark::Question, key.to_string(), "waits for a person", why).into()]
             }
-            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
-                Vec::new()
+            Event::PreconditionMet { .. }
+            | Event::StandingOrder(_)
+            | Event::Intake(_)
+            | Event::Schedule(_)
+            | Event::Outbox(_)
+            | Event::Silence(_)
+            | Event::NotificationRouted { .. } => Vec::new(),
+            Event::NotificationQueued { on, channel, .. } => {
+                vec![Entry::new(Mark::Note, channel.clone(), "is told by the outbox", on.clone()).into()]
             }
             Event::RemediationWithheld { why } => {
                 vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]

@@ -82,6 +82,11 @@ impl Driver {
         }
     }
 
+    /// In a resumed run: tells what was written down and not told.
+    pub(super) fn catch_up(&mut self, records: &[Record]) {
+        self.messages.catch_up(records, &self.prepared);
+    }
+
     /// Inputs to take up right after the first one.
     pub(super) fn queue(&mut self, inputs: Vec<What>) {
         self.queued.extend(inputs);

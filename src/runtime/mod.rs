@@ -6,6 +6,7 @@
 //!                                                └────► reporters
 //! ```
 
+mod aftermath;
 mod anchoring;
 mod anew;
 mod answers;
@@ -19,7 +20,10 @@ mod host;
 mod look;
 pub mod messages;
 pub mod orders;
+pub mod outbox;
 mod receipts;
+mod restore;
+pub mod routing;
 mod running;
 mod signals;
 mod spoiled;

@@ -28,6 +28,7 @@ mod runs;
 mod schedules;
 mod sessions;
 mod shelf;
+mod silences;
 mod supervisor;
 mod timekeeper;
 mod watch;
@@ -109,6 +110,9 @@ impl ServeError {
     }
 }
 
+/// How long Alertmanagers are waited for in the end.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// What every request needs.
 pub struct Shared {
     pub(crate) host: Arc<Host>,
@@ -161,6 +165,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: listen::Listener,
     work: desk::Work,
+    silences: Option<silences::Keeper>,
     timekeeper: timekeeper::Timekeeper,
     /// Held for as long as the server runs.
     _alone: File,
@@ -186,6 +191,8 @@ impl Server {
         let health = health::Health::new(host.clock);
         let told = desk::Told { beat: health.desk.clone(), metrics: metrics.clone() };
         let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone(), told)?;
+        let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
+        host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
         let timekeeper =
@@ -211,7 +218,7 @@ impl Server {
             pace,
             stopping,
         };
-        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
+        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -228,10 +235,12 @@ impl Server {
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
-        let Server { shared, listener, work, timekeeper, _alone } = self;
+        let Server { shared, listener, work, timekeeper, silences, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
+        let last_look = CancellationToken::new();
+        let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
         let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
@@ -245,6 +254,12 @@ impl Server {
         shared.desk.close().await;
         let _ = desk.await;
         alive.abort();
+        last_look.cancel();
+        if let Some(silences) = silences {
+            // What it could not lift ends by itself.
+            let _ = tokio::time::timeout(LAST_LOOK, silences).await;
+        }
+        shared.host.close_outbox().await;
         door.abort();
     }
 }

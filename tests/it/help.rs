@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 36] = [
     "",
     "run",
     "serve",
@@ -32,6 +32,8 @@ const COMMANDS: [&str; 34] = [
     "model inspect",
     "notify",
     "notify preview",
+    "notify route",
+    "notify log",
     "notify test",
     "doctor",
     "kinds",

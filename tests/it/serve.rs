@@ -17,8 +17,10 @@ mod outside;
 mod page_answers;
 mod pages;
 mod prometheus;
+mod routes;
 mod schedules;
 mod sign_in;
+mod silences;
 #[cfg(feature = "otel")]
 mod spans;
 mod stopped;

@@ -13,21 +13,20 @@ pub const PROGRAM: &str = "prometheus-alertmanager";
 const TARGETS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// Sends the alerts of each value of a label apart, and what was not taken again after a second.
-pub fn alertmanager(runbook: &Runbook, hook: &str, label: &str) -> (Running, Client) {
+pub fn alertmanager(runbook: &Runbook, hook: &str, label: &str, address: &str) -> (Running, Client) {
     let config = format!(
         "route: {{receiver: runbook, group_by: [{label}], group_wait: 0s, group_interval: 1s, repeat_interval: 4h}}\n\
          receivers:\n- name: runbook\n  webhook_configs:\n  - url: http://{hook}/hooks/alertmanager\n    \
          http_config: {{authorization: {{credentials: {ALERTS}}}}}\n"
     );
     runbook.write("alertmanager.yml", config);
-    let address = free_address();
     let arguments = [
         "--config.file=alertmanager.yml".to_owned(),
         "--storage.path=alertmanager".to_owned(),
         "--cluster.listen-address=".to_owned(),
         format!("--web.listen-address={address}"),
     ];
-    until_ready(runbook, PROGRAM, &arguments, &address)
+    until_ready(runbook, PROGRAM, &arguments, address)
 }
 
 /// Free a moment ago; these programs cannot be asked to choose one and to say which.
@@ -66,7 +65,7 @@ fn t47_what_is_told_to_come_again_by_a_full_queue_comes_again_and_nothing_is_los
     let slow = PLAYBOOK.replace("argv: [sh, -c, 'echo", "argv: [sh, -c, 'while [ ! -e go ]; do sleep 0.05; done; echo");
     let runbook = place("  runs: 1\n  queue: 1\n").file("playbooks/note.yaml", slow);
     let served = start(&runbook);
-    let (mut running, client) = alertmanager(&runbook, served.client.address(), "target");
+    let (mut running, client) = alertmanager(&runbook, served.client.address(), "target", &free_address());
     let alerts: Vec<Value> =
         TARGETS.iter().map(|target| json!({"labels": {"alertname": "Note", "target": target}})).collect();
     client.post("/api/v2/alerts", None, &json!(alerts)).is(200);

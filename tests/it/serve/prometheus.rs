@@ -99,7 +99,7 @@ fn a_fault_is_seen_told_fixed_and_seen_to_be_over_by_the_real_programs() {
     }
     let lab = Lab::of("cad", &[]);
     let (runbook, mut served) = server(&lab);
-    let (_alertmanager, alerts) = alertmanager(&runbook, served.client.address(), "provider");
+    let (_alertmanager, alerts) = alertmanager(&runbook, served.client.address(), "provider", &free_address());
     let (mut running, prometheus) = prometheus(&runbook, &lab.address(), served.client.address(), alerts.address());
     running.until("both are scraped", || ask(&prometheus, "min(up) + count(up)") == Some(3.0));
     assert_eq!(active(&alerts), 0);
