@@ -96,7 +96,11 @@ impl Narrator {
             Event::AttemptSuspended { key, why, .. } => {
                 vec![Entry::new(Mark::Question, key.to_string(), "waits for a person", why).into()]
             }
-            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
+            Event::PreconditionMet { .. }
+            | Event::StandingOrder(_)
+            | Event::Intake(_)
+            | Event::Schedule(_)
+            | Event::Escalation(_) => {
                 Vec::new()
             }
             Event::RemediationWithheld { why } => {

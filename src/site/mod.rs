@@ -3,6 +3,7 @@
 //! check and decode them.
 
 pub mod egress;
+pub mod escalation;
 pub mod people;
 pub mod secret;
 pub mod serve;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use egress::Egress;
+pub use escalation::Policy;
 pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use serve::{Role, Serve};
@@ -40,6 +42,8 @@ pub struct Site {
     pub secrets: Secrets,
     /// People and groups, by name.
     pub contacts: BTreeMap<String, Contact>,
+    /// Escalation policies, by name: who is told one after the other until somebody acknowledges.
+    pub escalation: BTreeMap<String, Policy>,
     /// Notification channels: kind, then name, then the channel's settings.
     pub channels: BTreeMap<String, BTreeMap<String, Value>>,
     /// Services that `service` steps act on: name, then one backend with its settings.
@@ -79,6 +83,7 @@ impl Default for Site {
             prometheus: None,
             secrets: Secrets::default(),
             contacts: BTreeMap::new(),
+            escalation: BTreeMap::new(),
             channels: BTreeMap::new(),
             services: BTreeMap::new(),
             models: Models::default(),

@@ -97,7 +97,9 @@ impl RunState {
                 self.threads.extend(thread.iter().map(|thread| (channel.clone(), thread.clone())));
                 Ok(())
             }
-            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => Err("it belongs to no run".into()),
+            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) | Event::Escalation(_) => {
+                Err("it belongs to no run".into())
+            }
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())

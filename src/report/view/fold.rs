@@ -51,7 +51,8 @@ impl RunView {
             | Event::PreconditionMet { .. }
             | Event::StandingOrder(_)
             | Event::Intake(_)
-            | Event::Schedule(_) => {}
+            | Event::Schedule(_)
+            | Event::Escalation(_) => {}
             Event::RemediationWithheld { why } => self.withheld = Some(why.clone()),
             Event::FannedOut { step, items } => {
                 self.step_mut(&StepKey::plain(step.clone())).items.clone_from(items);
