@@ -92,6 +92,8 @@ pub struct Host {
     /// A person answers one question at a time, whichever run it comes from.
     questions: tokio::sync::Mutex<()>,
     pub(super) said: Said,
+    /// Escalations are written down one after the other.
+    pub(super) escalating: tokio::sync::Mutex<()>,
 }
 
 impl Host {
@@ -131,6 +133,7 @@ impl Host {
                 reporter: Mutex::new(reporter),
                 questions: tokio::sync::Mutex::new(()),
                 said: Said::default(),
+                escalating: tokio::sync::Mutex::new(()),
             }
         })
     }
@@ -147,6 +150,7 @@ impl Host {
             templates: self.templates.clone(),
             clock: self.clock,
             said: Said::default(),
+            escalating: tokio::sync::Mutex::new(()),
             reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
             questions: tokio::sync::Mutex::new(()),
         })

@@ -14,6 +14,7 @@ mod attempt;
 mod calls;
 mod driver;
 mod egress;
+pub mod escalations;
 mod guards;
 mod host;
 mod look;

@@ -108,7 +108,7 @@ fn close(case: &Case, why: &str, gone: bool, told: &BTreeSet<String>) -> Vec<Fac
 fn closing(case: &Case, before: usize, why: &str, gone: bool, told: &BTreeSet<String>) -> Vec<Fact> {
     let closed = Fact::Closed { case: case.run.clone(), why: why.to_owned(), gone };
     let to: BTreeSet<String> = case.asked().difference(told).cloned().collect();
-    let told = (!to.is_empty()).then(|| tell(case, before, Words::Closed { gone }, to));
+    let told = (!to.is_empty()).then(|| tell(case, before, Words::Closed, to));
     std::iter::once(closed).chain(told).collect()
 }
 

@@ -116,7 +116,7 @@ pub enum Words {
     /// Somebody has taken over.
     Acknowledged,
     /// It is over.
-    Closed { gone: bool },
+    Closed,
     /// How it stands.
     Update { status: String },
 }
