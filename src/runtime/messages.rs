@@ -129,6 +129,13 @@ impl Messages {
     }
 }
 
+impl Drop for Messages {
+    /// A run that could not be gone on with keeps nobody informed.
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
 /// Sends a message to one channel and says how it went.
 pub(super) async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
     let (on, subject) = (message.on.label().to_owned(), message.subject.clone());

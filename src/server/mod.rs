@@ -14,6 +14,8 @@ mod access;
 mod api;
 mod connections;
 mod desk;
+mod escalation_page;
+mod escalations;
 mod listen;
 mod matching;
 mod pace;
@@ -138,6 +140,7 @@ pub struct Server {
     listener: listen::Listener,
     work: desk::Work,
     timekeeper: timekeeper::Timekeeper,
+    keeper: escalations::Keeper,
     /// Held for as long as the server runs.
     _alone: File,
 }
@@ -160,10 +163,11 @@ impl Server {
         let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let keeper = escalations::Keeper::new(host.clone());
         let host = host.clone();
         let shared =
             Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
-        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
+        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, keeper, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -179,10 +183,11 @@ impl Server {
 
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
     pub async fn run(self, stop: CancellationToken) {
-        let Server { shared, listener, work, timekeeper, _alone } = self;
+        let Server { shared, listener, work, timekeeper, keeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
+        let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
         stop.cancelled().await;
         shared.stopping.cancel();
@@ -192,6 +197,7 @@ impl Server {
         }
         // What it has written down and not handed in is handed in at the next start.
         time.abort();
+        escalations.abort();
         shared.desk.close().await;
         let _ = desk.await;
         door.abort();
@@ -208,6 +214,12 @@ fn lock(state: &Path) -> Result<File, ServeError> {
         Err(TryLockError::WouldBlock) => Err(ServeError::Second { state: state.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Whether a server works on the journal of this state folder.
+pub fn is_serving(state: &Path) -> bool {
+    // Opened without making it: looking leaves nothing behind.
+    File::open(state.join("serve.lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Opens the address of a listener; for tests of the room.

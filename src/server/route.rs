@@ -15,7 +15,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::access::{self, Access, Who};
-use super::{Shared, api, reply};
+use super::{Shared, api, escalation_page as page, reply};
 use crate::site::Role;
 
 /// A group of Alertmanager with a thousand alerts fits.
@@ -68,6 +68,12 @@ routes! {
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
     GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
+    GET "/api/v1/escalations" Access::Role(Role::Viewer) => api::escalations::list;
+    POST "/api/v1/escalations/{run}/ack" Access::Role(Role::Operator) => api::escalations::acknowledge;
+    POST "/api/v1/escalations/{run}/next" Access::Role(Role::Operator) => api::escalations::next;
+    POST "/api/v1/escalations/{run}/close" Access::Role(Role::Operator) => api::escalations::close;
+    GET "/ack/{run}" Access::Link => page::show;
+    POST "/ack/{run}" Access::Link => page::acknowledge;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
@@ -109,15 +115,18 @@ fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
 
 async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
     let path: BTreeMap<String, String> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let who = match admit(&shared, route, &path, request.headers()) {
+    let query = Query::<HashMap<String, String>>::try_from_uri(request.uri()).map(|Query(query)| query);
+    let who = match admit(&shared, route, &path, query.as_ref().ok(), request.headers()) {
         Ok(who) => who,
         Err(refused) => return refused,
     };
-    let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(request.uri()) else {
+    let Ok(query) = query else {
         return reply::problem(StatusCode::BAD_REQUEST, "the query cannot be read", "");
     };
     let (parts, body) = request.into_parts();
-    let body = match body_of(&parts.headers, body).await {
+    // Browsers send the one page that is answered without a token as a form.
+    let form = if route.access == Access::Link { "application/x-www-form-urlencoded" } else { "application/json" };
+    let body = match body_of(&parts.headers, body, form).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -128,10 +137,12 @@ fn admit(
     shared: &Shared,
     route: &Route,
     path: &BTreeMap<String, String>,
+    query: Option<&HashMap<String, String>>,
     headers: &HeaderMap,
 ) -> Result<Who, Response> {
     match route.access {
         Access::Anybody => Ok(Who::nobody("anybody")),
+        Access::Link => page::admit(shared, path, query),
         Access::Hook => api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers),
         Access::Role(needed) => {
             let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
@@ -147,7 +158,7 @@ fn admit(
 }
 
 /// The body, if it is of a form, a size and a speed that can be taken.
-async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+async fn body_of(headers: &HeaderMap, body: Body, form: &str) -> Result<Bytes, Response> {
     let refuse = |status, why: &str| Err(reply::problem(status, why, ""));
     if headers.contains_key("content-encoding") {
         // A packed body could unpack to any size.
@@ -166,10 +177,10 @@ async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"),
     };
     let kind = headers.get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?"));
-    let json =
-        kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json" || kind.trim().ends_with("+json"));
-    if !body.is_empty() && !json {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/json is taken");
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let fits = kind == form || (form == "application/json" && kind.ends_with("+json"));
+    if !body.is_empty() && !fits {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("only {form} is taken"));
     }
     Ok(body)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state::{Case, Cases};
-use super::{End, Fact, IN_DOUBT_AFTER, Input, What, Words};
+use super::{BEGINS_WITHIN, End, Fact, IN_DOUBT_AFTER, Input, What, Words};
 use crate::base::{RunId, Timestamp};
 
 /// Takes up inputs in order, and returns the facts that became true; they are applied to `cases` already.
@@ -55,8 +55,9 @@ fn with(cases: &Cases, run: &RunId, decide: impl FnOnce(&Case) -> Vec<Fact>) -> 
 /// Once for a run. While the same fault waits for an answer already, or somebody is at it, nobody is told of it a
 /// second time; a case that came to nothing makes way for the new one.
 fn raise(cases: &Cases, at: Timestamp, what: &What) -> Vec<Fact> {
-    let What::Raise { case, subject, policy, why, ladder } = what else { return Vec::new() };
-    if cases.knows(case) {
+    let What::Raise { case, since, subject, policy, why, ladder } = what else { return Vec::new() };
+    let is_history = cases.began_at.is_some_and(|began| since.plus(BEGINS_WITHIN) < began);
+    if is_history || cases.knows(case) {
         return Vec::new();
     }
     let same = || cases.open_cases().filter(|other| other.climb.is_some() && other.subject.incident == subject.incident);

@@ -39,6 +39,9 @@ pub const STREAM: &str = ".escalations";
 /// is at it any more.
 pub const IN_DOUBT_AFTER: Duration = Duration::from_secs(60);
 
+/// Two programs may begin the stream at once; what the slower one has to tell is no history.
+pub const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
 /// Written once, never changed. The run of a case is its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "escalation", rename_all = "snake_case")]
@@ -178,7 +181,15 @@ pub enum What {
     /// The run has a fault to tell of.
     Follow { case: RunId, subject: Subject, updates: Follow },
     /// The run escalates.
-    Raise { case: RunId, subject: Subject, policy: String, why: String, ladder: Ladder },
+    Raise {
+        case: RunId,
+        /// When it did.
+        since: Timestamp,
+        subject: Subject,
+        policy: String,
+        why: String,
+        ladder: Ladder,
+    },
     /// How the run of a case stands.
     Seen { case: RunId, status: String, end: Option<End> },
     /// Somebody takes over.

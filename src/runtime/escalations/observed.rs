@@ -24,11 +24,11 @@ pub fn observe(host: &Host, run: &RunId, updates: Option<&Follow>) -> Result<Vec
     if let Some(updates) = updates.filter(|_| found(&records)) {
         whats.push(What::Follow { case: run.clone(), subject: subject.clone(), updates: updates.clone() });
     }
-    if let Some((policy, why)) = raised(&records)
+    if let Some((since, policy, why)) = raised(&records)
         && let Some(ladder) = ladder(&host.services.site, policy, &subject.severity)
     {
         let (policy, why) = (policy.to_owned(), why.to_owned());
-        whats.push(What::Raise { case: run.clone(), subject, policy, why, ladder });
+        whats.push(What::Raise { case: run.clone(), since, subject, policy, why, ladder });
     }
     let facts = Facts { outcome: state.finished.map(|outcome| outcome.label().to_owned()), ..facts };
     whats.push(What::Seen { case: run.clone(), status: facts.status().to_owned(), end: end(&records) });
@@ -49,9 +49,9 @@ fn found(records: &[Record]) -> bool {
     records.iter().any(|record| found(&record.event))
 }
 
-fn raised(records: &[Record]) -> Option<(&str, &str)> {
+fn raised(records: &[Record]) -> Option<(Timestamp, &str, &str)> {
     records.iter().find_map(|record| match &record.event {
-        Event::EscalationRaised { policy, why } => Some((policy.as_str(), why.as_str())),
+        Event::EscalationRaised { policy, why } => Some((record.at, policy.as_str(), why.as_str())),
         _ => None,
     })
 }
