@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod escalation;
 
 use std::collections::BTreeMap;
 

@@ -61,7 +61,11 @@ pub fn ladder(site: &Site, policy: &str, severity: &str) -> Option<Ladder> {
         within_ms: time.map(|seconds| (seconds * 1_000.0) as u64),
     });
     let ladder = Ladder { levels: levels.collect(), repeat: path.repeat, last: reached(&path.last) };
-    (!ladder.levels.is_empty()).then_some(ladder)
+    if ladder.levels.is_empty() {
+        tracing::warn!(policy, severity, "the policy has no levels for this severity, so nobody is told");
+        return None;
+    }
+    Some(ladder)
 }
 
 /// What became of what was taken up.
