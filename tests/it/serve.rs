@@ -5,6 +5,7 @@ pub mod client;
 mod alertmanager;
 mod answers;
 mod api;
+mod escalations;
 mod intake;
 mod limits;
 mod outside;

@@ -22,6 +22,7 @@ fn t41_every_route_asks_for_its_role_and_only_health_is_free() {
         let status =
             |token: Option<&str>| served.client.call(route.method.as_str(), &path, token, Some(&json!({}))).status;
         let open = route.access == Access::Anybody;
+        assert_eq!(route.access == Access::Link, route.path == "/ack/{run}", "only that page is opened by its address");
         assert_eq!(open, route.path == "/health", "only health is free");
         for stranger in [None, Some("nobody-has-this-token")] {
             assert_eq!(status(stranger) == 401, !open, "{} {path} without a right", route.method);
