@@ -33,8 +33,8 @@ fn decide(cases: &Cases, at: Timestamp, what: &What) -> Vec<Fact> {
     facts.extend(match what {
         What::Proceed => Vec::new(),
         What::Follow { case, subject, updates } => match cases.get(case) {
-            Some(_) => Vec::new(),
-            None => vec![Fact::Followed { case: case.clone(), subject: subject.clone(), updates: updates.clone() }],
+            Some(known) if known.updates.is_some() || known.closed.is_some() => Vec::new(),
+            _ => vec![Fact::Followed { case: case.clone(), subject: subject.clone(), updates: updates.clone() }],
         },
         What::Raise { .. } => raise(cases, at, what),
         What::Seen { case, status, end } => with(cases, case, |case| seen(case, status, end.as_ref())),

@@ -315,6 +315,15 @@ fn an_escalation_keeps_updates_going_beyond_its_run() {
     assert!(world.cases().get(&run("b")).unwrap().closed.is_some(), "without an escalation the run is all there is");
 }
 
+#[test]
+fn a_run_that_escalates_before_it_is_followed_is_followed_all_the_same() {
+    let mut world = World::default();
+    world.take(raise("a", ladder(&[None], 0), 0));
+    world.take(follow("a"));
+    world.take(seen("a", "Investigating", None));
+    assert_eq!(world.words().last(), Some(&Words::Update { status: "Investigating".into() }));
+}
+
 fn step() -> impl Strategy<Value = (u8, i64, Dies)> {
     let dies = prop_oneof![
         3 => Just(Dies::Never),
