@@ -72,6 +72,7 @@ fn what_does_not_fit_the_playbook_is_kept_and_starts_nothing() {
     served.alert(&["; rm -rf /"]).is(202);
     let closed = served.client.tickets()["closed"][0].clone();
     assert!(closed["why"].as_str().is_some_and(|why| why.contains("does not match")), "{closed}");
+    assert!(closed["run"].is_null(), "it was refused when it came in, before anything was to run: {closed}");
     assert_eq!(runbook.call("history --format json").exits(0).json(), json!([]));
 }
 
