@@ -79,7 +79,10 @@ fn unreached(site: &Site, names: &[String], place: &Route) -> Vec<(Route, String
             return None;
         }
         let (message, help) = match site.contacts.contains_key(name) {
-            true => (format!("no channel reaches '{name}'"), Some("give the contact or one of its members a `channel`".to_owned())),
+            true => (
+                format!("no channel reaches '{name}'"),
+                Some("give the contact or one of its members a `channel`".to_owned()),
+            ),
             false => {
                 let known = site.contacts.keys().chain(&channels).map(String::as_str);
                 (format!("there is no contact or channel '{name}'"), did_you_mean(name, known))

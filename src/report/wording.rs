@@ -101,9 +101,7 @@ impl Narrator {
             | Event::StandingOrder(_)
             | Event::Intake(_)
             | Event::Schedule(_)
-            | Event::Escalation(_) => {
-                Vec::new()
-            }
+            | Event::Escalation(_) => Vec::new(),
             Event::RemediationWithheld { why } => {
                 vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]
             }

@@ -14,6 +14,7 @@ use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::running::Running;
+use super::turns::Turns;
 use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
 use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
 use crate::engine::rerun::RerunError;
@@ -89,11 +90,8 @@ pub struct Host {
     pub clock: Clock,
     pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
-    /// A person answers one question at a time, whichever run it comes from.
-    questions: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
     pub(super) said: Said,
-    /// Escalations are written down one after the other.
-    pub(super) escalating: tokio::sync::Mutex<()>,
 }
 
 impl Host {
@@ -131,9 +129,8 @@ impl Host {
                 templates,
                 clock,
                 reporter: Mutex::new(reporter),
-                questions: tokio::sync::Mutex::new(()),
+                turns: Turns::default(),
                 said: Said::default(),
-                escalating: tokio::sync::Mutex::new(()),
             }
         })
     }
@@ -150,9 +147,8 @@ impl Host {
             templates: self.templates.clone(),
             clock: self.clock,
             said: Said::default(),
-            escalating: tokio::sync::Mutex::new(()),
             reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
-            questions: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
         })
     }
 
@@ -175,7 +171,7 @@ impl Host {
     }
 
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
-        let _turn = self.questions.lock().await;
+        let _turn = self.turns.questions.lock().await;
         self.show(|reporter| reporter.pause());
         let answer = approver.ask(question).await;
         self.show(|reporter| reporter.resume());

@@ -26,6 +26,7 @@ mod signals;
 mod spoiled;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use approvers::AnswerError;

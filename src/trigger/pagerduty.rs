@@ -151,9 +151,7 @@ mod tests {
             let body = json!({"event": event}).to_string().into_bytes();
             Sender::acknowledged(&config(), &Request { body, ..Request::default() })
         };
-        let event = |kind: &str, key: Value| {
-            json!({"id": "01F", "event_type": kind, "agent": {"summary": "Ada"}, "data": {"id": "P1", "incident_key": key}})
-        };
+        let event = |kind: &str, key: Value| json!({"id": "01F", "event_type": kind, "agent": {"summary": "Ada"}, "data": {"id": "P1", "incident_key": key}});
         let found = read(event("incident.acknowledged", json!("runbook:p:0a"))).unwrap();
         assert_eq!((found.incident.as_str(), found.by.as_str()), ("runbook:p:0a", "Ada"));
         assert_eq!(read(event("incident.triggered", json!("runbook:p:0a"))), None);

@@ -60,7 +60,8 @@ fn raise(cases: &Cases, at: Timestamp, what: &What) -> Vec<Fact> {
     if is_history || cases.knows(case) {
         return Vec::new();
     }
-    let same = || cases.open_cases().filter(|other| other.climb.is_some() && other.subject.incident == subject.incident);
+    let same =
+        || cases.open_cases().filter(|other| other.climb.is_some() && other.subject.incident == subject.incident);
     if let Some(other) = same().find(|other| other.is_in_hand(at)) {
         return vec![Fact::Joined { case: case.clone(), into: other.run.clone() }];
     }

@@ -288,9 +288,7 @@ impl Case {
     /// Whether nobody of the current level was certainly reached, and nobody is at it any more.
     fn is_unheard(&self) -> bool {
         let level = self.notices.iter().rev().find(|told| matches!(told.words, Words::Level { .. }));
-        level.is_some_and(|told| {
-            told.to.values().all(|sent| matches!(sent, Sent::Failed { .. } | Sent::Doubtful))
-        })
+        level.is_some_and(|told| told.to.values().all(|sent| matches!(sent, Sent::Failed { .. } | Sent::Doubtful)))
     }
 
     /// When the next level is due by itself, if it is.

@@ -71,7 +71,8 @@ impl World {
 
     fn told(&mut self, case: &RunId, notice: u64, channel: &str) {
         let broken = self.broken.contains(channel);
-        let (delivered, error) = (!broken).then(|| "taken".to_owned()).map_or((None, Some("down".to_owned())), |taken| (Some(taken), None));
+        let (delivered, error) =
+            (!broken).then(|| "taken".to_owned()).map_or((None, Some("down".to_owned())), |taken| (Some(taken), None));
         let (case, channel) = (case.clone(), channel.to_owned());
         self.take(What::Told { case, notice, channel, delivered, error, attempts: 1, thread: None });
     }
@@ -259,7 +260,10 @@ fn a_run_escalates_once_and_the_same_fault_is_told_once_while_somebody_is_at_it(
     assert!(matches!(world.take(raise("c", seed_001(), 0))[..], [Fact::Joined { .. }]), "somebody is at it");
     world.after(9 * 60);
     let facts = world.take(raise("d", seed_001(), world.now));
-    assert!(matches!(facts[..], [Fact::Closed { gone: false, .. }, Fact::Raised { .. }, Fact::Tell { .. }]), "{facts:?}");
+    assert!(
+        matches!(facts[..], [Fact::Closed { gone: false, .. }, Fact::Raised { .. }, Fact::Tell { .. }]),
+        "{facts:?}"
+    );
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crate::engine::escalation::{Case, Notice, Sent, Words};
 
 /// One line for each thing that happened, in order, with its moment.
 pub fn account(case: &Case) -> Vec<(Timestamp, String)> {
-    let mut lines: Vec<(Timestamp, String)> = case.notices.iter().map(|notice| (notice.at, told(case, notice))).collect();
+    let mut lines: Vec<(Timestamp, String)> =
+        case.notices.iter().map(|notice| (notice.at, told(case, notice))).collect();
     lines.extend(case.acknowledged.as_ref().map(|answer| {
         let reason = if answer.reason.is_empty() { String::new() } else { format!(": {}", answer.reason) };
         (answer.at, format!("acknowledged by {} ({}){reason}", answer.by, answer.way))

@@ -94,7 +94,8 @@ impl Host {
         let mut sends = Vec::new();
         for fact in &facts {
             if let Fact::Tell { case, notice, words, to } = fact {
-                let each = to.iter().map(|channel| self.clone().send(case.clone(), *notice, words.clone(), channel.clone()));
+                let each =
+                    to.iter().map(|channel| self.clone().send(case.clone(), *notice, words.clone(), channel.clone()));
                 sends.extend(each.map(tokio::spawn));
             }
         }
@@ -102,8 +103,7 @@ impl Host {
     }
 
     async fn write_escalations(&self, whats: &[What]) -> Result<(Vec<Fact>, Cases), JournalError> {
-        // One after the other, so that those of this process do not meet at the same number.
-        let _turn = self.escalating.lock().await;
+        let _turn = self.turns.escalations.lock().await;
         let mut tries = 0;
         loop {
             let mut cases = cases(self.journal.as_ref())?;
@@ -124,38 +124,24 @@ impl Host {
         }
     }
 
-    /// Sends one message whose intent is durable, and writes down how it went. A future of its own type, since
-    /// writing down leads to it again.
-    fn send(self: Arc<Self>, case: RunId, notice: u64, words: Words, channel: String) -> SendFuture {
-        Box::pin(async move {
-            let (message, thread) = match wording::message(&self, &case, &words, &channel) {
-                Ok(found) => found,
-                Err(error) => return self.ended(case, notice, channel, Err(error.to_string()), None, 0).await,
-            };
-            let sent = messages::deliver(&self, &channel, message, thread.as_ref()).await;
-            let Event::NotificationSent { delivered, error, attempts, thread, .. } = sent else { return };
-            let result = delivered.ok_or_else(|| error.unwrap_or_default());
-            self.ended(case, notice, channel, result, thread, attempts).await;
-        })
-    }
-
-    async fn ended(
-        self: &Arc<Self>,
-        case: RunId,
-        notice: u64,
-        channel: String,
-        result: Result<String, String>,
-        thread: Option<String>,
-        attempts: u32,
-    ) {
-        let (delivered, error) = match result {
-            Ok(receipt) => (Some(receipt), None),
-            Err(error) => (None, Some(error)),
+    /// Sends one message whose intent is durable, and writes down how it went.
+    async fn send(self: Arc<Self>, case: RunId, notice: u64, words: Words, channel: String) {
+        let told = |delivered, error, attempts, thread| {
+            let (case, channel) = (case.clone(), channel.clone());
+            What::Told { case, notice, channel, delivered, error, attempts, thread }
         };
-        if let Some(error) = &error {
+        let told = match wording::message(&self, &case, &words, &channel) {
+            Err(error) => told(None, Some(error.to_string()), 0, None),
+            Ok((message, thread)) => match messages::deliver(&self, &channel, message, thread.as_ref()).await {
+                Event::NotificationSent { delivered, error, attempts, thread, .. } => {
+                    told(delivered, error, attempts, thread)
+                }
+                _ => return,
+            },
+        };
+        if let What::Told { error: Some(error), .. } = &told {
             tracing::warn!(%case, channel, "not told of the escalation: {error}");
         }
-        let told = What::Told { case, notice, channel, delivered, error, attempts, thread };
         if let Err(error) = self.write_escalations(&[told]).await {
             tracing::error!(%error, "how a message went cannot be written down; it counts as in doubt");
         }
@@ -186,5 +172,3 @@ impl Host {
         self.escalations(whats).await
     }
 }
-
-type SendFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -2,9 +2,9 @@
 
 use super::ladder;
 use crate::base::{RunId, Timestamp};
+use crate::engine::RunState;
 use crate::engine::escalation::{Case, End, Follow, Subject, What};
 use crate::engine::event::{Event, Outcome, Record};
-use crate::engine::RunState;
 use crate::journal::{JournalError, RunFilter};
 use crate::notify::{self, Facts, Occasion};
 use crate::runtime::host::Host;

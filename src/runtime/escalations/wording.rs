@@ -58,8 +58,7 @@ fn occasion(words: &Words) -> Occasion {
 fn told(host: &Host, case: &Case, words: &Words, channel: &str, facts: Facts) -> Facts {
     let site = &host.services.site;
     let mut facts = Facts { link: site.link_to(&facts.run), ..facts };
-    facts.update_every =
-        case.updates.as_ref().map(|updates| Duration::from_millis(updates.follow.every_ms));
+    facts.update_every = case.updates.as_ref().map(|updates| Duration::from_millis(updates.follow.every_ms));
     match words {
         Words::Level { level, .. } => {
             let names = case.climb.as_ref().and_then(|climb| climb.ladder.levels.get(*level as usize - 1));

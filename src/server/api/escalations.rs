@@ -51,7 +51,9 @@ pub async fn next(call: Call) -> Response {
 }
 
 pub async fn close(call: Call) -> Response {
-    let why = |by: String, reason: String| if reason.is_empty() { format!("closed by {by}") } else { format!("closed by {by}: {reason}") };
+    let why = |by: String, reason: String| {
+        if reason.is_empty() { format!("closed by {by}") } else { format!("closed by {by}: {reason}") }
+    };
     say(&call, |case, by, reason| What::Close { case: case.run.clone(), why: why(by, reason) }).await
 }
 

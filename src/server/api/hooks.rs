@@ -75,7 +75,12 @@ async fn take_over(shared: &Shared, hook: &Hook, answer: Acknowledgement) -> Res
     let ours = cases.open_cases().filter(|case| case.climb.is_some() && case.subject.incident == answer.incident);
     let (way, by) = (hook.name.clone(), answer.by);
     let whats: Vec<What> = ours
-        .map(|case| What::Acknowledge { case: case.run.clone(), by: by.clone(), reason: String::new(), way: way.clone() })
+        .map(|case| What::Acknowledge {
+            case: case.run.clone(),
+            by: by.clone(),
+            reason: String::new(),
+            way: way.clone(),
+        })
         .collect();
     let acknowledged = whats.len();
     match host.escalations(whats).await {

@@ -82,7 +82,8 @@ impl Pager {
 
 /// A place with a ladder of three, whose levels have so long.
 fn ladder(pager: &Pager, within: &str) -> Runbook {
-    let runbook = place("    pd: {pagerduty: {secret: {env: PD}}}\n").variable("PAGES", SECRET).variable("PD", "pd-secret");
+    let runbook =
+        place("    pd: {pagerduty: {secret: {env: PD}}}\n").variable("PAGES", SECRET).variable("PD", "pd-secret");
     let mut site = runbook.read("runbook.yaml");
     site.push_str("url: https://runbook.example.com\ncontacts: {lead: {channel: 'webhook:lead'}}\n");
     site.push_str(&format!(
@@ -223,8 +224,7 @@ fn a_link_expires() {
     runbook.call("run down").exits(1);
     let text = pager.to("first")["text"].as_str().expect("text").to_owned();
     let path = text.lines().find_map(|line| line.split("https://runbook.example.com/ack").nth(1)).expect("a link");
-    let runbook =
-        runbook.variable("LD_PRELOAD", library.display().to_string()).variable("FAKETIME", "+4d");
+    let runbook = runbook.variable("LD_PRELOAD", library.display().to_string()).variable("FAKETIME", "+4d");
     let served = start(&runbook);
     let expired = served.client.get(&format!("/ack{path}"), None).is(410);
     assert!(expired.body.contains("expired"), "{}", expired.body);
@@ -289,7 +289,8 @@ fn example(pager: &Pager) -> Runbook {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/escalation");
     let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}")).expect("an example");
     let site = read("runbook.yaml").replace("https://pages.example.com", &pager.address);
-    let site = site + "serve:\n  address: 127.0.0.1:0\n  tokens: {viewer: {token: {env: TOKEN_viewer}, role: viewer}}\n";
+    let site =
+        site + "serve:\n  address: 127.0.0.1:0\n  tokens: {viewer: {token: {env: TOKEN_viewer}, role: viewer}}\n";
     Runbook::new()
         .variable("PAGES_SECRET", SECRET)
         .variable("TOKEN_viewer", token("viewer"))
@@ -358,7 +359,8 @@ fn the_tables_of_the_example_choose_the_first_to_be_told_by_severity() {
     // What cannot wait goes on at once: the commander, then those who repair.
     let pager = Pager::start();
     let runbook = example(&pager);
-    let playbook = runbook.read("playbooks/service-outage.yaml").replace("policy: service-outage", "policy: cad-models");
+    let playbook =
+        runbook.read("playbooks/service-outage.yaml").replace("policy: service-outage", "policy: cad-models");
     runbook.write("playbooks/service-outage.yaml", format!("{playbook}severity: [{{is: critical}}]\n"));
     runbook.call("run service-outage").exits(1);
     for who in ["commander", "engineering", "platform"] {
