@@ -15,6 +15,8 @@ const COMMANDS: [&str; 34] = [
     "report",
     "resume",
     "rerun",
+    "ack",
+    "escalate",
     "approve",
     "reject",
     "resolve",
