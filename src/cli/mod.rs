@@ -1,5 +1,6 @@
 //! The command line.
 
+mod ack;
 mod answer;
 mod ask;
 mod audit;
@@ -79,6 +80,10 @@ enum Command {
     Reject(answer::AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(answer::ResolveArguments),
+    /// Take over an escalated fault: no further level is told, and those who were told know.
+    Ack(ack::AckArguments),
+    /// Tell the next level of an escalation now.
+    Escalate(ack::EscalateArguments),
     /// Keep every run from changing anything, until it is lifted.
     Freeze(orders::FreezeArguments),
     /// Lift a freeze.
@@ -351,6 +356,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Approve(arguments) => answer::approve(config, &arguments),
         Command::Reject(arguments) => answer::reject(config, &arguments),
         Command::Resolve(arguments) => answer::resolve(config, &arguments),
+        Command::Ack(arguments) => ack::ack(config, &arguments),
+        Command::Escalate(arguments) => ack::escalate(config, &arguments),
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::escalation;
 use super::intake::Fact;
 use super::outbox;
 use super::schedule;
@@ -259,6 +260,8 @@ pub enum Event {
     Silence(Silence),
     /// What schedules and watches came to; it stands in a stream of its own, too.
     Schedule(schedule::Fact),
+    /// Who is told next when nobody has answered; it stands in a stream of its own, too.
+    Escalation(escalation::Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,

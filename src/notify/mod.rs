@@ -33,6 +33,7 @@ use serde_json::Value;
 use crate::base::Timestamp;
 pub use delivery::{Delivery, DeliveryPolicy, deliver};
 pub use facts::{Approval, Facts};
+pub use message::dedup_key;
 pub use target::{TargetError, parse_target, resolve, targets};
 pub use template::Templates;
 
@@ -50,10 +51,17 @@ pub enum Occasion {
     /// in any case.
     BreakGlass,
     Error,
+    /// Somebody has taken over an escalation; those who were asked are told.
+    #[schemars(skip)]
+    Acknowledged,
+    /// How a fault stands, told again and again while it is open; `notify: {status: …}` asks for it.
+    #[schemars(skip)]
+    #[serde(rename = "status-update")]
+    StatusUpdate,
 }
 
 impl Occasion {
-    pub const ALL: [Occasion; 8] = [
+    pub const ALL: [Occasion; 10] = [
         Occasion::Started,
         Occasion::Approval,
         Occasion::Resolved,
@@ -62,6 +70,8 @@ impl Occasion {
         Occasion::Parked,
         Occasion::BreakGlass,
         Occasion::Error,
+        Occasion::Acknowledged,
+        Occasion::StatusUpdate,
     ];
 
     /// The word used in playbooks, in output, and as the name of the message template.
@@ -75,13 +85,15 @@ impl Occasion {
             Occasion::Parked => "parked",
             Occasion::BreakGlass => "break_glass",
             Occasion::Error => "error",
+            Occasion::Acknowledged => "acknowledged",
+            Occasion::StatusUpdate => "status-update",
         }
     }
 
     /// Whether somebody has to act on it. Services notify nobody of a message that is only edited, so such
     /// a message is never only an edit.
     pub fn calls_for_a_person(self) -> bool {
-        !matches!(self, Occasion::Started | Occasion::Resolved)
+        !matches!(self, Occasion::Started | Occasion::Resolved | Occasion::Acknowledged | Occasion::StatusUpdate)
     }
 
     /// Whether somebody has to act on it at once: it waits for no other message.

@@ -14,7 +14,7 @@ use crate::base::suggestion::did_you_mean;
 
 /// Name and text of the shipped templates: one an occasion, and the status update that goes to
 /// people who do not run anything themselves.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("started", include_str!("templates/started.hbs")),
     ("approval", include_str!("templates/approval.hbs")),
     ("resolved", include_str!("templates/resolved.hbs")),
@@ -23,6 +23,7 @@ const SHIPPED: [(&str, &str); 9] = [
     ("parked", include_str!("templates/parked.hbs")),
     ("break_glass", include_str!("templates/break_glass.hbs")),
     ("error", include_str!("templates/error.hbs")),
+    ("acknowledged", include_str!("templates/acknowledged.hbs")),
     ("status-update", include_str!("templates/status-update.hbs")),
 ];
 

@@ -17,7 +17,7 @@ use crate::site::{self, Site};
 use crate::trigger::{SOURCES, trigger_schema};
 use crate::yaml::{self, Node};
 
-use super::triggers;
+use super::{escalation, triggers};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -170,6 +170,10 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {
+            let problems = escalation::check_site(&root, &source, &decoded);
+            if !problems.is_empty() {
+                return Err(problems);
+            }
             let mut site = decoded.based_at(path.parent().unwrap_or(Path::new("")));
             site.resolve_state(from_file);
             let wrong = routes(&root, &site, &source);

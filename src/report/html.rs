@@ -122,7 +122,8 @@ mod tests {
     use crate::report::{Gallery, Incident, stories};
 
     fn page(records: &[Record]) -> String {
-        let incident = Incident { records, gallery: Gallery::default(), audit_head: Some("12:ab".to_owned()) };
+        let incident =
+            Incident { records, gallery: Gallery::default(), audit_head: Some("12:ab".to_owned()), escalation: None };
         html(&incident.document())
     }
 

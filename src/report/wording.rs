@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod escalation;
 
 use std::collections::BTreeMap;
 
@@ -102,6 +103,7 @@ impl Narrator {
             | Event::Schedule(_)
             | Event::Outbox(_)
             | Event::Silence(_)
+            | Event::Escalation(_)
             | Event::NotificationRouted { .. } => Vec::new(),
             Event::NotificationQueued { on, channel, .. } => {
                 vec![Entry::new(Mark::Note, channel.clone(), "is told by the outbox", on.clone()).into()]

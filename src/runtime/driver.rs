@@ -137,6 +137,7 @@ impl Driver {
     ) -> Result<Ended, RuntimeError> {
         // One for all runs of this process: a child's entries are the parent's trail.
         let _beside = if self.prepared.run.is_child() { None } else { self.host.anchoring.beside() };
+        self.messages.follow(&self.prepared);
         let mut batch = vec![first];
         batch.append(&mut self.queued);
         // A resumed run asks its open questions again, whatever this first turn adds.
@@ -147,6 +148,7 @@ impl Driver {
             let batch = self.next_inputs(&mut stops).await;
             self.turn(batch).await?;
         }
+        self.messages.end().await;
         if !self.prepared.run.is_child() {
             self.host.anchoring.finish().await?;
             self.host.show(|reporter| reporter.finish());

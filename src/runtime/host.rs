@@ -15,6 +15,7 @@ use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::outbox::Entrance;
 use super::running::Running;
+use super::turns::Turns;
 use crate::base::{Clock, Diagnostic, RunId, entropy, private, redaction};
 use crate::engine::event::{ApprovalVerdict, Risk};
 use crate::engine::rerun::RerunError;
@@ -90,8 +91,7 @@ pub struct Host {
     pub clock: Clock,
     pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
-    /// A person answers one question at a time, whichever run it comes from.
-    questions: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
     pub(super) said: Said,
     /// Where messages wait that must not go out at once; none where each does.
     pub(super) outbox: OnceLock<Entrance>,
@@ -132,7 +132,7 @@ impl Host {
                 templates,
                 clock,
                 reporter: Mutex::new(reporter),
-                questions: tokio::sync::Mutex::new(()),
+                turns: Turns::default(),
                 said: Said::default(),
                 outbox: OnceLock::new(),
             }
@@ -153,7 +153,7 @@ impl Host {
             said: Said::default(),
             outbox: OnceLock::new(),
             reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
-            questions: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
         })
     }
 
@@ -176,7 +176,7 @@ impl Host {
     }
 
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
-        let _turn = self.questions.lock().await;
+        let _turn = self.turns.questions.lock().await;
         self.show(|reporter| reporter.pause());
         let answer = approver.ask(question).await;
         self.show(|reporter| reporter.resume());

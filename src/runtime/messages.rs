@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::escalations;
 use super::host::{Host, Prepared};
 use super::routing;
 use crate::base::value::show;
 use crate::base::{Redacted, entropy};
+use crate::engine::escalation::Follow;
 use crate::engine::event::{AskedAnswer, Event, Outcome, Phase, Record, RunStarted, StepStatus};
 use crate::engine::outbox::Item;
 use crate::engine::{RunState, What};
@@ -22,11 +26,16 @@ pub(super) struct Messages {
     outstanding: usize,
     /// Where each channel goes on from; its messages wait for each other, so that an edit finds its message.
     threads: BTreeMap<String, Arc<Mutex<Option<String>>>>,
+    /// Escalations and updates, which have a stream of their own.
+    beside: TaskTracker,
+    /// The run has ended.
+    over: CancellationToken,
 }
 
 impl Messages {
     pub(super) fn new(host: Arc<Host>, notify: Option<Notify>, sender: mpsc::UnboundedSender<What>) -> Self {
-        Messages { host, notify, sender, outstanding: 0, threads: BTreeMap::new() }
+        let (threads, beside, over) = (BTreeMap::new(), TaskTracker::new(), CancellationToken::new());
+        Messages { host, notify, sender, outstanding: 0, threads, beside, over }
     }
 
     pub(super) fn all_delivered(&self) -> bool {
@@ -37,11 +46,49 @@ impl Messages {
         self.outstanding = self.outstanding.saturating_sub(count);
     }
 
+    /// Keeps people informed, if the playbook asks for it, until the run is over.
+    pub(super) fn follow(&self, prepared: &Prepared) {
+        let status = self.notify.as_ref().and_then(|notify| notify.status.as_ref());
+        let Some(status) = status.filter(|_| prepared.graph.look_only.is_none()) else { return };
+        let template = status.template.clone().unwrap_or_else(|| Occasion::StatusUpdate.label().to_owned());
+        let every_ms = (status.every * 1_000.0) as u64;
+        let updates = Follow { every_ms, to: status.to.iter().cloned().collect(), template };
+        self.beside.spawn(self.host.clone().follow(prepared.run.clone(), updates, self.over.clone()));
+    }
+
+    /// Waits until whoever is told beside the run was told.
+    pub(super) async fn end(&self) {
+        self.over.cancel();
+        self.beside.close();
+        self.beside.wait().await;
+    }
+
+    /// Tells the first level of an escalation, and returns whom that reaches. Further levels are the server's.
+    fn escalate(&self, record: &Record, state: &RunState) -> BTreeSet<String> {
+        let Event::EscalationRaised { policy, .. } = &record.event else { return BTreeSet::new() };
+        let severity = state.severity.map_or("medium", |severity| severity.label());
+        let Some(ladder) = escalations::ladder(&self.host.services.site, policy, severity) else {
+            return BTreeSet::new();
+        };
+        let (host, run) = (self.host.clone(), record.run.clone());
+        self.beside.spawn(async move {
+            match host.look_at(&run, None).await {
+                Ok(taken) => taken.told().await,
+                Err(error) => tracing::error!(%run, %error, "the escalation is told by the server, when there is one"),
+            }
+        });
+        ladder.levels.into_iter().next().map(|level| level.to).unwrap_or_default()
+    }
+
     /// Tells whoever wants to know about this event. A message that cannot be sent never stops a run.
     pub(super) fn after(&mut self, record: &Record, prepared: &Prepared, state: &RunState) {
         let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { return };
         let Some(facts) = facts(on, record, state) else { return };
-        let choice = routing::choose(&self.host, self.notify.as_ref(), prepared, &facts);
+        let escalated = self.escalate(record, state);
+        let mut choice = routing::choose(&self.host, self.notify.as_ref(), prepared, &facts);
+        // Whom the first level reaches is told of it there; that somebody is told makes the last resort idle.
+        let idle = choice.fell_through && !escalated.is_empty();
+        choice.told.retain(|told| !idle && !escalated.contains(&told.channel));
         if choice.told.is_empty() && on == Occasion::BreakGlass {
             tracing::warn!("nobody is told of it: neither `notify` nor a channel of the owner names anybody");
         }
@@ -108,6 +155,13 @@ impl Messages {
     }
 }
 
+impl Drop for Messages {
+    /// A run that could not be gone on with keeps nobody informed.
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
 /// The channels that were to be told on this occasion, before it came up again, and of which nothing more is known;
 /// `None` when it is not known who was to be told.
 fn owed(on: Occasion, later: &[Record]) -> Option<BTreeSet<String>> {
@@ -156,7 +210,7 @@ async fn queue(host: &Host, target: &str, message: &notify::Message, thread: Opt
 }
 
 /// Sends a message to one channel and says how it went.
-async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
+pub(super) async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
     let (on, subject) = (message.on.label().to_owned(), message.subject.clone());
     let (attempts, result) = attempt(host, target, notify::Message { thread: thread.cloned(), ..message }).await;
     let (delivered, error, thread) = match result {

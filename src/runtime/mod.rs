@@ -15,6 +15,7 @@ mod attempt;
 mod calls;
 mod driver;
 mod egress;
+pub mod escalations;
 mod guards;
 mod host;
 mod look;
@@ -29,6 +30,7 @@ mod signals;
 mod spoiled;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use approvers::AnswerError;

@@ -17,6 +17,8 @@ pub enum Access {
     Anybody,
     /// What the source of the hook asks for: its token or signature.
     Hook,
+    /// An address that was sent to somebody: signed for one escalation and one channel, and not expired.
+    Link,
     /// A token with this role, or one above it.
     Role(Role),
     /// A session of a browser that was opened with such a token. A token itself is not taken here, and a session

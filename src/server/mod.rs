@@ -16,6 +16,8 @@ mod api;
 mod browser;
 mod connections;
 mod desk;
+mod escalation_page;
+mod escalations;
 mod health;
 mod listen;
 mod matching;
@@ -167,6 +169,7 @@ pub struct Server {
     work: desk::Work,
     silences: Option<silences::Keeper>,
     timekeeper: timekeeper::Timekeeper,
+    keeper: escalations::Keeper,
     /// Held for as long as the server runs.
     _alone: File,
 }
@@ -199,6 +202,7 @@ impl Server {
             timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let keeper = escalations::Keeper::new(host.clone());
         let host = host.clone();
         let sessions = sessions::Sessions::new();
         let shared = Shared {
@@ -218,7 +222,7 @@ impl Server {
             pace,
             stopping,
         };
-        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, _alone: alone }, reloaded))
+        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, keeper, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -235,10 +239,11 @@ impl Server {
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
-        let Server { shared, listener, work, timekeeper, silences, _alone } = self;
+        let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
+        let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));
         let last_look = CancellationToken::new();
         let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
@@ -251,6 +256,7 @@ impl Server {
         }
         // What it has written down and not handed in is handed in at the next start.
         time.abort();
+        escalations.abort();
         shared.desk.close().await;
         let _ = desk.await;
         alive.abort();
@@ -274,6 +280,12 @@ fn lock(state: &Path) -> Result<File, ServeError> {
         Err(TryLockError::WouldBlock) => Err(ServeError::Second { state: state.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Whether a server works on the journal of this state folder.
+pub fn is_serving(state: &Path) -> bool {
+    // Opened without making it: looking leaves nothing behind.
+    File::open(state.join("serve.lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Opens the address of a listener; for tests of the room.

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::access::{self, Access, Who};
 use super::browser::{self, Peer};
 use super::sessions::Session;
-use super::{Shared, api, page, reply};
+use super::{Shared, api, escalation_page, page, reply};
 use crate::site::Role;
 use crate::site::serve::MetricsFor;
 
@@ -78,6 +78,12 @@ routes! {
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
     GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
+    GET "/api/v1/escalations" Access::Role(Role::Viewer) => api::escalations::list;
+    POST "/api/v1/escalations/{run}/ack" Access::Role(Role::Operator) => api::escalations::acknowledge;
+    POST "/api/v1/escalations/{run}/next" Access::Role(Role::Operator) => api::escalations::next;
+    POST "/api/v1/escalations/{run}/close" Access::Role(Role::Operator) => api::escalations::close;
+    GET "/ack/{run}" Access::Link => escalation_page::show;
+    POST "/ack/{run}" Access::Link => escalation_page::acknowledge;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
@@ -171,7 +177,7 @@ async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, Stri
     };
     let (parts, body) = request.into_parts();
     let address = browser::address(&shared.host.services.site.serve, parts.extensions.get::<Peer>(), &parts.headers);
-    let body = match body_of(&parts.headers, body, route.takes_forms()).await {
+    let body = match body_of(&parts.headers, body, route.is_sent_as_form()).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -191,6 +197,7 @@ fn admit(
     let headers = request.headers();
     match route.access {
         Access::Anybody => Ok((Who::nobody("anybody"), None)),
+        Access::Link => Ok((escalation_page::admit(shared, path, request.uri())?, None)),
         Access::Hook => Ok((api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers)?, None)),
         Access::Role(needed) => Ok((bearer(shared, needed, headers)?, None)),
         Access::RoleOrLoopback(_) if is_open_to(shared, request) => Ok((Who::of_this_machine(), None)),
@@ -266,6 +273,11 @@ impl Route {
     /// Whether it is what a form of a page is sent to.
     fn takes_forms(&self) -> bool {
         self.method == Method::POST && matches!(self.access, Access::Page(_) | Access::Anybody)
+    }
+
+    /// A signed link is its own proof, whatever page its form stood on.
+    fn is_sent_as_form(&self) -> bool {
+        self.takes_forms() || (self.method == Method::POST && self.access == Access::Link)
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod alertmanager;
 pub mod egress;
 pub mod notify;
+pub mod escalation;
 pub mod people;
 pub mod secret;
 pub mod serve;
@@ -20,6 +21,7 @@ use serde_json::Value;
 pub use alertmanager::Alertmanager;
 pub use egress::Egress;
 pub use notify::Notifications;
+pub use escalation::Policy;
 pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use serve::{Role, Serve};
@@ -44,6 +46,8 @@ pub struct Site {
     pub secrets: Secrets,
     /// People and groups, by name.
     pub contacts: BTreeMap<String, Contact>,
+    /// Escalation policies, by name: who is told one after the other until somebody acknowledges.
+    pub escalation: BTreeMap<String, Policy>,
     /// Notification channels: kind, then name, then the channel's settings.
     pub channels: BTreeMap<String, BTreeMap<String, Value>>,
     /// Who is told besides those whom playbooks name, and how much a channel is told at once.
@@ -90,6 +94,7 @@ impl Default for Site {
             prometheus: None,
             secrets: Secrets::default(),
             contacts: BTreeMap::new(),
+            escalation: BTreeMap::new(),
             channels: BTreeMap::new(),
             notify: Notifications::default(),
             alertmanagers: BTreeMap::new(),

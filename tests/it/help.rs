@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 38] = [
     "",
     "run",
     "serve",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 36] = [
     "report",
     "resume",
     "rerun",
+    "ack",
+    "escalate",
     "approve",
     "reject",
     "resolve",

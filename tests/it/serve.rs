@@ -7,6 +7,7 @@ mod alertmanager;
 mod answers;
 mod api;
 mod chromium;
+mod escalations;
 mod health;
 mod intake;
 mod limits;

@@ -99,9 +99,12 @@ impl RunState {
                 Ok(())
             }
             Event::NotificationRouted { .. } | Event::NotificationQueued { .. } => Ok(()),
-            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) | Event::Outbox(_) | Event::Silence(_) => {
-                Err("it belongs to no run".into())
-            }
+            Event::StandingOrder(_)
+            | Event::Intake(_)
+            | Event::Schedule(_)
+            | Event::Outbox(_)
+            | Event::Silence(_)
+            | Event::Escalation(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())

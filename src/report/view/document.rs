@@ -21,12 +21,14 @@ impl RunView {
     ///   `answers` (what was said, by name), and `answer`, which is `null` or `{verdict, by, reason, at}`; a `parked`
     ///   one means that an answer is still waited for;
     /// - `notifications`: a list of `at`, `on`, `channel`, `subject`, `delivered`, `error`, `attempts`;
+    /// - `escalation`, where the run was escalated: `climb` (the policy and where it stands), `notices` (what was told
+    ///   to whom), `acknowledged` and `closed`;
     /// - `findings`: `before` and `after` remediation, each `null` or `{at, holds, probes}`, and `causes`.
     ///   A probe or cause is `{name, holds, condition, values, why}`, a cause also has a `title`;
     ///   `holds` is `null` where it could not be decided, and `values` maps the names in the condition
     ///   to what they were.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut document = json!({
             "id": self.run,
             "playbook": self.playbook,
             "digest": self.digest,
@@ -38,7 +40,11 @@ impl RunView {
             "approvals": self.approvals.iter().map(approval_document).collect::<Vec<_>>(),
             "notifications": self.notifications.iter().map(notification_document).collect::<Vec<_>>(),
             "findings": self.findings_document(),
-        })
+        });
+        if let Some(case) = &self.escalation {
+            document["escalation"] = json!(case);
+        }
+        document
     }
 
     fn steps_document(&self) -> Map<String, Value> {

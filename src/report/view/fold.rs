@@ -54,6 +54,7 @@ impl RunView {
             | Event::Schedule(_)
             | Event::Outbox(_)
             | Event::Silence(_)
+            | Event::Escalation(_)
             | Event::NotificationRouted { .. } => {}
             Event::NotificationQueued { on, channel, subject, number } => self.notifications.push(Notification {
                 at,

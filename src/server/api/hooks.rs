@@ -6,12 +6,15 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::base::Secret;
+use crate::engine::escalation::What;
 use crate::engine::intake::Fact;
+use crate::journal::JournalError;
+use crate::runtime::escalations::cases;
 use crate::server::access::{self, Who};
 use crate::server::desk::NotTaken;
 use crate::server::route::Call;
 use crate::server::{Shared, matching, reply};
-use crate::trigger::{Hook, Refusal, Request};
+use crate::trigger::{Acknowledgement, Hook, Refusal, Request};
 
 /// Judges by the headers. A hook that there is not is refused like one whose secret is wrong.
 pub(in crate::server) fn admit(shared: &Shared, name: &str, headers: &HeaderMap) -> Result<Who, Response> {
@@ -35,6 +38,9 @@ pub async fn take(call: Call) -> Response {
     if !call.shared.pace.take(&hook.name, at) {
         return reply::later("more requests came than this hook takes");
     }
+    if let Some(answer) = (hook.source.acknowledged)(&hook.settings, &request) {
+        return take_over(&call.shared, hook, answer).await;
+    }
     let delivery = match (hook.source.read)(&hook.settings, &request) {
         Ok(delivery) => delivery,
         Err(refusal) => return refused(&hook.name, &refusal),
@@ -53,6 +59,34 @@ pub async fn take(call: Call) -> Response {
         Ok(facts) => taken(delivery.signals.len(), &facts),
         Err(NotTaken::Full) => reply::later("the queue is full"),
         Err(error) => reply::later(error.to_string()),
+    }
+}
+
+/// Somebody has taken over at the paging service. What is not about an escalation of ours is nobody's.
+async fn take_over(shared: &Shared, hook: &Hook, answer: Acknowledgement) -> Response {
+    let host = &shared.host;
+    let later = |error: JournalError| {
+        tracing::error!(%error, "an acknowledgement cannot be written down");
+        reply::later("it could not be written down")
+    };
+    let cases = match cases(host.journal.as_ref()) {
+        Ok(cases) => cases,
+        Err(error) => return later(error),
+    };
+    let ours = cases.open_cases().filter(|case| case.climb.is_some() && case.subject.incident == answer.incident);
+    let (way, by) = (hook.name.clone(), answer.by);
+    let whats: Vec<What> = ours
+        .map(|case| What::Acknowledge {
+            case: case.run.clone(),
+            by: by.clone(),
+            reason: String::new(),
+            way: way.clone(),
+        })
+        .collect();
+    let acknowledged = whats.len();
+    match host.escalations(whats).await {
+        Ok(_) => reply::value(StatusCode::ACCEPTED, json!({"signals": 0, "acknowledged": acknowledged})),
+        Err(error) => later(error),
     }
 }
 

@@ -2,6 +2,7 @@
 //! somebody who may call it.
 
 pub(super) mod answers;
+pub(super) mod escalations;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod holds;

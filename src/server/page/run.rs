@@ -15,6 +15,7 @@ use crate::report::html::sections;
 use crate::report::view::{RunView, StepState, StepView};
 use crate::report::wording::account;
 use crate::report::{Gallery, Incident};
+use crate::runtime::escalations;
 use crate::server::api::{self, Named};
 use crate::server::route::Call;
 use crate::site::Role;
@@ -62,6 +63,7 @@ fn content(call: &Call, named: &Named, view: &RunView, notice: &Markup) -> Marku
     let (now, path) = (call.shared.host.clock.now(), path_of(&view.run));
     let over = view.outcome.is_some_and(|outcome| outcome != Outcome::Parked);
     let output = output(call, view, &named.run);
+    let told = reported(call, named);
     let seen = named.records.last().map_or(0, |record| record.seq);
     html! {
         (notice)
@@ -75,9 +77,9 @@ fn content(call: &Call, named: &Named, view: &RunView, notice: &Markup) -> Marku
                 (drawn(view, &named.header.steps))
             }
             section #output data-live aria-label="Output as it comes" { @if let Some(output) = &output { (output) } }
-            section #evidence data-live { (evidence(named)) }
+            section #evidence data-live { (evidence(&told)) }
             section #in-full data-live { h2 { "Steps in full" } (steps::all(view)) }
-            section #folded data-live { (folded(named)) }
+            section #folded data-live { (folded(&told)) }
             section #called data-live { (called(call, &named.run)) }
             @if !over && call.who.may(Role::Operator) { (cancel(call, &path)) }
         }
@@ -149,21 +151,27 @@ fn output(call: &Call, view: &RunView, run: &RunId) -> Option<Markup> {
 }
 
 /// The parts of the incident report that say what was seen and why.
-fn evidence(named: &Named) -> Markup {
-    let told = reported(named).into_iter().filter(|(title, _)| !FOLDED.contains(title));
+/// A section of the report: its title and its text.
+type Section = (&'static str, String);
+
+fn evidence(told: &[Section]) -> Markup {
+    let told = told.iter().filter(|(title, _)| !FOLDED.contains(title));
     html! { @for (_, text) in told { (PreEscaped(text)) } }
 }
 
-fn folded(named: &Named) -> Markup {
-    let told = reported(named).into_iter().filter(|(title, _)| FOLDED.contains(title));
+fn folded(told: &[Section]) -> Markup {
+    let told = told.iter().filter(|(title, _)| FOLDED.contains(title));
     html! {
         @for (title, text) in told { details id=(format!("all-{title}")) { summary { (title) } (PreEscaped(text)) } }
     }
 }
 
 /// Sections as the report renders them, which escapes all data itself.
-fn reported(named: &Named) -> Vec<(&'static str, String)> {
-    let incident = Incident { records: &named.records, gallery: Gallery::default(), audit_head: None };
+fn reported(call: &Call, named: &Named) -> Vec<Section> {
+    // A journal that cannot be read has told so when the run was looked up.
+    let cases = escalations::cases(call.shared.host.journal.as_ref()).unwrap_or_default();
+    let escalation = cases.get(&named.run).cloned();
+    let incident = Incident { records: &named.records, gallery: Gallery::default(), audit_head: None, escalation };
     let mut all = sections(&incident.document());
     all.retain(|(title, _)| !TOLD_ALREADY.contains(title));
     all

@@ -28,7 +28,7 @@ fn t41_every_route_asks_for_its_role_and_only_health_and_signing_in_are_free() {
         assert_eq!(route.access == Access::Anybody, OPEN.contains(&route.path), "{method} {path} is free");
         match route.access {
             Access::Anybody => {}
-            Access::Hook => {
+            Access::Hook | Access::Link => {
                 for stranger in [None, Some("nobody-has-this-token")] {
                     assert_eq!(status(stranger), 401, "{method} {path}");
                 }
