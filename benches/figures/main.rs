@@ -7,6 +7,7 @@ mod measure;
 mod models;
 mod planning;
 mod playbooks;
+mod serve;
 mod startup;
 mod steps;
 
@@ -19,11 +20,12 @@ type Outcome = Result<(), Box<dyn Error>>;
 /// Measures one group of figures and writes them.
 type Measure = fn(&mut dyn Write, &Path) -> Outcome;
 
-const GROUPS: [(&str, Measure); 4] = [
+const GROUPS: [(&str, Measure); 5] = [
     ("steps", steps::measure),
     ("planning", planning::measure),
     ("startup", startup::measure),
     ("models", models::measure),
+    ("serve", serve::measure),
 ];
 
 fn main() -> Outcome {

@@ -15,8 +15,8 @@ use super::process::shim::{self, Shim};
 use super::process::{
     self, Capture, Confinement, Enforcement, Environment, Finished, Launch, Limits, Orphan, Sandbox, Stopped,
 };
-use crate::base::Secret;
 use crate::base::units::show_duration;
+use crate::base::{Secret, live as window};
 use crate::kind::{Context, Effect, Kind, Left, Outcome, StepError, StepResult};
 use crate::site::{SecretReference, TextOrSecret};
 
@@ -190,12 +190,20 @@ impl Kind for Step {
         let is_limited = !config.limits.is_empty() || config.sandbox.is_some();
         let launch = launch(config, &context).await?;
         let finished = match shim(&context, orphan) {
-            Some(shim) => shim.run(launch, &context.cancel).await?,
+            Some(shim) => shim.run(launch, &context.cancel).await,
             None if is_limited => return Err(StepError::new("limits and a sandbox need the `runbook` program itself")),
-            None => process::run(launch, &context.cancel).await?,
+            None => process::run(launch, &context.cancel).await.map_err(StepError::from),
         };
-        judge(finished, parse, &success)
+        // From now on its output is in the journal.
+        live(&context).map(std::fs::remove_file);
+        judge(finished?, parse, &success)
     }
+}
+
+/// The file in which its output is seen as it comes, where somebody can look.
+fn live(context: &Context) -> Option<PathBuf> {
+    let site = &context.services.site;
+    site.live_output.then(|| window::place(&site.state, &context.run, &context.step))
 }
 
 /// The process that watches over the program, for an attempt that leaves a receipt.
@@ -245,7 +253,7 @@ async fn launch(config: Config, context: &Context) -> Result<Launch, StepError> 
     }
     let confinement = Confinement { limits, sandbox, new_privileges };
     let launch = Launch::new(argv, environment, config.cwd)?;
-    Ok(launch.stdin(stdin).grace(grace).confined(confinement))
+    Ok(launch.stdin(stdin).grace(grace).confined(confinement).shown_in(live(context)))
 }
 
 async fn environment(given: &BTreeMap<String, Scalar>, context: &Context) -> Result<Environment, StepError> {

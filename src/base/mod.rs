@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod entropy;
 pub mod environment;
 pub mod id;
+pub mod live;
 pub mod picture;
 pub mod private;
 pub mod redaction;

@@ -6,23 +6,25 @@ use serde_json::{Value, json};
 
 use super::notice;
 use super::output::{self, Failure};
-use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, run, setup};
-use crate::base::Diagnostic;
-use crate::engine::Record;
+use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, ack, run, setup};
+use crate::base::{Clock, Diagnostic};
 use crate::journal::{Journal, RunFilter};
 use crate::plan;
 use crate::playbook;
 use crate::playbook::library::{self, Library};
 use crate::report::{HistoryRow, RunView};
+use crate::runtime::routing;
+use crate::site::Site;
 
 pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
     notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
     let files = files(&library, &arguments.playbooks)?;
+    warn_of_gap(&site, &files);
     let mut problems: Vec<Diagnostic> = Vec::new();
     for file in &files {
-        problems.extend(problems_of(file, &library));
+        problems.extend(problems_of(file, &library, &site));
     }
     match arguments.format {
         Format::Json => output::json(&Value::Array(problems.iter().map(Diagnostic::to_json).collect())),
@@ -31,8 +33,19 @@ pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
 }
 
+/// Where there are routes, says whether they leave a fault to nobody. A warning: the playbooks are valid.
+fn warn_of_gap(site: &Site, files: &[PathBuf]) {
+    if site.notify.routes.is_empty() {
+        return;
+    }
+    let headers: Vec<_> = files.iter().filter_map(|file| library::load(file).ok()).map(|one| one.header).collect();
+    if let Some(gap) = routing::warning(site, headers.iter(), Clock::start().now()) {
+        output::error(&format!("warning: {gap}"));
+    }
+}
+
 /// Every mistake of a file, whatever its kind, in the order of the text.
-fn problems_of(file: &Path, library: &Library) -> Vec<Diagnostic> {
+fn problems_of(file: &Path, library: &Library, site: &Site) -> Vec<Diagnostic> {
     let source = match library::source(file) {
         Ok(source) => source,
         Err(problems) => return problems,
@@ -41,6 +54,7 @@ fn problems_of(file: &Path, library: &Library) -> Vec<Diagnostic> {
     if let Some(playbook) = &playbook {
         problems.extend(plan::check(playbook));
         problems.extend(plan::check_calls(playbook, library));
+        problems.extend(playbook::check_escalation(playbook, site));
     }
     problems.sort_by_key(|problem| problem.place.as_ref().map(|(_, span)| span.start));
     problems
@@ -108,13 +122,18 @@ pub fn history(config: Option<&Path>, arguments: &HistoryArguments) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn records(config: Option<&Path>, named: Option<&str>) -> Result<Vec<Record>, Failure> {
+/// A run with what became of its escalation.
+fn view(config: Option<&Path>, named: Option<&str>) -> Result<RunView, Failure> {
     let journal = setup::journal(&setup::site(config)?)?;
     let run = match named {
         Some(named) => run::named(journal.as_ref(), named)?,
         None => newest(journal.as_ref())?,
     };
-    journal.read(&run).map_err(|error| setup::journal_failure(&error))
+    let records = journal.read(&run).map_err(|error| setup::journal_failure(&error))?;
+    let escalation = ack::of(journal.as_ref(), &run)?;
+    let mut view = RunView::of(&records);
+    view.escalation = escalation;
+    Ok(view)
 }
 
 fn newest(journal: &dyn Journal) -> Result<crate::base::RunId, Failure> {
@@ -125,7 +144,7 @@ fn newest(journal: &dyn Journal) -> Result<crate::base::RunId, Failure> {
 }
 
 pub fn show(config: Option<&Path>, arguments: &ShowArguments) -> Result<Exit, Failure> {
-    let view = RunView::of(&records(config, arguments.run.as_deref())?);
+    let view = view(config, arguments.run.as_deref())?;
     match arguments.format {
         Format::Json => output::json(&view.to_json()),
         Format::Text => output::text(&crate::report::show(&view, setup::look())),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod ack;
 mod answer;
 mod ask;
 mod audit;
@@ -21,6 +22,8 @@ mod run;
 mod schedule;
 mod serve;
 mod setup;
+#[cfg(feature = "otel")]
+mod spans;
 
 use std::path::PathBuf;
 
@@ -51,7 +54,7 @@ enum Command {
     /// Look for the fault and its cause for real, change nothing, and show what a run would do.
     Plan(PlanArguments),
     /// Take alerts, start runs and answer people, until told to stop.
-    Serve,
+    Serve(serve::ServeArguments),
     /// Show what `runbook serve` runs by itself: next times, last outcomes, missed ones.
     Schedule(schedule::ScheduleArguments),
     /// Check playbooks and show every mistake with its place.
@@ -77,6 +80,10 @@ enum Command {
     Reject(answer::AnswerArguments),
     /// Say what became of a step that was interrupted, and go on with its run.
     Resolve(answer::ResolveArguments),
+    /// Take over an escalated fault: no further level is told, and those who were told know.
+    Ack(ack::AckArguments),
+    /// Tell the next level of an escalation now.
+    Escalate(ack::EscalateArguments),
     /// Keep every run from changing anything, until it is lifted.
     Freeze(orders::FreezeArguments),
     /// Lift a freeze.
@@ -305,8 +312,6 @@ enum AuditCommand {
 pub fn main() -> Exit {
     // What a careless parent left open is not for the programs that steps start.
     close_fds::set_fds_cloexec(3, &[]);
-    output::start_logging();
-    protection::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -316,7 +321,13 @@ pub fn main() -> Exit {
             return exit;
         }
     };
+    output::start_logging(match &arguments.command {
+        Command::Serve(arguments) => arguments.log_format,
+        _ => output::LogFormat::Text,
+    });
+    protection::start();
     let result = dispatch(arguments);
+    output::finish_logging();
     match result {
         Ok(exit) => exit,
         Err(failure) => {
@@ -333,7 +344,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
     match arguments.command {
         Command::Run(arguments) => run::run(config, &arguments),
         Command::Plan(arguments) => plan::plan(config, &arguments),
-        Command::Serve => serve::serve(config),
+        Command::Serve(arguments) => serve::serve(config, &arguments),
         Command::Schedule(arguments) => schedule::schedule(config, &arguments),
         Command::Validate(arguments) => inspect::validate(config, &arguments),
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
@@ -345,6 +356,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Approve(arguments) => answer::approve(config, &arguments),
         Command::Reject(arguments) => answer::reject(config, &arguments),
         Command::Resolve(arguments) => answer::resolve(config, &arguments),
+        Command::Ack(arguments) => ack::ack(config, &arguments),
+        Command::Escalate(arguments) => ack::escalate(config, &arguments),
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),

@@ -1,5 +1,9 @@
 //! `notify`: what people would be told, and whether a channel works.
 
+mod log;
+mod route;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
@@ -20,6 +24,13 @@ use crate::site::Site;
 pub enum NotifyCommand {
     /// Show a message as each channel would send it, and send nothing.
     Preview(PreviewArguments),
+    /// Say which channels a message would go to, and why.
+    Route(route::RouteArguments),
+    /// Show what became of messages, those that wait too.
+    Log {
+        /// A run, or the beginning of its identifier.
+        run: Option<String>,
+    },
     /// Send one message that is marked as a test to a channel, and say how that went.
     Test {
         /// A channel of the site file, such as slack:ml-alerts.
@@ -47,6 +58,8 @@ pub fn notify(config: Option<&Path>, command: &NotifyCommand) -> Result<Exit, Fa
     let site = setup::site(config)?;
     match command {
         NotifyCommand::Preview(arguments) => preview(&site, arguments),
+        NotifyCommand::Route(arguments) => route::route(&site, arguments),
+        NotifyCommand::Log { run } => log::log(&site, run.as_deref()),
         NotifyCommand::Test { channel } => test(site, channel),
     }
 }
@@ -66,19 +79,44 @@ fn preview(site: &Site, arguments: &PreviewArguments) -> Result<Exit, Failure> {
     let template = told.as_ref().and_then(|told| told.template.as_deref()).unwrap_or(notify::template::DEFAULT);
     let message = setup::templates(site)?.message(template, &facts);
     let message = Redacted::of(message).map_err(|error| Failure::because(Exit::Error, &error))?;
-    for target in targets(site, arguments, told) {
+    for target in targets(site, arguments, told, &facts)? {
         show(site, &target, &message)?;
     }
     Ok(Exit::Done)
 }
 
-/// The channel that was named, else those of the playbook, else all.
-fn targets(site: &Site, arguments: &PreviewArguments, told: Option<Notify>) -> Vec<String> {
-    match (&arguments.channel, told) {
-        (Some(channel), _) => vec![channel.clone()],
-        (None, Some(told)) => told.to,
-        (None, None) => notify::targets(site).into_iter().chain(["console".to_owned()]).collect(),
+/// The channel that was named, else those of the playbook and of the routes that take it now, else all.
+fn targets(
+    site: &Site,
+    arguments: &PreviewArguments,
+    told: Option<Notify>,
+    facts: &Facts,
+) -> Result<Vec<String>, Failure> {
+    if let Some(channel) = &arguments.channel {
+        return Ok(vec![channel.clone()]);
     }
+    let routed = match &arguments.playbook {
+        Some(playbook) if !site.notify.routes.is_empty() => routed(site, playbook, facts)?,
+        _ => Vec::new(),
+    };
+    Ok(match told {
+        Some(told) => {
+            told.to.iter().chain(routed.iter().filter(|channel| !told.to.contains(channel))).cloned().collect()
+        }
+        None if !routed.is_empty() => routed,
+        None => notify::targets(site).into_iter().chain(["console".to_owned()]).collect(),
+    })
+}
+
+/// Those who would be told now by the routes, with the reasons said.
+fn routed(site: &Site, playbook: &str, facts: &Facts) -> Result<Vec<String>, Failure> {
+    let library = Library::new(site.playbooks.clone());
+    let header = library.find(playbook).map_err(|problems| Failure::diagnostics(&problems))?.header;
+    let known = (facts.severity.as_str(), &BTreeMap::new(), &facts.inputs);
+    let choice = route::of(site, Some(&header), facts.on, known, Clock::start().now());
+    output::line("Now it goes to:");
+    route::show(&choice);
+    Ok(choice.told.into_iter().map(|told| told.channel).collect())
 }
 
 fn show(site: &Site, target: &str, message: &Message) -> Result<(), Failure> {

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use clap::ValueEnum;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
 use super::Exit;
 use crate::base::{Diagnostic, environment, redaction};
 
@@ -134,15 +139,36 @@ pub fn json(value: &serde_json::Value) {
     line(&serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string()));
 }
 
+/// How internal messages are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people, without the time, which the system's log adds.
+    #[default]
+    Text,
+    /// One JSON object a line, with time, run and step.
+    Json,
+}
+
 /// Internal messages go to standard error; `RUNBOOK_LOG=debug` shows more of them.
-pub fn start_logging() {
-    let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| "warn".into());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(stderr)
-        .with_ansi(colour(&io::stderr()))
-        .without_time();
-    subscriber.init();
+pub fn start_logging(format: LogFormat) {
+    // A program that reads them wants the beginnings and ends of runs, which people see on standard output.
+    let default = if format == LogFormat::Json { "warn,runbook::cli::serve=info" } else { "warn" };
+    let filter = environment::variable("RUNBOOK_LOG").unwrap_or_else(|| default.into());
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let layer = match format {
+        LogFormat::Text => layer.with_ansi(colour(&io::stderr())).without_time().boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let all = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(layer);
+    #[cfg(feature = "otel")]
+    let all = all.with(super::spans::layer());
+    all.init();
+}
+
+/// What has been said goes out before the program ends.
+pub fn finish_logging() {
+    #[cfg(feature = "otel")]
+    super::spans::finish();
 }
 
 #[cfg(test)]

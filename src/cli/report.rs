@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::output::{self, Failure};
-use super::{Exit, ReportArguments, ReportFormat, run, setup};
+use super::{Exit, ReportArguments, ReportFormat, ack, run, setup};
 use crate::playbook::registry;
 use crate::report::{Gallery, Incident, Placement, html, markdown, picture_files};
 
@@ -16,8 +16,9 @@ pub fn report(config: Option<&Path>, arguments: &ReportArguments) -> Result<Exit
     let run = run::named(journal.as_ref(), &arguments.run)?;
     let records = journal.read(&run).map_err(|error| setup::journal_failure(&error))?;
     let head = journal.head().map_err(|error| setup::journal_failure(&error))?;
-    let incident =
-        Incident { records: &records, gallery: Gallery::new(registry::pictures), audit_head: Some(head.to_string()) };
+    let (gallery, audit_head) = (Gallery::new(registry::pictures), Some(head.to_string()));
+    let escalation = ack::of(journal.as_ref(), &run)?;
+    let incident = Incident { records: &records, gallery, audit_head, escalation };
     let document = incident.document();
     match (arguments.format, &arguments.pictures) {
         (ReportFormat::Html, _) => output::text(&html(&document)),

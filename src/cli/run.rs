@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ack;
 use super::ask::Terminal;
 use super::notice;
 use super::output::{self, Failure};
@@ -26,11 +27,14 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
     let trigger = if arguments.drill { DRILL } else { "hand" };
     let prepared =
         host.prepare(playbook, &given, &environment::user(), trigger).map_err(|error| runtime_failure(&error))?;
-    setup::block_on(async {
+    let ended = setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
-        let ended = host.run(prepared, approver, Some(stops)).await;
-        ended.map(|ended| exit(&ended)).map_err(|error| runtime_failure(&error))
-    })
+        host.run(prepared, approver, Some(stops)).await.map_err(|error| runtime_failure(&error))
+    })?;
+    if arguments.format == Format::Text {
+        ack::say(&host.services.site, host.journal.as_ref(), &ended.run);
+    }
+    Ok(exit(&ended))
 }
 
 pub(super) fn exit(ended: &Ended) -> Exit {
@@ -130,6 +134,11 @@ fn try_to_go_on(
     setup::block_on(async {
         let stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
         let ended = host.go_on(run, first, approver, Some(stops)).await;
+        if let Ok(ended) = &ended
+            && format == Format::Text
+        {
+            ack::say(&site, host.journal.as_ref(), &ended.run);
+        }
         Ok(ended.map(|ended| exit(&ended)))
     })
 }

@@ -3,30 +3,45 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{self, Failure};
+use super::output::{self, Failure, LogFormat};
 use super::{Exit, setup};
 use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
-use crate::server::{Reloaded, ServeError, Server, Watch};
+use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Supervisor, Watch};
+use crate::site::Site;
 
-pub fn serve(config: Option<&Path>) -> Result<Exit, Failure> {
-    let site = setup::site(config)?;
-    let watch = Watch::default();
-    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(Lines)]);
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// How messages are written to standard error: for people, or one JSON object a line for programs, with the
+    /// beginning and end of each run among them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, Failure> {
+    // The page of a run shows what its steps print.
+    let site = Site { live_output: true, ..setup::site(config)? };
+    let (watch, metrics) = (Watch::default(), Metrics::default());
     // Without the word about runs that were left behind: the server goes on with its own.
-    let host = setup::host(site.clone(), setup::open_journal(&site)?, Arc::new(Nobody), reporter)?;
+    let journal = setup::observed_journal(&site, Arc::new(metrics.clone()))?;
+    let meter = Meter::new(metrics.clone(), journal.clone());
+    let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(meter), Box::new(Lines(arguments.log_format))]);
+    let host = setup::host(site, journal, Arc::new(Nobody), reporter)?;
     setup::block_on(async {
-        let (server, reloaded) = Server::open(host, watch).await.map_err(|error| failure(&error))?;
-        say(&reloaded);
+        let (server, reloaded) = Server::open(host, watch, metrics).await.map_err(|error| failure(&error))?;
+        say(&reloaded, arguments.log_format);
         let stop = CancellationToken::new();
-        stop_with(stop.clone())?;
-        reload_with(server.reloader())?;
+        let supervisor = Supervisor::of_this_process();
+        stop_with(stop.clone(), supervisor.clone())?;
+        reload_with(server.reloader(), supervisor.clone(), arguments.log_format)?;
         output::line(&format!("Listening on {}", server.address()));
-        server.run(stop).await;
+        supervisor.ready(&status(&reloaded));
+        server.run(stop, supervisor).await;
         output::line("Stopped.");
         Ok(Exit::Done)
     })
@@ -37,7 +52,7 @@ fn failure(error: &ServeError) -> Failure {
 }
 
 /// The first Ctrl-C or SIGTERM lets runs come to their end, the second one does not wait.
-fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
+fn stop_with(stop: CancellationToken, supervisor: Supervisor) -> Result<(), Failure> {
     let mut stops = stop_requests().map_err(|error| Failure::because(Exit::Error, &error))?;
     tokio::spawn(async move {
         while let Some(again) = stops.recv().await {
@@ -45,6 +60,7 @@ fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
                 // What is interrupted goes on at the next start: nothing that matters is only in memory.
                 std::process::exit(Exit::Stopped as i32);
             }
+            supervisor.stopping();
             output::line("Stopping: nothing new starts; runs may come to their end.");
             stop.cancel();
         }
@@ -52,33 +68,59 @@ fn stop_with(stop: CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-fn reload_with(reload: impl Fn() -> Result<Reloaded, ServeError> + Send + 'static) -> Result<(), Failure> {
+fn reload_with(
+    reload: impl Fn() -> Result<Reloaded, ServeError> + Send + 'static,
+    supervisor: Supervisor,
+    format: LogFormat,
+) -> Result<(), Failure> {
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| Failure::because(Exit::Error, &error))?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match reload() {
-                Ok(reloaded) => say(&reloaded),
-                Err(error) => output::error(&format!("not reloaded, everything stays as it was: {}", failure(&error))),
+            supervisor.reloading();
+            let reloaded = reload();
+            supervisor.ready(&reloaded.as_ref().map_or_else(|_| "not reloaded, see the log".to_owned(), status));
+            match reloaded {
+                Ok(reloaded) => say(&reloaded, format),
+                Err(error) => {
+                    format.warn(&format!("not reloaded, everything stays as it was: {}", failure(&error)));
+                }
             }
         }
     });
     Ok(())
 }
 
-fn say(reloaded: &Reloaded) {
+fn say(reloaded: &Reloaded, format: LogFormat) {
     for (file, problems) in &reloaded.problems {
         let wrong = Failure::diagnostics(problems);
-        output::error(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
+        format.warn(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
+    }
+    if let Some(gap) = &reloaded.gap {
+        format.warn(&format!("warning: {gap}"));
     }
     for (key, why) in &reloaded.idle {
-        output::error(&format!("{} starts nothing: {why}", escape_control(key)));
+        format.warn(&format!("{} starts nothing: {why}", escape_control(key)));
     }
+    output::line(&status(reloaded));
+}
+
+impl LogFormat {
+    /// Says what somebody should look at.
+    fn warn(self, what: &str) {
+        match self {
+            LogFormat::Text => output::error(what),
+            LogFormat::Json => tracing::warn!("{what}"),
+        }
+    }
+}
+
+fn status(reloaded: &Reloaded) -> String {
     let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    output::line(&format!("{}, {}", count(reloaded.playbooks, "playbook"), count(reloaded.triggers, "trigger")));
+    format!("{}, {}", count(reloaded.playbooks, "playbook"), count(reloaded.triggers, "trigger"))
 }
 
 /// A line when a run starts, asks and ends, for the system's log.
-struct Lines;
+struct Lines(LogFormat);
 
 impl Reporter for Lines {
     fn report(&mut self, record: &Record) {
@@ -91,6 +133,9 @@ impl Reporter for Lines {
             Event::RunFinished { outcome, why, .. } => format!("{outcome}: {why}"),
             _ => return,
         };
-        output::line(&format!("{} {}", record.run, escape_control(&what)));
+        match self.0 {
+            LogFormat::Text => output::line(&format!("{} {}", record.run, escape_control(&what))),
+            LogFormat::Json => tracing::info!(run = %record.run, "{what}"),
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{Exit, Format, InputArguments, model};
 use crate::audit::KeyFile;
 use crate::base::{Source, suggestion};
 use crate::engine::{Event, Record};
-use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
+use crate::journal::{Journal, JournalError, MemoryJournal, Observer, SqliteJournal};
 use crate::language::Given;
 use crate::notify::Templates;
 use crate::playbook::{self, Playbook};
@@ -46,8 +46,17 @@ pub fn journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
 }
 
 pub fn open_journal(site: &Site) -> Result<Arc<dyn Journal>, Failure> {
+    Ok(Arc::new(sqlite_journal(site)?))
+}
+
+/// The journal, with somebody who is told how long writing takes.
+pub fn observed_journal(site: &Site, observer: Arc<dyn Observer>) -> Result<Arc<dyn Journal>, Failure> {
+    Ok(Arc::new(sqlite_journal(site)?.observed_by(observer)))
+}
+
+fn sqlite_journal(site: &Site) -> Result<SqliteJournal, Failure> {
     let journal = SqliteJournal::open(site.journal_file()).map_err(|error| journal_failure(&error))?;
-    Ok(Arc::new(journal.signing_with(KeyFile(site.audit_key_file()))))
+    Ok(journal.signing_with(KeyFile(site.audit_key_file())))
 }
 
 pub fn journal_failure(error: &JournalError) -> Failure {

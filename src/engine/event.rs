@@ -3,13 +3,16 @@
 
 mod word;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::escalation;
 use super::intake::Fact;
+use super::outbox;
 use super::schedule;
+use super::silence::Silence;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
@@ -220,6 +223,23 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread: Option<String>,
     },
+    /// Which channels a message goes to and why, where the site has routes. Written before any of them is told.
+    NotificationRouted {
+        on: String,
+        /// Channel, and why it is told.
+        to: Vec<(String, String)>,
+        /// Route, and why it does not count.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<(String, String)>,
+    },
+    /// The outbox has it now and sends it when its group and the limit of the channel allow; it is durable there.
+    NotificationQueued {
+        on: String,
+        channel: String,
+        subject: String,
+        /// Its number in the outbox.
+        number: u64,
+    },
     Resumed {
         by: String,
     },
@@ -234,8 +254,14 @@ pub enum Event {
     StandingOrder(Order),
     /// What became of an event that asks for a run; it stands in a stream of its own, too.
     Intake(Fact),
+    /// What became of a message that has to wait; it stands in a stream of its own, too.
+    Outbox(outbox::Fact),
+    /// What an Alertmanager was asked to be quiet about; it stands in a stream of its own, too.
+    Silence(Silence),
     /// What schedules and watches came to; it stands in a stream of its own, too.
     Schedule(schedule::Fact),
+    /// Who is told next when nobody has answered; it stands in a stream of its own, too.
+    Escalation(escalation::Fact),
     RunFinished {
         outcome: Outcome,
         severity: Severity,
@@ -262,6 +288,10 @@ pub struct RunStarted {
     /// The inputs that an event from outside gave. Nobody here chose their values, so they choose no host either.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub from_outside: BTreeSet<String>,
+    /// The labels of the alert that started the run. They come from outside: they choose who is told, and nothing
+    /// that the run does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The run that this one is done anew from, and where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RerunOf>,
@@ -361,6 +391,14 @@ impl Event {
             Event::AttemptStarted { role: Role::Main, key, .. } => key.step.starts_with("remediate."),
             _ => false,
         }
+    }
+
+    /// Whether it tells what became of a message, which may come after the end of a run.
+    pub fn is_about_a_message(&self) -> bool {
+        matches!(
+            self,
+            Event::NotificationSent { .. } | Event::NotificationRouted { .. } | Event::NotificationQueued { .. }
+        )
     }
 
     /// Whether the audit trail is signed together with this event: before anything is changed, and when

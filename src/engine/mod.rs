@@ -26,6 +26,7 @@
 
 pub mod approval;
 mod decide;
+pub mod escalation;
 pub mod event;
 mod fan;
 mod gate;
@@ -33,6 +34,7 @@ pub mod graph;
 mod input;
 pub mod intake;
 mod judge;
+pub mod outbox;
 mod outcome;
 mod phases;
 pub mod preview;
@@ -40,6 +42,7 @@ pub mod rerun;
 mod rollback;
 pub mod schedule;
 pub mod scope;
+pub mod silence;
 pub mod standing;
 pub mod state;
 mod steps;

@@ -15,6 +15,7 @@ mod encoding;
 mod error;
 mod find;
 pub mod memory;
+mod observer;
 mod pending;
 mod proven;
 mod schema;
@@ -36,6 +37,7 @@ pub use check::{JournalExportError, export, verify};
 pub use error::JournalError;
 pub use find::{FindRunError, find_run};
 pub use memory::MemoryJournal;
+pub use observer::{Group, Observer};
 pub use pending::Pending;
 pub use proven::{newest_checkpoint, proof_text};
 pub use sqlite::SqliteJournal;
@@ -74,6 +76,11 @@ pub trait Journal: Send + Sync {
 
     /// Signs the trail as it is now, unless it is signed already. A journal without a key does nothing.
     fn checkpoint(&self) -> Pending {
+        Pending::known(Ok(()))
+    }
+
+    /// Tries whether it can be written: changes and syncs the disk as an append does, and adds nothing.
+    fn probe(&self) -> Pending {
         Pending::known(Ok(()))
     }
 

@@ -3,14 +3,16 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
 use super::store::{self, Batch, Store};
 use super::summary::summarise;
 use super::writer::{Entrance, Failure, Writer};
-use super::{Journal, JournalError, Pending, Proofs, RunFilter, RunSummary, Stored, Visitor, encoding, schema, tree};
+use super::{
+    Journal, JournalError, Observer, Pending, Proofs, RunFilter, RunSummary, Stored, Visitor, encoding, schema, tree,
+};
 use crate::audit::{Entry, Hash, Head, KeyFile, Note};
 use crate::base::{Redacted, RunId};
 use crate::engine::Record;
@@ -20,6 +22,7 @@ use crate::engine::Record;
 pub struct SqliteJournal {
     path: PathBuf,
     key: Option<KeyFile>,
+    observer: Option<Arc<dyn Observer>>,
     /// `None` until there is a file. Declared before the writer, so that the writer closes last and
     /// leaves a single file behind.
     reader: Mutex<Option<Connection>>,
@@ -33,7 +36,7 @@ impl SqliteJournal {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
         let reader = schema::open_to_read(&path)?;
-        Ok(SqliteJournal { path, key: None, reader: Mutex::new(reader), writer: Mutex::new(None) })
+        Ok(SqliteJournal { path, key: None, observer: None, reader: Mutex::new(reader), writer: Mutex::new(None) })
     }
 
     /// Signs checkpoints with the key in this file, which the first append makes if it is missing. While
@@ -44,6 +47,13 @@ impl SqliteJournal {
         self
     }
 
+    /// Tells `observer` of each group that is written.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -51,7 +61,7 @@ impl SqliteJournal {
     fn entrance(&self) -> Result<Entrance, JournalError> {
         let mut writer = lock(&self.writer);
         if writer.is_none() {
-            let started = Writer::start(write_to(self.path.clone(), self.key.clone()));
+            let started = Writer::start(self.observer.clone(), write_to(self.path.clone(), self.key.clone()));
             *writer = Some(started.map_err(|error| JournalError::of_io(&self.path, "write", error))?);
         }
         writer.as_ref().and_then(Writer::entrance).ok_or_else(super::pending::writer_gone)
@@ -109,7 +119,7 @@ impl Journal for SqliteJournal {
         }
         let seal = records.iter().any(|record| record.event.calls_for_checkpoint());
         match encoding::contents(run, &records) {
-            Ok(contents) => self.add(Batch { run: run.to_string(), contents, seal }),
+            Ok(contents) => self.add(Batch { run: run.to_string(), contents, seal, probe: false }),
             Err(error) => Pending::known(Err(error)),
         }
     }
@@ -145,9 +155,13 @@ impl Journal for SqliteJournal {
 
     fn checkpoint(&self) -> Pending {
         match self.path.exists() {
-            true => self.add(Batch { run: String::new(), contents: Vec::new(), seal: true }),
+            true => self.add(Batch { run: String::new(), contents: Vec::new(), seal: true, probe: false }),
             false => Pending::known(Ok(())),
         }
+    }
+
+    fn probe(&self) -> Pending {
+        self.add(Batch { run: String::new(), contents: Vec::new(), seal: false, probe: true })
     }
 
     fn proofs(&self) -> Option<&dyn Proofs> {

@@ -40,6 +40,8 @@ pub(super) struct Batch {
     pub contents: Vec<Content>,
     /// A signed checkpoint becomes durable together with it.
     pub seal: bool,
+    /// Something is written although there is nothing to add.
+    pub probe: bool,
 }
 
 /// What each append of a group came to.
@@ -71,12 +73,12 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut head = head_to_continue(&transaction, &self.path)?;
         let before = head;
-        let seal = batches.iter().any(|batch| batch.seal);
+        let (seal, probe) = (batches.iter().any(|batch| batch.seal), batches.iter().any(|batch| batch.probe));
         let peaks = self.tree.at(&transaction, head).map_err(failed)?;
         let answers = batches.into_iter().map(|batch| append_batch(&transaction, &mut head, peaks, batch));
         let answers = answers.collect::<Result<Answers, rusqlite::Error>>().map_err(failed)?;
         // A transaction that changes nothing costs no sync.
-        if head != before {
+        if head != before || probe {
             write_head(&transaction, head).map_err(failed)?;
         }
         if let Some(key) = self.key.as_ref().filter(|_| seal) {
@@ -285,7 +287,12 @@ mod tests {
 
     fn batch(name: &str, seq: u64) -> Batch {
         let run = run(name);
-        Batch { run: name.into(), contents: contents(&run, &[record(&run, seq, phase())]).unwrap(), seal: false }
+        Batch {
+            run: name.into(),
+            contents: contents(&run, &[record(&run, seq, phase())]).unwrap(),
+            seal: false,
+            probe: false,
+        }
     }
 
     fn length(store: &Store) -> u64 {

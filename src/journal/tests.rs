@@ -28,6 +28,7 @@ pub(super) fn started(playbook: &str) -> Event {
         trigger: "hand".into(),
         withheld: None,
         from_outside: std::collections::BTreeSet::new(),
+        labels: std::collections::BTreeMap::new(),
         rerun_of: None,
         steps: Vec::new(),
     }))

@@ -3,14 +3,17 @@
 //! While one group is being synced to the disk the next one gathers in the queue, so that many runs
 //! share one sync and a single run waits for exactly one.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::pending::writer_gone;
 use super::store::{Answers, Batch};
-use super::{JournalError, Pending};
+use super::{Group, JournalError, Observer, Pending};
+use crate::base::Clock;
 
 /// Appends that may wait. A run rarely has more than one on its way, so a full queue means that the
 /// disk hangs while thousands of runs go on; they are held back then.
@@ -24,6 +27,8 @@ type Answer = Result<(), JournalError>;
 
 struct Job {
     batch: Batch,
+    /// Runs since it was handed over.
+    clock: Clock,
     done: oneshot::Sender<Answer>,
 }
 
@@ -41,12 +46,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `write` is called on the new thread only.
+    /// `observer` and `write` are called on the new thread only.
     pub fn start(
+        observer: Option<Arc<dyn Observer>>,
         write: impl FnMut(Vec<Batch>) -> Result<Answers, Failure> + Send + 'static,
     ) -> Result<Self, std::io::Error> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || work(&jobs, write))?;
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || work(&jobs, observer.as_deref(), write))?;
         Ok(Writer { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -61,7 +69,7 @@ pub(super) struct Entrance(SyncSender<Job>);
 impl Entrance {
     pub fn add(self, batch: Batch) -> Pending {
         let (done, answer) = oneshot::channel();
-        match self.0.send(Job { batch, done }) {
+        match self.0.send(Job { batch, clock: Clock::start(), done }) {
             Ok(()) => Pending::waiting(answer),
             Err(_) => Pending::known(Err(writer_gone())),
         }
@@ -78,12 +86,17 @@ impl Drop for Writer {
     }
 }
 
-fn work(jobs: &Receiver<Job>, mut write: impl FnMut(Vec<Batch>) -> Result<Answers, Failure>) {
+fn work(
+    jobs: &Receiver<Job>,
+    observer: Option<&dyn Observer>,
+    mut write: impl FnMut(Vec<Batch>) -> Result<Answers, Failure>,
+) {
     let mut stopped: Option<JournalError> = None;
     while let Ok(first) = jobs.recv() {
         let group = std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1));
-        let (batches, waiting): (Vec<Batch>, Vec<oneshot::Sender<Answer>>) =
-            group.map(|job| (job.batch, job.done)).unzip();
+        let (batches, waiting): (Vec<Batch>, Vec<(Clock, oneshot::Sender<Answer>)>) =
+            group.map(|job| (job.batch, (job.clock, job.done))).unzip();
+        let clock = stopped.is_none().then(Clock::start);
         // After a failed sync the pages may be marked clean although they never reached the disk, so
         // a second try would succeed without having written anything.
         let outcome = match &stopped {
@@ -95,13 +108,18 @@ fn work(jobs: &Receiver<Job>, mut write: impl FnMut(Vec<Batch>) -> Result<Answer
                 failure.error
             }),
         };
+        if let Some(observer) = observer {
+            let waited: Vec<Duration> = waiting.iter().map(|(clock, _)| clock.elapsed()).collect();
+            let took = clock.map(|clock| clock.elapsed());
+            observer.wrote(&Group { waited: &waited, took, durable: outcome.is_ok() });
+        }
         answer(waiting, outcome);
     }
 }
 
-fn answer(waiting: Vec<oneshot::Sender<Answer>>, outcome: Result<Answers, JournalError>) {
+fn answer(waiting: Vec<(Clock, oneshot::Sender<Answer>)>, outcome: Result<Answers, JournalError>) {
     let answers = outcome.unwrap_or_else(|error| vec![Err(error); waiting.len()]);
-    for (done, answer) in waiting.into_iter().zip(answers) {
+    for ((_, done), answer) in waiting.into_iter().zip(answers) {
         // Whoever asked may have been dropped meanwhile; the append stands all the same.
         let _ = done.send(answer);
     }
@@ -120,7 +138,7 @@ mod tests {
     use super::*;
 
     fn batch() -> Batch {
-        Batch { run: "one".into(), contents: Vec::new(), seal: false }
+        Batch { run: "one".into(), contents: Vec::new(), seal: false, probe: false }
     }
 
     fn disk_error() -> JournalError {
@@ -137,7 +155,7 @@ mod tests {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         // Were it asked again, this disk would claim success, as real ones do.
-        let writer = Writer::start(move |batches| match counted.fetch_add(1, Ordering::SeqCst) {
+        let writer = Writer::start(None, move |batches| match counted.fetch_add(1, Ordering::SeqCst) {
             0 => Err(Failure { error: disk_error(), in_doubt: true }),
             _ => Ok(batches.iter().map(|_| Ok(())).collect()),
         })
@@ -154,7 +172,7 @@ mod tests {
     #[test]
     fn a_failure_that_leaves_no_doubt_is_tried_again() {
         let mut calls = 0;
-        let writer = Writer::start(move |batches| {
+        let writer = Writer::start(None, move |batches| {
             calls += 1;
             if calls == 1 {
                 return Err(Failure { error: JournalError::DiskFull { path: "journal.db".into() }, in_doubt: false });
@@ -170,7 +188,7 @@ mod tests {
     fn what_waits_is_written_together_and_everyone_is_answered() {
         let (gate, sizes) = (Arc::new(Barrier::new(2)), Arc::new(std::sync::Mutex::new(Vec::new())));
         let (held, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let writer = Writer::start(move |batches| {
+        let writer = Writer::start(None, move |batches| {
             let first = seen.lock().unwrap().is_empty();
             seen.lock().unwrap().push(batches.len());
             if first {
@@ -192,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_died_is_an_error_and_not_a_hang() {
-        let writer = Writer::start(|_| panic!("bug")).unwrap();
+        let writer = Writer::start(None, |_| panic!("bug")).unwrap();
         assert!(matches!(add(&writer).wait(), Err(JournalError::Stopped { .. })));
         assert!(matches!(add(&writer).wait(), Err(JournalError::Stopped { .. })));
     }
@@ -201,7 +219,7 @@ mod tests {
     fn dropping_the_writer_writes_what_is_queued() {
         let written = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&written);
-        let writer = Writer::start(move |batches| {
+        let writer = Writer::start(None, move |batches| {
             counted.fetch_add(batches.len(), Ordering::SeqCst);
             Ok(batches.iter().map(|_| Ok(())).collect())
         })

@@ -44,7 +44,7 @@ impl Channel for Sender {
         post::check_private(address.reveal()).map_err(DeliveryError::lasting)?;
         let Some(thread) = &message.thread else { return write(&address, None, &message, &http).await };
         match write(&address, Some(thread), &message, &http).await {
-            Ok(edited) if !message.on.calls_for_a_person() => Ok(edited),
+            Ok(edited) if !message.has_to_be_noticed() => Ok(edited),
             Ok(_) => Ok(write(&address, None, &message, &http).await?.threaded(thread)),
             // Somebody deleted the message, or the webhook is another one now.
             Err(error) if !error.transient => write(&address, None, &message, &http).await,

@@ -55,6 +55,10 @@ pub struct Facts {
     pub link: Option<String>,
     /// Whether the run is an exercise.
     pub drill: bool,
+    /// Whether somebody is asked to take over.
+    pub asks: bool,
+    /// A page on which they can say that they do.
+    pub acknowledge: Option<String>,
 }
 
 /// What a person is asked to approve.
@@ -107,6 +111,8 @@ impl Facts {
             incident: None,
             link: None,
             drill: false,
+            asks: false,
+            acknowledge: None,
         }
     }
 
@@ -159,15 +165,13 @@ impl Facts {
                 let said: String = approval.answers.iter().map(|name| format!(" --answer {name}=…")).collect();
                 format!("runbook approve {} {}{bound}{said}", quoted(&self.run), quoted(&approval.step))
             }
+            _ if self.asks => format!("runbook ack {}", quoted(&self.run)),
             _ => format!("runbook show {}", quoted(&self.run)),
         }
     }
 
-    /// How to begin once more after a run that did not fix the fault, if its inputs can be written on one line.
+    /// How to start the same run by hand, if its inputs can be written on one line.
     pub fn again(&self) -> Option<String> {
-        if !matches!(self.on, Occasion::Unresolved | Occasion::Error) {
-            return None;
-        }
         let inputs = self.inputs.as_object().into_iter().flatten().filter(|(_, input)| !input.is_null());
         let written = inputs.map(|(name, input)| {
             let text = format!("{name}={}", value::show(input));
@@ -180,8 +184,10 @@ impl Facts {
     }
 
     /// The word of a status update: one of the three that readers of such updates know.
-    fn status(&self) -> &'static str {
-        let fixed = self.on == Occasion::Resolved && self.outcome.as_deref() != Some("mitigated");
+    pub fn status(&self) -> &'static str {
+        let over = matches!(self.outcome.as_deref(), Some("resolved" | "healthy"));
+        let fixed = (self.on == Occasion::Resolved && self.outcome.as_deref() != Some("mitigated"))
+            || (self.on == Occasion::StatusUpdate && over);
         match self {
             _ if fixed => "Resolved",
             _ if self.on == Occasion::Resolved || !self.actions_done.is_empty() || self.approval.is_some() => {
@@ -219,7 +225,7 @@ impl Facts {
             "estimate": self.estimate, "updates": self.updates(), "escalated_to": self.escalated_to,
             "causes": causes, "actions_done": self.actions_done, "next_steps": self.next_steps,
             "approval": approval, "facts": facts, "command": self.command(), "again": self.again(), "link": self.link,
-            "drill": self.drill,
+            "drill": self.drill, "acknowledge": self.acknowledge,
         }))
     }
 

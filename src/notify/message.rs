@@ -49,6 +49,7 @@ fn compose(facts: &Facts, subject: &str, body: &str) -> Message {
         dedup_key: dedup_key(facts),
         link: facts.link.clone(),
         thread: None,
+        adds: false,
     }
 }
 
@@ -61,17 +62,20 @@ fn subject_or_title<'a>(subject: &'a str, facts: &'a Facts) -> &'a str {
 fn ending_with_command(facts: &Facts, body: &str, command: &str) -> String {
     let purpose = match facts.on {
         Occasion::Approval if facts.approval.is_some() => "To approve it",
+        _ if facts.asks => "To take it over",
         _ => "To see everything",
     };
     let drill = if facts.drill { "This is a drill.\n\n" } else { "" };
     let link = facts.link.as_ref().map(|link| format!("In a browser: {}\n\n", visible(link))).unwrap_or_default();
+    let page = facts.acknowledge.as_ref();
+    let page = page.map(|page| format!("To take it over in a browser: {}\n\n", visible(page))).unwrap_or_default();
     let again = facts.again().map(|again| format!("To run it again:\n{again}\n\n")).unwrap_or_default();
-    format!("{drill}{body}\n\n{link}{again}{purpose}:\n{command}")
+    format!("{drill}{body}\n\n{link}{page}{again}{purpose}:\n{command}")
 }
 
 /// Two runs of a playbook with the same inputs look at the same fault, so the second one's
 /// "resolved" ends the incident that the first one opened.
-fn dedup_key(facts: &Facts) -> String {
+pub fn dedup_key(facts: &Facts) -> String {
     // An exercise must not be joined to an incident that is open, nor end it.
     let kind = if facts.drill { "runbook-drill" } else { "runbook" };
     match &facts.incident {
@@ -94,7 +98,7 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// 128 bits of SHA-256 over the parts, each with its length so that no two lists of parts are alike.
-fn digest(parts: &[&str]) -> String {
+pub(super) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -125,7 +129,9 @@ mod tests {
                 _ => "runbook show 1122-174012-k3f9",
             };
             assert_eq!((message.command.as_str(), message.text.lines().last()), (expected, Some(expected)));
-            assert!(message.subject.contains("OCR or vision model fails to load"), "{}", message.subject);
+            // An update is for people who know the fault by its code.
+            let title = if on == Occasion::StatusUpdate { "MODEL_LOAD_ERROR" } else { "OCR or vision model fails to load" };
+            assert!(message.subject.contains(title), "{}", message.subject);
         }
     }
 

@@ -2,16 +2,21 @@
 //!
 //! A channel gets a finished [`Message`] and tries once. Around it: `message` makes the message from
 //! the `facts` of a run, `template` holds its wording, `target` finds the channel that `slack:ml-alerts`
-//! names, `delivery` tries again, and `post` is the one way a channel speaks HTTP.
+//! names, `route` says which channels a message goes to, `gather` makes one message of several, `delivery` tries
+//! again, and `post` is the one way a channel speaks HTTP.
 
 pub mod delivery;
 pub mod facts;
+pub mod gather;
 mod message;
 mod post;
+pub mod route;
 pub mod target;
 pub mod template;
 mod text;
 
+#[cfg(test)]
+mod accepted;
 #[cfg(test)]
 mod doubles;
 
@@ -28,6 +33,7 @@ use serde_json::Value;
 use crate::base::Timestamp;
 pub use delivery::{Delivery, DeliveryPolicy, deliver};
 pub use facts::{Approval, Facts};
+pub use message::dedup_key;
 pub use target::{TargetError, parse_target, resolve, targets};
 pub use template::Templates;
 
@@ -45,10 +51,17 @@ pub enum Occasion {
     /// in any case.
     BreakGlass,
     Error,
+    /// Somebody has taken over an escalation; those who were asked are told.
+    #[schemars(skip)]
+    Acknowledged,
+    /// How a fault stands, told again and again while it is open; `notify: {status: …}` asks for it.
+    #[schemars(skip)]
+    #[serde(rename = "status-update")]
+    StatusUpdate,
 }
 
 impl Occasion {
-    pub const ALL: [Occasion; 8] = [
+    pub const ALL: [Occasion; 10] = [
         Occasion::Started,
         Occasion::Approval,
         Occasion::Resolved,
@@ -57,6 +70,8 @@ impl Occasion {
         Occasion::Parked,
         Occasion::BreakGlass,
         Occasion::Error,
+        Occasion::Acknowledged,
+        Occasion::StatusUpdate,
     ];
 
     /// The word used in playbooks, in output, and as the name of the message template.
@@ -70,13 +85,20 @@ impl Occasion {
             Occasion::Parked => "parked",
             Occasion::BreakGlass => "break_glass",
             Occasion::Error => "error",
+            Occasion::Acknowledged => "acknowledged",
+            Occasion::StatusUpdate => "status-update",
         }
     }
 
     /// Whether somebody has to act on it. Services notify nobody of a message that is only edited, so such
     /// a message is never only an edit.
     pub fn calls_for_a_person(self) -> bool {
-        !matches!(self, Occasion::Started | Occasion::Resolved)
+        !matches!(self, Occasion::Started | Occasion::Resolved | Occasion::Acknowledged | Occasion::StatusUpdate)
+    }
+
+    /// Whether somebody has to act on it at once: it waits for no other message.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, Occasion::Approval | Occasion::BreakGlass | Occasion::Escalated)
     }
 }
 
@@ -117,6 +139,16 @@ pub struct Message {
     /// What the channel gave back with an earlier message of the run; see [`Receipt::thread`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+    /// Whether it only adds to the message that `thread` names, which people have been called to already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adds: bool,
+}
+
+impl Message {
+    /// Whether people have to be called to it: services notify nobody of a message that is only edited.
+    pub fn has_to_be_noticed(&self) -> bool {
+        self.on.calls_for_a_person() && !(self.adds && self.thread.is_some())
+    }
 }
 
 /// Proof that a peer took the message, such as its identifier or status line.
@@ -171,6 +203,8 @@ pub trait Channel: 'static {
     /// Settings in the site file, as YAML; a test parses them, and the documentation shows them.
     const EXAMPLE: &'static str;
     type Config: DeserializeOwned + JsonSchema + Send;
+    /// Whether several messages may become one. Not where each is an incident of its own, or is read by a program.
+    const MERGES: bool = true;
 
     /// What is wrong with settings that decode but cannot work, such as two ways to log in. Looks at
     /// nothing outside them, so that `validate` can ask before anything runs.
@@ -198,6 +232,8 @@ pub struct ChannelEntry {
     pub summary: &'static str,
     pub example: &'static str,
     pub config_schema: fn() -> Value,
+    /// Whether several messages may become one.
+    pub merges: bool,
     /// What is wrong with these settings, without trying them.
     pub check: fn(&Value) -> Result<(), DeliveryError>,
     /// What would be sent, with a mark in the place of each secret.
@@ -218,6 +254,7 @@ pub const fn entry<C: Channel>() -> ChannelEntry {
         summary: C::SUMMARY,
         example: C::EXAMPLE,
         config_schema: crate::kind::schema_of::<C::Config>,
+        merges: C::MERGES,
         check: |config| decode::<C>(config.clone()).map(drop),
         preview: |config, message| C::preview(&decode::<C>(config)?, message),
         send: |config, message, http| Box::pin(async move { C::send(decode::<C>(config)?, message, http).await }),

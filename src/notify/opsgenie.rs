@@ -42,6 +42,7 @@ impl Channel for Sender {
     const SUMMARY: &'static str = "Opens an Opsgenie alert, and closes it when the run has fixed the fault.";
     const EXAMPLE: &'static str = "{api_key: {file: /run/secrets/opsgenie-ml}, teams: [ml-platform]}";
     type Config = Config;
+    const MERGES: bool = false;
 
     fn check(config: &Config) -> Result<(), String> {
         post::check_private(&config.url)
@@ -49,7 +50,7 @@ impl Channel for Sender {
 
     fn preview(config: &Config, message: &Message) -> Result<String, DeliveryError> {
         Ok(match message.on {
-            Occasion::Resolved => post::pretty(&note(message)),
+            Occasion::Resolved | Occasion::Acknowledged => post::pretty(&note(message)),
             _ => post::pretty(&alert(config, &shorten(&message.dedup_key, ALIAS_LIMIT), message)),
         })
     }
@@ -57,8 +58,13 @@ impl Channel for Sender {
     async fn send(config: Config, message: Message, http: Client) -> Result<Receipt, DeliveryError> {
         let key = post::fetch(&config.api_key).await?;
         let alias = shorten(&message.dedup_key, ALIAS_LIMIT);
-        if message.on == Occasion::Resolved {
-            return call(&under(&config.url, &alias, "close")?, &note(&message), &key, &http).await;
+        let done = match message.on {
+            Occasion::Resolved => Some("close"),
+            Occasion::Acknowledged => Some("acknowledge"),
+            _ => None,
+        };
+        if let Some(done) = done {
+            return call(&under(&config.url, &alias, done)?, &note(&message), &key, &http).await;
         }
         // Joined to the alert by its alias while that is open; a new alert when somebody has closed it.
         let receipt = call(&config.url, &alert(&config, &alias, &message), &key, &http).await?;

@@ -44,6 +44,7 @@ impl Channel for Sender {
     const SUMMARY: &'static str = "Opens a PagerDuty incident, and resolves it when the run has fixed the fault.";
     const EXAMPLE: &'static str = "{routing_key: {file: /run/secrets/pagerduty-ml}}";
     type Config = Config;
+    const MERGES: bool = false;
 
     fn check(config: &Config) -> Result<(), String> {
         if config.source.trim().is_empty() {
@@ -74,7 +75,7 @@ fn event(routing_key: &str, source: &str, message: &Message) -> Value {
         "event_action": action(message.on),
         "dedup_key": shorten(&message.dedup_key, KEY_LIMIT),
     });
-    if message.on != Occasion::Resolved {
+    if action(message.on) == "trigger" {
         event["client"] = json!("runbook");
         event["payload"] = payload(source, message);
     }
@@ -82,7 +83,11 @@ fn event(routing_key: &str, source: &str, message: &Message) -> Value {
 }
 
 fn action(on: Occasion) -> &'static str {
-    if on == Occasion::Resolved { "resolve" } else { "trigger" }
+    match on {
+        Occasion::Resolved => "resolve",
+        Occasion::Acknowledged => "acknowledge",
+        _ => "trigger",
+    }
 }
 
 fn payload(source: &str, message: &Message) -> Value {

@@ -14,7 +14,7 @@ use crate::base::suggestion::did_you_mean;
 
 /// Name and text of the shipped templates: one an occasion, and the status update that goes to
 /// people who do not run anything themselves.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("started", include_str!("templates/started.hbs")),
     ("approval", include_str!("templates/approval.hbs")),
     ("resolved", include_str!("templates/resolved.hbs")),
@@ -23,6 +23,7 @@ const SHIPPED: [(&str, &str); 9] = [
     ("parked", include_str!("templates/parked.hbs")),
     ("break_glass", include_str!("templates/break_glass.hbs")),
     ("error", include_str!("templates/error.hbs")),
+    ("acknowledged", include_str!("templates/acknowledged.hbs")),
     ("status-update", include_str!("templates/status-update.hbs")),
 ];
 
@@ -234,6 +235,9 @@ Next Steps:
 
 Updates: every 30 minutes or on status change
 
+To run it again:
+runbook run model-load-error --input 'provider=deepseek' --input 'api=http://127.0.0.1:8000'
+
 To approve it:
 runbook approve 1122-174012-k3f9 remediate.reload";
         assert_eq!(message.text, expected);
@@ -264,7 +268,8 @@ runbook approve 1122-174012-k3f9 remediate.reload";
         let templates = Templates::load(Some(folder.path())).unwrap();
         let message = templates.message(DEFAULT, &Facts::sample(Occasion::Started));
         assert_eq!(message.subject, "ours: OCR or vision model fails to load");
-        assert_eq!(message.text, "Hello <deepseek>\n\nTo see everything:\nrunbook show 1122-174012-k3f9");
+        assert!(message.text.starts_with("Hello <deepseek>\n\nTo run it again:\n"), "{}", message.text);
+        assert!(message.text.ends_with("\n\nTo see everything:\nrunbook show 1122-174012-k3f9"), "{}", message.text);
         assert_eq!(templates.message("short", &Facts::sample(Occasion::Started)).subject, "MODEL_LOAD_ERROR");
         assert!(templates.check("notes").is_err());
     }

@@ -34,6 +34,7 @@ impl Channel for Sender {
     const SUMMARY: &'static str = "Sends the message as signed JSON (Standard Webhooks) to any address.";
     const EXAMPLE: &'static str = "{url: 'https://hooks.example.com/runbook', secret: {env: RUNBOOK_WEBHOOK_SECRET}}";
     type Config = Config;
+    const MERGES: bool = false;
 
     fn check(config: &Config) -> Result<(), String> {
         post::check_address(&config.url)

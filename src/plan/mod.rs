@@ -235,6 +235,7 @@ fn header(playbook: &Playbook, settings: &Settings, steps: &[Step]) -> RunStarte
         trigger: settings.trigger.clone(),
         withheld: None,
         from_outside: BTreeSet::new(),
+        labels: std::collections::BTreeMap::new(),
         rerun_of: None,
         steps: steps.iter().map(outline).collect(),
     }

@@ -3,6 +3,7 @@
 
 mod decode;
 pub mod document;
+mod escalation;
 pub mod inputs;
 pub mod library;
 mod model;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base::{Diagnostic, Source};
 use crate::yaml;
+pub use escalation::check_escalation;
 pub use library::Library;
 pub use model::*;
 pub use site_file::{load_site, site_schema};

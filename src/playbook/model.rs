@@ -152,10 +152,29 @@ pub struct Escalate {
 #[serde(deny_unknown_fields)]
 pub struct Notify {
     /// The occasions.
+    #[serde(default)]
     pub on: Vec<Occasion>,
     /// Channels of the site file, such as `slack:ml-alerts`, or `console`.
+    #[serde(default)]
     pub to: Vec<String>,
     /// The message template; each occasion has a default one.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// Updates that are told again and again while the fault is open.
+    #[serde(default)]
+    pub status: Option<StatusUpdates>,
+}
+
+/// Who is kept informed while a fault is open: at once, whenever the status changes, and again after a while.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusUpdates {
+    /// How often while nothing changes, such as 30m.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub every: f64,
+    /// Channels of the site file, such as `email:stakeholders`.
+    pub to: Vec<String>,
+    /// The message template. Default: `status-update`.
     #[serde(default)]
     pub template: Option<String>,
 }

@@ -8,15 +8,16 @@ use serde_json::{Map, Value, json};
 use crate::action::service::backend_schemas;
 use crate::anchor::ANCHORS;
 use crate::base::{Diagnostic, Source};
+use crate::engine::event::Severity;
 use crate::kind::schema_of;
-use crate::notify::CHANNELS;
+use crate::notify::{self, CHANNELS, Occasion};
 use crate::schema::{Schema, decode};
 use crate::site::egress::Allowed;
 use crate::site::{self, Site};
 use crate::trigger::{SOURCES, trigger_schema};
 use crate::yaml::{self, Node};
 
-use super::triggers;
+use super::{escalation, triggers};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -46,11 +47,22 @@ fn build() -> Value {
         audit["properties"]["anchors"]["items"] = anchor_schema();
     }
     insert_serve(&mut definitions);
+    insert_words(&mut definitions);
     // Its place is taken by the schema with the settings of each anchor.
     definitions.remove("AnchorSetting");
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = "runbook site file".into();
     schema
+}
+
+/// The words that routes know: they stand in rooms that the site file's types cannot see.
+fn insert_words(definitions: &mut Map<String, Value>) {
+    if let Some(wanted) = definitions.get_mut("Wanted") {
+        let occasions: Vec<&str> = Occasion::ALL.iter().map(|on| on.label()).collect();
+        let severities: Vec<&str> = Severity::ALL.iter().map(|severity| severity.label()).collect();
+        wanted["properties"]["occasions"]["items"]["enum"] = json!(occasions);
+        wanted["properties"]["severity"]["items"]["enum"] = json!(severities);
+    }
 }
 
 /// The sources of hooks, and the triggers.
@@ -127,6 +139,21 @@ fn hosts(root: &Node, source: &Source) -> Vec<Diagnostic> {
     entries.iter().filter_map(problem).collect()
 }
 
+/// Routes that name what the site file does not have would tell nobody.
+fn routes(root: &Node, site: &Site, source: &Source) -> Vec<Diagnostic> {
+    let Some(section) = root.get("notify") else { return Vec::new() };
+    let problem = |code, message: String| Diagnostic::error(code, message).at(source, section.span);
+    let windows = site.missing_windows().into_iter().map(|name| {
+        problem("unknown-window", format!("`notify` names the window '{name}', which is not among `windows`"))
+            .help(format!("add it: windows: {{{name}: {{from: '22:00', to: '06:00', timezone: Europe/Berlin}}}}"))
+    });
+    let channels = site.notify.channels().filter_map(|channel| {
+        let wrong = notify::resolve(site, channel).err()?;
+        Some(problem("unknown-channel", format!("`notify`: {}", wrong.message)).help(wrong.help.unwrap_or_default()))
+    });
+    windows.chain(channels).collect()
+}
+
 /// Reads a site file.
 pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -143,9 +170,14 @@ pub fn load_site(path: &Path) -> Result<Site, Vec<Diagnostic>> {
     let from_file = root.get("state").is_some();
     match serde_json::from_value::<Site>(value) {
         Ok(decoded) if problems.is_empty() => {
+            let problems = escalation::check_site(&root, &source, &decoded);
+            if !problems.is_empty() {
+                return Err(problems);
+            }
             let mut site = decoded.based_at(path.parent().unwrap_or(Path::new("")));
             site.resolve_state(from_file);
-            Ok(site)
+            let wrong = routes(&root, &site, &source);
+            if wrong.is_empty() { Ok(site) } else { Err(wrong) }
         }
         Err(error) if problems.is_empty() => {
             Err(vec![Diagnostic::error("bad-site-file", error.to_string()).at(&source, root.span)])

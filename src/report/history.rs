@@ -6,7 +6,7 @@ use super::layout::{Layout, Look};
 use super::line::{Entry, Line, Tone};
 use super::text::{self, escape_control};
 use super::view::{Approval, RunView, StepState, StepView};
-use super::wording::{account, approval, outcome_mark, phase_title};
+use super::wording::{account, approval, escalation as told, outcome_mark, phase_title};
 use crate::base::Timestamp;
 use crate::base::units::show_duration;
 use crate::engine::event::{Outcome, Phase};
@@ -115,6 +115,7 @@ fn account_lines(view: &RunView, look: Look) -> Vec<Line> {
     lines.extend(undo(view));
     lines.extend(phase(view, look, Phase::Finally));
     lines.extend(notifications(view));
+    lines.extend(escalation(view, look));
     lines.extend(ending(view));
     lines
 }
@@ -197,6 +198,16 @@ fn notifications(view: &RunView) -> Vec<Line> {
     if !lines.is_empty() {
         lines.insert(0, Line::Heading("Notifications".to_owned()));
     }
+    lines
+}
+
+fn escalation(view: &RunView, look: Look) -> Vec<Line> {
+    let Some(case) = &view.escalation else { return Vec::new() };
+    let mut lines = vec![Line::Heading("Escalation".to_owned())];
+    lines.extend(told::account(case).into_iter().map(|(at, text)| {
+        let text = escape_control(&format!("{} {text}", look.times.date_time(at))).to_string();
+        Line::Detail { label: "", text }
+    }));
     lines
 }
 

@@ -6,7 +6,7 @@ use super::line::Tone;
 use super::markup::escape;
 
 /// How the page looks; dark where the reader asks for it, rows of tables below each other on a narrow screen.
-const STYLE: &str = include_str!("html/page.css");
+pub const STYLE: &str = include_str!("html/page.css");
 /// Nothing may be fetched and nothing may run, should anything ever get past the escaping.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
@@ -25,6 +25,11 @@ pub fn html(document: &Document) -> String {
          {body}</main>\n<footer>Written by runbook {version}. All times are UTC.</footer>\n</body>\n</html>\n",
         version = escape(env!("CARGO_PKG_VERSION")),
     )
+}
+
+/// The sections of a document one by one, for a page that has a head of its own: the title of each, and its HTML.
+pub fn sections(document: &Document) -> Vec<(&'static str, String)> {
+    document.sections.iter().map(|one| (one.title, section(one))).collect()
 }
 
 fn section(section: &Section) -> String {
@@ -97,7 +102,8 @@ fn word(word: &Word) -> String {
     }
 }
 
-fn class(tone: Tone) -> &'static str {
+/// The class of the style sheet for a tone.
+pub fn class(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "good",
         Tone::Bad => "bad",
@@ -116,7 +122,8 @@ mod tests {
     use crate::report::{Gallery, Incident, stories};
 
     fn page(records: &[Record]) -> String {
-        let incident = Incident { records, gallery: Gallery::default(), audit_head: Some("12:ab".to_owned()) };
+        let incident =
+            Incident { records, gallery: Gallery::default(), audit_head: Some("12:ab".to_owned()), escalation: None };
         html(&incident.document())
     }
 

@@ -12,9 +12,10 @@ use super::picture::Gallery;
 use super::time::TimeZoneChoice;
 use super::values;
 use super::view::{Approval, Detection, RunView, StepState, StepView};
-use super::wording::{account, approval, outcome_mark, timeline};
+use super::wording::{account, approval, escalation, outcome_mark, timeline};
 use crate::base::units::show_duration;
 use crate::engine::Record;
+use crate::engine::escalation::Case;
 use crate::engine::event::{ApprovalVerdict, Cause, Finding, Phase, StepStatus};
 
 const TIMES: TimeZoneChoice = TimeZoneChoice::Utc;
@@ -25,6 +26,8 @@ pub struct Incident<'a> {
     pub gallery: Gallery,
     /// The number and hash of the audit trail's last entry, as `runbook audit verify` prints them.
     pub audit_head: Option<String>,
+    /// What became of its escalation, if it was escalated.
+    pub escalation: Option<Case>,
 }
 
 impl Incident<'_> {
@@ -43,11 +46,19 @@ impl Incident<'_> {
             undo(&view),
             steps("Finally", &view, Phase::Finally, &mut pictures),
             notifications(&view),
+            self.escalation(),
             timeline_table(self.records),
             self.audit(),
         ];
         sections.retain(|section| !section.blocks.is_empty());
         Document { title: format!("Incident: {}", view.title), sections }
+    }
+
+    fn escalation(&self) -> Section {
+        let Some(case) = &self.escalation else { return Section::new("Escalation", []) };
+        let told = escalation::account(case).into_iter();
+        let items = told.map(|(at, text)| Item::from(vec![plain(format!("{} {text}", TIMES.date_time(at)))]));
+        Section::new("Escalation", [Block::List(items.collect())])
     }
 
     fn audit(&self) -> Section {

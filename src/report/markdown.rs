@@ -126,7 +126,7 @@ mod tests {
     use crate::report::{Gallery, Incident, stories};
 
     fn incident_report(records: &[Record]) -> String {
-        let incident = Incident { records, gallery: Gallery::default(), audit_head: None };
+        let incident = Incident { records, gallery: Gallery::default(), audit_head: None, escalation: None };
         markdown(&incident.document(), Placement::Inline)
     }
 

@@ -15,7 +15,7 @@
 
 mod document;
 pub mod history;
-mod html;
+pub mod html;
 mod incident;
 pub mod json;
 pub mod layout;

@@ -77,6 +77,7 @@ impl Story {
             trigger: "hand".into(),
             withheld: None,
             from_outside: BTreeSet::new(),
+            labels: std::collections::BTreeMap::new(),
             rerun_of: None,
             steps: steps.iter().map(outline).collect(),
         };

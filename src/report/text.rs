@@ -17,6 +17,19 @@ pub fn escape_control(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// The same for text of several lines, whose line breaks stay.
+pub fn escape_control_in_lines(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\n' => escaped.push('\n'),
+            other if is_treacherous(other) => push_escaped(&mut escaped, other),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 fn push_escaped(escaped: &mut String, character: char) {
     let code = u32::from(character);
     // Writing to a string cannot fail, so the results do not matter.

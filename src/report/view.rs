@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::base::{StepKey, Timestamp};
 use crate::engine::Record;
 use crate::engine::approval::digest_with;
+use crate::engine::escalation::Case;
 use crate::engine::event::{
     Answers, ApprovalVerdict, AskedAnswer, Cause, Finding, Outcome, Phase, Risk, Severity, StepStatus,
 };
@@ -48,6 +49,8 @@ pub struct RunView {
     pub undo: Vec<Undo>,
     pub notifications: Vec<Notification>,
     pub escalations: Vec<Escalation>,
+    /// Whom the escalation has told and who has taken over, from its own stream; set by whoever has read that.
+    pub escalation: Option<Case>,
     /// Who asked for the run to be cancelled.
     pub cancelled_by: Option<String>,
     pub severity: Option<Severity>,

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod escalation;
 
 use std::collections::BTreeMap;
 
@@ -96,8 +97,16 @@ impl Narrator {
             Event::AttemptSuspended { key, why, .. } => {
                 vec![Entry::new(Mark::Question, key.to_string(), "waits for a person", why).into()]
             }
-            Event::PreconditionMet { .. } | Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => {
-                Vec::new()
+            Event::PreconditionMet { .. }
+            | Event::StandingOrder(_)
+            | Event::Intake(_)
+            | Event::Schedule(_)
+            | Event::Outbox(_)
+            | Event::Silence(_)
+            | Event::Escalation(_)
+            | Event::NotificationRouted { .. } => Vec::new(),
+            Event::NotificationQueued { on, channel, .. } => {
+                vec![Entry::new(Mark::Note, channel.clone(), "is told by the outbox", on.clone()).into()]
             }
             Event::RemediationWithheld { why } => {
                 vec![Entry::new(Mark::Alarm, "remediate", "withheld", why).into()]

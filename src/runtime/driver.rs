@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::answers::{Answer, Approver, Question};
 use super::attempt::{self, Way};
@@ -81,6 +82,11 @@ impl Driver {
         }
     }
 
+    /// In a resumed run: tells what was written down and not told.
+    pub(super) fn catch_up(&mut self, records: &[Record]) {
+        self.messages.catch_up(records, &self.prepared);
+    }
+
     /// Inputs to take up right after the first one.
     pub(super) fn queue(&mut self, inputs: Vec<What>) {
         self.queued.extend(inputs);
@@ -118,7 +124,9 @@ impl Driver {
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
         let run = self.prepared.run.to_string();
-        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().await;
+        // Of the highest level, so that whatever is said in the run has its name.
+        let span = tracing::error_span!("run", %run, playbook = self.prepared.graph.header.playbook);
+        let ended = AssertUnwindSafe(self.pump(first, stops)).catch_unwind().instrument(span).await;
         ended.unwrap_or(Err(RuntimeError::Panicked { run }))
     }
 
@@ -129,6 +137,7 @@ impl Driver {
     ) -> Result<Ended, RuntimeError> {
         // One for all runs of this process: a child's entries are the parent's trail.
         let _beside = if self.prepared.run.is_child() { None } else { self.host.anchoring.beside() };
+        self.messages.follow(&self.prepared);
         let mut batch = vec![first];
         batch.append(&mut self.queued);
         // A resumed run asks its open questions again, whatever this first turn adds.
@@ -139,6 +148,7 @@ impl Driver {
             let batch = self.next_inputs(&mut stops).await;
             self.turn(batch).await?;
         }
+        self.messages.end().await;
         if !self.prepared.run.is_child() {
             self.host.anchoring.finish().await?;
             self.host.show(|reporter| reporter.finish());
@@ -300,10 +310,14 @@ impl Driver {
             from_outside: egress::passed_on(&self.prepared.graph, &key),
             services: self.host.services.clone(),
         };
-        tokio::spawn(async move {
+        let span = tracing::error_span!("step", step = %key, attempt);
+        let attempted = async move {
+            tracing::debug!(kind = kind.name, "an attempt begins");
             let end = attempt::run(kind, way, request, context).await;
+            tracing::debug!(kind = kind.name, "an attempt has ended");
             let _ = sender.send(end.told(key, role, attempt));
-        });
+        };
+        tokio::spawn(attempted.instrument(span));
     }
 
     /// The last look before anything is changed: writing the intent took a moment in which somebody may

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -13,17 +13,19 @@ use super::approvers::{self, ApproverProblem};
 use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
+use super::outbox::Entrance;
 use super::running::Running;
-use crate::base::{Clock, Diagnostic, RunId, Source, entropy, private, redaction};
-use crate::engine::event::{ApprovalVerdict, Outcome, Risk, RunStarted, StepOutline};
+use super::turns::Turns;
+use crate::base::{Clock, Diagnostic, RunId, entropy, private, redaction};
+use crate::engine::event::{ApprovalVerdict, Risk};
 use crate::engine::rerun::RerunError;
-use crate::engine::{Command, Event, Graph, IllegalTransition, Record, RunState, What, commands_for};
+use crate::engine::{Graph, IllegalTransition, RunState, What};
 use crate::journal::{Journal, JournalError, MemoryJournal};
 use crate::kind::Services;
 use crate::language::{Given, GivenProblem};
 use crate::notify::Templates;
 use crate::plan::{self, Settings};
-use crate::playbook::{self, Library, Notify, Playbook, inputs};
+use crate::playbook::{Library, Notify, Playbook, inputs};
 use crate::report::{FanOut, Reporter};
 use crate::site::Site;
 
@@ -89,9 +91,10 @@ pub struct Host {
     pub clock: Clock,
     pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
-    /// A person answers one question at a time, whichever run it comes from.
-    questions: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
     pub(super) said: Said,
+    /// Where messages wait that must not go out at once; none where each does.
+    pub(super) outbox: OnceLock<Entrance>,
 }
 
 impl Host {
@@ -129,8 +132,9 @@ impl Host {
                 templates,
                 clock,
                 reporter: Mutex::new(reporter),
-                questions: tokio::sync::Mutex::new(()),
+                turns: Turns::default(),
                 said: Said::default(),
+                outbox: OnceLock::new(),
             }
         })
     }
@@ -147,8 +151,9 @@ impl Host {
             templates: self.templates.clone(),
             clock: self.clock,
             said: Said::default(),
+            outbox: OnceLock::new(),
             reporter: Mutex::new(Box::new(FanOut::new(Vec::new()))),
-            questions: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
         })
     }
 
@@ -171,7 +176,7 @@ impl Host {
     }
 
     pub(super) async fn ask(&self, approver: &dyn Approver, question: Question) -> Answer {
-        let _turn = self.questions.lock().await;
+        let _turn = self.turns.questions.lock().await;
         self.show(|reporter| reporter.pause());
         let answer = approver.ask(question).await;
         self.show(|reporter| reporter.resume());
@@ -273,55 +278,15 @@ impl Host {
         let running = self.hold(run)?;
         self.services.site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
+        let records = self.journal.read(run)?;
         let by = crate::base::environment::user();
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         let goes_on = driver.take_over(open);
+        driver.catch_up(&records);
         driver.queue(first);
         let ended = driver.run(What::Resumed { by, goes_on }, stops).await?;
         let_go(running, &ended);
         Ok(ended)
-    }
-
-    /// The plan and state of a run, from its journal and the copy of its playbook, and its attempts without
-    /// an end.
-    pub(super) fn restore(&self, run: &RunId) -> Result<(Prepared, RunState, Vec<Command>), RuntimeError> {
-        let (header, records, state) = self.history_of(run)?;
-        if state.finished.is_some_and(|outcome| outcome != Outcome::Parked) {
-            return Err(RuntimeError::Over(run.to_string()));
-        }
-        let playbook = self.pinned(run, &header)?;
-        let mut graph = self.compile(&playbook, header.inputs.clone(), &header.by, &header.trigger);
-        if !is_same_plan(&graph.header.steps, &header.steps) {
-            return Err(RuntimeError::PlanChanged { run: run.to_string() });
-        }
-        graph.header = header;
-        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
-    }
-
-    /// What the journal has of a run.
-    pub(super) fn history_of(&self, run: &RunId) -> Result<(RunStarted, Vec<Record>, RunState), RuntimeError> {
-        let records = self.journal.read(run)?;
-        let state =
-            RunState::replay(&records).map_err(|source| RuntimeError::Damaged { run: run.to_string(), source })?;
-        match records.first().map(|record| &record.event) {
-            Some(Event::RunStarted(header)) => Ok(((**header).clone(), records, state)),
-            _ => Err(RuntimeError::Over(run.to_string())),
-        }
-    }
-
-    /// The playbook a run was started with, from the kept copy.
-    pub(super) fn pinned(&self, run: &RunId, header: &RunStarted) -> Result<Playbook, RuntimeError> {
-        let path = self.kept_playbook(&header.digest);
-        let text = std::fs::read_to_string(&path).map_err(|source| {
-            let (run, path) = (run.to_string(), path.clone());
-            RuntimeError::PlaybookGone { run, path, source }
-        })?;
-        let playbook = playbook::parse(&Source::new(header.file.as_str(), text)).map_err(RuntimeError::Playbook)?;
-        // A run is what it was started as: an edited copy must not change what it does.
-        if playbook.digest != header.digest {
-            return Err(RuntimeError::PlaybookChanged { run: run.to_string(), path });
-        }
-        Ok(playbook)
     }
 
     /// A run is pinned to the text it was started with, whatever happens to the file.
@@ -338,20 +303,12 @@ impl Host {
         write().map_err(|source| RuntimeError::CannotKeep { path: path.clone(), source })
     }
 
-    fn kept_playbook(&self, digest: &str) -> PathBuf {
+    pub(super) fn kept_playbook(&self, digest: &str) -> PathBuf {
         self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
 }
 
-/// Events name steps, and the state counts them by their place: in another plan they would mean other steps.
-fn is_same_plan(compiled: &[StepOutline], recorded: &[StepOutline]) -> bool {
-    let plan = |steps: &[StepOutline]| -> Vec<_> {
-        steps.iter().map(|step| (step.id.clone(), step.phase, step.kind.clone(), step.needs.clone())).collect()
-    };
-    plan(compiled) == plan(recorded)
-}
-
-fn let_go(running: Option<Running>, ended: &Ended) {
+pub(super) fn let_go(running: Option<Running>, ended: &Ended) {
     if let Some(running) = running {
         running.let_go(ended.outcome);
     }
@@ -370,26 +327,6 @@ fn refuse_secrets(prepared: &Prepared) -> Result<(), RuntimeError> {
         }
     }
     Ok(())
-}
-
-/// The attempts that were started and whose end is not known, as they were asked for.
-fn open_attempts(records: &[Record]) -> Vec<Command> {
-    let mut open = BTreeMap::new();
-    for record in records {
-        match &record.event {
-            Event::AttemptStarted { key, role, .. } => {
-                open.insert((key, role), &record.event);
-            }
-            Event::AttemptEnded { key, role, .. } | Event::AttemptInterrupted { key, role, .. } => {
-                open.remove(&(key, role));
-            }
-            Event::AttemptSuspended { key, .. } => {
-                open.remove(&(key, &crate::engine::event::Role::Main));
-            }
-            _ => {}
-        }
-    }
-    open.into_values().filter_map(commands_for).collect()
 }
 
 impl Prepared {

@@ -4,11 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::escalations;
 use super::host::{Host, Prepared};
+use super::routing;
 use crate::base::value::show;
 use crate::base::{Redacted, entropy};
+use crate::engine::escalation::Follow;
 use crate::engine::event::{AskedAnswer, Event, Outcome, Phase, Record, RunStarted, StepStatus};
+use crate::engine::outbox::Item;
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion, Receipt};
 use crate::playbook::Notify;
@@ -20,11 +26,16 @@ pub(super) struct Messages {
     outstanding: usize,
     /// Where each channel goes on from; its messages wait for each other, so that an edit finds its message.
     threads: BTreeMap<String, Arc<Mutex<Option<String>>>>,
+    /// Escalations and updates, which have a stream of their own.
+    beside: TaskTracker,
+    /// The run has ended.
+    over: CancellationToken,
 }
 
 impl Messages {
     pub(super) fn new(host: Arc<Host>, notify: Option<Notify>, sender: mpsc::UnboundedSender<What>) -> Self {
-        Messages { host, notify, sender, outstanding: 0, threads: BTreeMap::new() }
+        let (threads, beside, over) = (BTreeMap::new(), TaskTracker::new(), CancellationToken::new());
+        Messages { host, notify, sender, outstanding: 0, threads, beside, over }
     }
 
     pub(super) fn all_delivered(&self) -> bool {
@@ -35,22 +46,84 @@ impl Messages {
         self.outstanding = self.outstanding.saturating_sub(count);
     }
 
+    /// Keeps people informed, if the playbook asks for it, until the run is over.
+    pub(super) fn follow(&self, prepared: &Prepared) {
+        let status = self.notify.as_ref().and_then(|notify| notify.status.as_ref());
+        let Some(status) = status.filter(|_| prepared.graph.look_only.is_none()) else { return };
+        let template = status.template.clone().unwrap_or_else(|| Occasion::StatusUpdate.label().to_owned());
+        let every_ms = (status.every * 1_000.0) as u64;
+        let updates = Follow { every_ms, to: status.to.iter().cloned().collect(), template };
+        self.beside.spawn(self.host.clone().follow(prepared.run.clone(), updates, self.over.clone()));
+    }
+
+    /// Waits until whoever is told beside the run was told.
+    pub(super) async fn end(&self) {
+        self.over.cancel();
+        self.beside.close();
+        self.beside.wait().await;
+    }
+
+    /// Tells the first level of an escalation, and returns whom that reaches. Further levels are the server's.
+    fn escalate(&self, record: &Record, state: &RunState) -> BTreeSet<String> {
+        let Event::EscalationRaised { policy, .. } = &record.event else { return BTreeSet::new() };
+        let severity = state.severity.map_or("medium", |severity| severity.label());
+        let Some(ladder) = escalations::ladder(&self.host.services.site, policy, severity) else {
+            return BTreeSet::new();
+        };
+        let (host, run) = (self.host.clone(), record.run.clone());
+        self.beside.spawn(async move {
+            match host.look_at(&run, None).await {
+                Ok(taken) => taken.told().await,
+                Err(error) => tracing::error!(%run, %error, "the escalation is told by the server, when there is one"),
+            }
+        });
+        ladder.levels.into_iter().next().map(|level| level.to).unwrap_or_default()
+    }
+
     /// Tells whoever wants to know about this event. A message that cannot be sent never stops a run.
     pub(super) fn after(&mut self, record: &Record, prepared: &Prepared, state: &RunState) {
         let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { return };
-        let targets = self.targets(on, prepared);
-        if targets.is_empty() {
-            if on == Occasion::BreakGlass {
-                tracing::warn!("nobody is told of it: neither `notify` nor a channel of the owner names anybody");
-            }
-            return;
+        let Some(facts) = facts(on, record, state) else { return };
+        let escalated = self.escalate(record, state);
+        let mut choice = routing::choose(&self.host, self.notify.as_ref(), prepared, &facts);
+        // Whom the first level reaches is told of it there; that somebody is told makes the last resort idle.
+        let idle = choice.fell_through && !escalated.is_empty();
+        choice.told.retain(|told| !idle && !escalated.contains(&told.channel));
+        if choice.told.is_empty() && on == Occasion::BreakGlass {
+            tracing::warn!("nobody is told of it: neither `notify` nor a channel of the owner names anybody");
         }
-        let Some(mut facts) = facts(on, record, state) else { return };
+        if !choice.told.is_empty() || !choice.left_out.is_empty() {
+            self.write_down(routing::event(on, &choice));
+        }
+        self.tell(facts, choice.told.into_iter().map(|told| told.channel), state);
+    }
+
+    /// Tells what was written down and not told when the program died.
+    pub(super) fn catch_up(&mut self, records: &[Record], prepared: &Prepared) {
+        let last = records.last().map(|record| record.at);
+        for (position, record) in records.iter().enumerate() {
+            let Some(on) = occasion(&record.event).filter(|_| prepared.graph.look_only.is_none()) else { continue };
+            let owed = owed(on, &records[position + 1..]);
+            // Who is told is written down in the turn after: what is older without it was told nobody.
+            if owed.as_ref().is_some_and(BTreeSet::is_empty) || (owed.is_none() && Some(record.at) != last) {
+                continue;
+            }
+            match RunState::replay(&records[..=position]) {
+                Ok(state) => match (owed, facts(on, record, &state)) {
+                    (Some(owed), Some(facts)) => self.tell(facts, owed.into_iter(), &state),
+                    _ => self.after(record, prepared, &state),
+                },
+                Err(error) => tracing::error!("who was told in run {} is not known: {error}", record.run),
+            }
+        }
+    }
+
+    fn tell(&mut self, mut facts: Facts, targets: impl Iterator<Item = String>, state: &RunState) {
         facts.link = self.host.services.site.link_to(&facts.run);
         let template = self.notify.as_ref().and_then(|notify| notify.template.as_deref()).unwrap_or("default");
         let message = self.host.templates.message(template, &facts);
         if let Err(error) = Redacted::of(message.clone()) {
-            return tracing::error!("a message of run {} is not sent: {error}", record.run);
+            return tracing::error!("a message of run {} is not sent: {error}", facts.run);
         }
         for target in targets {
             self.outstanding += 1;
@@ -60,22 +133,20 @@ impl Messages {
         }
     }
 
-    /// Who is told: those who asked to be; of broken glass everybody who is told of anything, and the owner.
-    fn targets(&self, on: Occasion, prepared: &Prepared) -> BTreeSet<String> {
-        let broken = on == Occasion::BreakGlass;
-        let wanted = self.notify.as_ref().filter(|notify| broken || notify.on.contains(&on));
-        let mut targets: BTreeSet<String> = wanted.iter().flat_map(|notify| notify.to.iter().cloned()).collect();
-        let owner = prepared.playbook.header.owner.as_ref().filter(|_| broken);
-        let contact = owner.and_then(|owner| self.host.services.site.contacts.get(owner));
-        targets.extend(contact.and_then(|contact| contact.channel.clone()));
-        targets
+    fn write_down(&mut self, event: Event) {
+        self.outstanding += 1;
+        // The receiver lives as long as the driver.
+        let _ = self.sender.send(What::Notified(event));
     }
 
     fn send(&self, target: String, message: notify::Message, thread: Arc<Mutex<Option<String>>>) {
         let (host, sender) = (self.host.clone(), self.sender.clone());
         tokio::spawn(async move {
             let mut thread = thread.lock_owned().await;
-            let sent = deliver(&host, &target, message, thread.as_ref()).await;
+            let sent = match queue(&host, &target, &message, thread.as_ref()).await {
+                Some(queued) => queued,
+                None => deliver(&host, &target, message, thread.as_ref()).await,
+            };
             if let Event::NotificationSent { thread: Some(next), .. } = &sent {
                 *thread = Some(next.clone());
             }
@@ -84,8 +155,62 @@ impl Messages {
     }
 }
 
+impl Drop for Messages {
+    /// A run that could not be gone on with keeps nobody informed.
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
+/// The channels that were to be told on this occasion, before it came up again, and of which nothing more is known;
+/// `None` when it is not known who was to be told.
+fn owed(on: Occasion, later: &[Record]) -> Option<BTreeSet<String>> {
+    let mut owed: Option<BTreeSet<String>> = None;
+    for record in later.iter().take_while(|record| occasion(&record.event) != Some(on)) {
+        match &record.event {
+            Event::NotificationRouted { on: told, to, .. } if told == on.label() => {
+                owed = Some(to.iter().map(|(channel, _)| channel.clone()).collect());
+            }
+            Event::NotificationSent { on: told, channel, .. } | Event::NotificationQueued { on: told, channel, .. }
+                if told == on.label() =>
+            {
+                owed.get_or_insert_default().remove(channel);
+            }
+            _ => {}
+        }
+    }
+    owed
+}
+
+/// Hands a message to the outbox, where there is one. What it cannot keep is sent at once.
+async fn queue(host: &Host, target: &str, message: &notify::Message, thread: Option<&String>) -> Option<Event> {
+    let outbox = host.outbox.get()?;
+    let merges = notify::resolve(&host.services.site, target).ok()?.0.merges;
+    // It is shown here, where the run is.
+    if target == "console" {
+        return None;
+    }
+    let urgent = message.on.is_urgent();
+    let mark = if message.subject.starts_with("[DRILL] ") { "drill " } else { "" };
+    let group = (merges && !urgent).then(|| format!("{mark}{} {}", message.playbook, message.on));
+    let item = Item {
+        channel: target.to_owned(),
+        about: message.run.clone(),
+        on: message.on.label().to_owned(),
+        subject: message.subject.clone(),
+        urgent,
+        group,
+        merges,
+        message: serde_json::to_value(message).ok()?,
+        thread: thread.cloned(),
+    };
+    let (on, subject) = (item.on.clone(), item.subject.clone());
+    let number = outbox.take(item).await?.ok()?;
+    Some(Event::NotificationQueued { on, channel: target.to_owned(), subject, number })
+}
+
 /// Sends a message to one channel and says how it went.
-async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
+pub(super) async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Option<&String>) -> Event {
     let (on, subject) = (message.on.label().to_owned(), message.subject.clone());
     let (attempts, result) = attempt(host, target, notify::Message { thread: thread.cloned(), ..message }).await;
     let (delivered, error, thread) = match result {
@@ -96,7 +221,7 @@ async fn deliver(host: &Host, target: &str, message: notify::Message, thread: Op
 }
 
 /// The number of attempts, and the receipt or why there is none.
-async fn attempt(host: &Host, target: &str, message: notify::Message) -> (u32, Result<Receipt, String>) {
+pub(super) async fn attempt(host: &Host, target: &str, message: notify::Message) -> (u32, Result<Receipt, String>) {
     let message = match Redacted::of(message) {
         Ok(message) => message,
         Err(error) => return (0, Err(error.to_string())),

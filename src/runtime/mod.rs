@@ -6,6 +6,7 @@
 //!                                                └────► reporters
 //! ```
 
+mod aftermath;
 mod anchoring;
 mod anew;
 mod answers;
@@ -14,17 +15,22 @@ mod attempt;
 mod calls;
 mod driver;
 mod egress;
+pub mod escalations;
 mod guards;
 mod host;
 mod look;
 pub mod messages;
 pub mod orders;
+pub mod outbox;
 mod receipts;
+mod restore;
+pub mod routing;
 mod running;
 mod signals;
 mod spoiled;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use answers::{Answer, Approver, BreakGlass, Nobody, Question, Yes};
 pub use approvers::AnswerError;

@@ -13,12 +13,19 @@ use super::ServeError;
 /// What a route asks of whoever calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing: the health page alone, so that whatever watches the server needs no token.
+    /// Nothing: what watches the server needs no token, and whoever signs in has none yet.
     Anybody,
     /// What the source of the hook asks for: its token or signature.
     Hook,
+    /// An address that was sent to somebody: signed for one escalation and one channel, and not expired.
+    Link,
     /// A token with this role, or one above it.
     Role(Role),
+    /// A session of a browser that was opened with such a token. A token itself is not taken here, and a session
+    /// nowhere else, so no page of a stranger can make a browser use the API.
+    Page(Role),
+    /// The same; whoever calls from this machine needs none when the site file says so.
+    RoleOrLoopback(Role),
 }
 
 /// Somebody known.
@@ -34,6 +41,16 @@ impl Who {
     /// Somebody without any right.
     pub(super) fn nobody(name: &str) -> Self {
         Who { name: name.to_owned(), role: None, playbooks: Some(Vec::new()) }
+    }
+
+    /// Whether the token has this role, or one above it.
+    pub fn may(&self, needed: Role) -> bool {
+        self.role.is_some_and(|role| role >= needed)
+    }
+
+    /// Somebody on this machine, who may see everything and do nothing.
+    pub(super) fn of_this_machine() -> Self {
+        Who { name: "loopback".to_owned(), role: None, playbooks: None }
     }
 
     /// Whether the token is for this playbook.
@@ -69,14 +86,23 @@ impl Tokens {
         Ok(Tokens(tokens))
     }
 
-    /// Whose token the request carries. Every token is compared, so that the time does not tell which one fits.
+    /// Whose token the request carries.
     pub(super) fn who(&self, headers: &HeaderMap) -> Option<Who> {
         let header = headers.get("authorization")?.to_str().ok()?;
-        let offered = authenticity::token(header)?;
+        self.whose(&authenticity::token(header)?)
+    }
+
+    /// Whose token this is. Every token is compared, so that the time does not tell which one fits.
+    pub(super) fn whose(&self, offered: &str) -> Option<Who> {
         let fits = |known: &Known| {
-            known.secrets.iter().fold(false, |fits, secret| authenticity::same(&offered, secret.reveal()) | fits)
+            known.secrets.iter().fold(false, |fits, secret| authenticity::same(offered, secret.reveal()) | fits)
         };
         self.0.iter().fold(None, |found, known| if fits(known) { Some(known.who.clone()) } else { found })
+    }
+
+    /// Who has the token of this name.
+    pub(super) fn named(&self, name: &str) -> Option<Who> {
+        self.0.iter().find(|known| known.who.name == name).map(|known| known.who.clone())
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::health::Beat;
+use super::metrics::Metrics;
 use super::runs::{Finished, Runs};
 use crate::base::{Redacted, RunId, Timestamp};
 use crate::engine::intake::{self, Fact, Input, Intake, Limits, STREAM, Stage, What};
@@ -20,6 +22,9 @@ const WAITING: usize = 1_024;
 const TOGETHER: usize = 256;
 /// After a write that failed: soon enough for people, seldom enough for a full disk.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest sleep: whoever watches the server sees that the desk still turns.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// Why something was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -69,6 +74,12 @@ impl Desk {
     }
 }
 
+/// Who is told that the desk turns, and what it wrote.
+pub(super) struct Told {
+    pub beat: Beat,
+    pub metrics: Metrics,
+}
+
 /// What the desk does.
 pub(super) struct Work {
     host: Arc<Host>,
@@ -80,6 +91,7 @@ pub(super) struct Work {
     owed: Vec<What>,
     stopping: CancellationToken,
     closed: CancellationToken,
+    told: Told,
 }
 
 fn stream() -> RunId {
@@ -95,13 +107,14 @@ pub(super) fn open(
     host: Arc<Host>,
     runs: Arc<Runs>,
     stopping: CancellationToken,
+    told: Told,
 ) -> Result<(Desk, Work), JournalError> {
     let intake = Arc::new(Mutex::new(Intake::replay(&host.journal.read(&stream())?)));
     let (entrance, messages) = mpsc::channel(WAITING);
     let closed = CancellationToken::new();
     let desk = Desk { entrance, intake: intake.clone(), closed: closed.clone() };
     let finished = runs.finished();
-    Ok((desk, Work { host, runs, intake, messages, finished, owed: Vec::new(), stopping, closed }))
+    Ok((desk, Work { host, runs, intake, messages, finished, owed: Vec::new(), stopping, closed, told }))
 }
 
 impl Work {
@@ -141,6 +154,8 @@ impl Work {
         match &written {
             Ok(()) => {
                 self.owed.clear();
+                self.told.metrics.desk_wrote(&facts, &lock(&self.intake));
+                self.told.beat.strike();
                 self.carry_out(&facts);
             }
             Err(error) => {
@@ -158,9 +173,7 @@ impl Work {
     async fn next(&mut self, pause: Option<Duration>) -> Vec<Message> {
         let wait = match (pause, lock(&self.intake).next_wake()) {
             (Some(pause), _) => pause,
-            (None, Some(due)) => due.since(self.host.clock.now()),
-            // Far enough to be never, near enough for every timer implementation.
-            (None, None) => Duration::from_secs(86_400),
+            (None, due) => due.map_or(ROUND, |due| due.since(self.host.clock.now()).min(ROUND)),
         };
         let mut messages = Vec::new();
         tokio::select! {

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
+use super::browser::Peer;
 use super::connections::{Connection, Connections};
 use super::{ServeError, bind};
 use crate::site::Serve;
@@ -59,7 +60,7 @@ impl Listener {
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => self.take(stream, router.clone(), stop.clone()),
+                Ok((stream, peer)) => self.take(stream, Peer(peer.ip()), router.clone(), stop.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -68,7 +69,7 @@ impl Listener {
         }
     }
 
-    fn take(&self, stream: TcpStream, router: Router, stop: CancellationToken) {
+    fn take(&self, stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
         // Without room the stream is closed at once.
         let Some(connection) = self.connections.open() else { return };
         let tls = self.tls.clone();
@@ -76,7 +77,7 @@ impl Listener {
             let close = connection.close.clone();
             tokio::select! {
                 () = close.cancelled() => {}
-                () = serve(stream, tls, router, connection, stop) => {}
+                () = serve(stream, peer, tls, router, connection, stop) => {}
             }
         });
     }
@@ -84,6 +85,7 @@ impl Listener {
 
 async fn serve(
     stream: TcpStream,
+    peer: Peer,
     tls: Option<TlsAcceptor>,
     router: Router,
     connection: Connection,
@@ -92,20 +94,21 @@ async fn serve(
     // Answers are small; waiting for more of them would only delay them.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => speak(stream, router, connection, stop).await,
+        None => speak(stream, peer, router, connection, stop).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                speak(stream, router, connection, stop).await;
+                speak(stream, peer, router, connection, stop).await;
             }
         }
     }
 }
 
-async fn speak<S>(stream: S, router: Router, connection: Connection, stop: CancellationToken)
+async fn speak<S>(stream: S, peer: Peer, router: Router, connection: Connection, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (answering, mut router) = (connection.answering(), router.clone());
         async move {
             let response = tower_service::Service::call(&mut router, request.map(axum::body::Body::new)).await;

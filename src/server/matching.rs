@@ -48,6 +48,7 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
         target,
         inputs: all,
         from_outside,
+        labels: signal.labels.clone(),
         policy: rule.policy.clone(),
         withheld: delivery.incomplete.clone(),
         tick: None,

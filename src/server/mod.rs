@@ -3,7 +3,8 @@
 //! ```text
 //! connection ─ listen ─ route ─ access ─┬ hooks ─ matching ─► desk ─ append durably ─► 202
 //!  bounded     TLS      table   role    │                      │
-//!                                       └ api                  └► runs ─► the loop of `runtime`
+//!                                       ├ api                  └► runs ─► the loop of `runtime`
+//!                                       └ page ─ api
 //! ```
 //!
 //! The desk is the only writer of the intake's stream, as a driver is the only writer of its run's.
@@ -12,17 +13,26 @@
 
 mod access;
 mod api;
+mod browser;
 mod connections;
 mod desk;
+mod escalation_page;
+mod escalations;
+mod health;
 mod listen;
 mod matching;
+mod metrics;
 mod openapi;
 mod pace;
+mod page;
 mod reply;
 mod route;
 mod runs;
 mod schedules;
+mod sessions;
 mod shelf;
+mod silences;
+mod supervisor;
 mod timekeeper;
 mod watch;
 
@@ -32,21 +42,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Secret, private};
+use crate::base::{Secret, live, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
+use crate::site::serve::MetricsFor;
 use crate::site::{SecretError, Site};
 use crate::trigger::{BadTrigger, Hook};
 
 pub use access::{Access, Who};
+pub use metrics::{Meter, Metrics};
 pub use openapi::{document, routes_page};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
+pub use supervisor::Supervisor;
 pub use watch::Watch;
 
 /// Why the server does not start, or could not go on.
@@ -64,6 +78,8 @@ pub enum ServeError {
     Trigger(#[from] BadTrigger),
     #[error("the site file has a trigger for '{0}', and there is no such playbook")]
     NoSuchPlaybook(String),
+    #[error("`metrics: loopback` behind a proxy would show the figures to everybody whom the proxy lets through")]
+    OpenMetrics,
     #[error("another `runbook serve` works on {state}")]
     Second { state: PathBuf },
     #[error("cannot lock the state folder {state}")]
@@ -87,6 +103,7 @@ impl ServeError {
             ServeError::Second { .. } => {
                 "one server works on one journal; stop the other one, or give this one another `state`"
             }
+            ServeError::OpenMetrics => "remove `metrics: loopback` from `serve`, and give Prometheus a token",
             ServeError::Lock { .. } => "the account of `runbook` needs to write there",
             ServeError::Hook(_) => "correct the hook in `serve.hooks` of the site file",
             ServeError::Trigger(_) => "correct the trigger; `runbook validate` checks playbooks",
@@ -97,6 +114,9 @@ impl ServeError {
     }
 }
 
+/// How long Alertmanagers are waited for in the end.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// What every request needs.
 pub struct Shared {
     pub(crate) host: Arc<Host>,
@@ -104,11 +124,14 @@ pub struct Shared {
     /// The secrets of each hook, by its name.
     hook_secrets: BTreeMap<String, Vec<Secret<String>>>,
     tokens: access::Tokens,
+    sessions: sessions::Sessions,
     shelf: shelf::Shelf,
     desk: desk::Desk,
     timetable: timekeeper::Table,
     runs: Arc<runs::Runs>,
     watch: Watch,
+    metrics: Metrics,
+    health: health::Health,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
     pace: pace::Pace,
@@ -118,6 +141,13 @@ pub struct Shared {
 impl Shared {
     fn secrets_of(&self, hook: &str) -> &[Secret<String>] {
         self.hook_secrets.get(hook).map_or(&[], Vec::as_slice)
+    }
+
+    /// The session that a request shows, and who has opened it.
+    fn session_of(&self, headers: &HeaderMap) -> Option<(sessions::Session, Who)> {
+        let id = browser::Cookie::of(&self.host.services.site.serve).read(headers)?;
+        let (session, token) = self.sessions.find(&id, self.host.clock.now())?;
+        Some((session, self.tokens.named(&token)?))
     }
 }
 
@@ -139,33 +169,62 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: listen::Listener,
     work: desk::Work,
+    silences: Option<silences::Keeper>,
     timekeeper: timekeeper::Timekeeper,
+    keeper: escalations::Keeper,
     /// Held for as long as the server runs.
     _alone: File,
 }
 
 impl Server {
-    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`.
-    pub async fn open(host: Arc<Host>, watch: Watch) -> Result<(Self, Reloaded), ServeError> {
+    /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`, and to a meter of
+    /// `metrics`, which also observe the journal.
+    pub async fn open(host: Arc<Host>, watch: Watch, metrics: Metrics) -> Result<(Self, Reloaded), ServeError> {
         let serve = &host.services.site.serve;
+        if serve.metrics == MetricsFor::Loopback && serve.behind_proxy {
+            return Err(ServeError::OpenMetrics);
+        }
         let alone = lock(&host.services.site.state)?;
         host.services.site.meet_secrets().await;
+        live::clear(&host.services.site.state);
         let shelf = shelf::Shelf::new(host.clone());
         let reloaded = shelf.reload()?;
         let tokens = access::Tokens::fetch(&host.services.site).await?;
         let listener = listen::Listener::open(serve).await?;
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
-        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone())?;
+        let health = health::Health::new(host.clock);
+        let told = desk::Told { beat: health.desk.clone(), metrics: metrics.clone() };
+        let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone(), told)?;
+        let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
+        host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
         let hook_secrets = fetch(&hooks, &host.services.site).await?;
-        let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source())?;
+        let timekeeper =
+            timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
         let timetable = timekeeper.table();
         let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let keeper = escalations::Keeper::new(host.clone());
         let host = host.clone();
-        let shared =
-            Shared { host, hooks, hook_secrets, tokens, shelf, desk, timetable, runs, watch, streams, pace, stopping };
-        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, _alone: alone }, reloaded))
+        let sessions = sessions::Sessions::new();
+        let shared = Shared {
+            host,
+            hooks,
+            hook_secrets,
+            tokens,
+            sessions,
+            shelf,
+            desk,
+            timetable,
+            runs,
+            watch,
+            metrics,
+            health,
+            streams,
+            pace,
+            stopping,
+        };
+        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, keeper, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -179,13 +238,18 @@ impl Server {
         move || shared.shelf.reload()
     }
 
-    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says.
-    pub async fn run(self, stop: CancellationToken) {
-        let Server { shared, listener, work, timekeeper, _alone } = self;
+    /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
+    /// while the supervisor gets signs of life.
+    pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
+        let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
+        let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));
+        let last_look = CancellationToken::new();
+        let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
+        let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
         shared.stopping.cancel();
         // What has not ended by then is interrupted as by a crash, and goes on at the next start.
@@ -194,8 +258,16 @@ impl Server {
         }
         // What it has written down and not handed in is handed in at the next start.
         time.abort();
+        escalations.abort();
         shared.desk.close().await;
         let _ = desk.await;
+        alive.abort();
+        last_look.cancel();
+        if let Some(silences) = silences {
+            // What it could not lift ends by itself.
+            let _ = tokio::time::timeout(LAST_LOOK, silences).await;
+        }
+        shared.host.close_outbox().await;
         door.abort();
     }
 }
@@ -210,6 +282,12 @@ fn lock(state: &Path) -> Result<File, ServeError> {
         Err(TryLockError::WouldBlock) => Err(ServeError::Second { state: state.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Whether a server works on the journal of this state folder.
+pub fn is_serving(state: &Path) -> bool {
+    // Opened without making it: looking leaves nothing behind.
+    File::open(state.join("serve.lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Opens the address of a listener; for tests of the room.

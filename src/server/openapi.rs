@@ -83,7 +83,7 @@ fn described(route: &Route, operation: &Operation) -> Value {
     }
     described["responses"].sort_all_objects();
     described["security"] = security(route.access);
-    if let Access::Role(role) = route.access {
+    if let Access::Role(role) | Access::RoleOrLoopback(role) = route.access {
         described["x-role"] = json!(role);
     }
     described
@@ -94,7 +94,9 @@ fn refusals(access: Access) -> Vec<(u16, &'static str)> {
     match access {
         Access::Anybody => Vec::new(),
         Access::Hook => vec![unknown],
-        Access::Role(_) => vec![unknown, (403, "The token's role is below `x-role`.")],
+        Access::Role(_) | Access::RoleOrLoopback(_) => vec![unknown, (403, "The token's role is below `x-role`.")],
+        // Pages are not described.
+        Access::Page(_) | Access::Link => Vec::new(),
     }
 }
 
@@ -102,7 +104,8 @@ fn security(access: Access) -> Value {
     match access {
         Access::Anybody => json!([]),
         Access::Hook => json!([{"hook": []}]),
-        Access::Role(_) => json!([{"token": []}]),
+        Access::Role(_) | Access::RoleOrLoopback(_) => json!([{"token": []}]),
+        Access::Page(_) | Access::Link => json!([]),
     }
 }
 
@@ -136,7 +139,8 @@ pub fn routes_page() -> String {
         let who = match route.access {
             Access::Anybody => "nobody".to_owned(),
             Access::Hook => "the hook's own".to_owned(),
-            Access::Role(role) => json!(role).as_str().unwrap_or_default().to_owned(),
+            Access::Role(role) | Access::RoleOrLoopback(role) => json!(role).as_str().unwrap_or_default().to_owned(),
+            Access::Page(_) | Access::Link => continue,
         };
         let about = [operation.summary, operation.about].join(" ");
         text.push_str(&format!("| `{} {}` | {who} | {} |\n", route.method, route.path, about.trim()));

@@ -1,7 +1,7 @@
 //! The forms of answers.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
@@ -17,6 +17,25 @@ pub(super) struct Problem {
     /// What can be done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
+}
+
+/// What may be loaded and done by a page, if it says nothing else: nothing.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// What every answer tells browsers, unless it has said something else: that it is what it says it is and nothing
+/// more, that no page may be put around it, and that other servers are not told where one comes from.
+pub(super) fn guard(headers: &mut HeaderMap) {
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, NOTHING),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        // Not `no-referrer`: with it browsers hide from this server itself where a form stood.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }
 
 /// A value.

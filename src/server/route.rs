@@ -2,6 +2,7 @@
 //! and a body is read within limits before anything looks at it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,11 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::access::{self, Access, Who};
-use super::{Shared, api, reply};
+use super::browser::{self, Peer};
+use super::sessions::Session;
+use super::{Shared, api, escalation_page, page, reply};
 use crate::site::Role;
+use crate::site::serve::MetricsFor;
 
 /// A group of Alertmanager with a thousand alerts fits.
 const LARGEST_BODY: usize = 1 << 20;
@@ -27,9 +31,14 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 pub(super) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A request by somebody who may make it.
+#[derive(Clone)]
 pub(super) struct Call {
     pub shared: Arc<Shared>,
     pub who: Who,
+    /// Of the browser; only pages have one.
+    pub session: Option<Session>,
+    /// Where it comes from.
+    pub address: IpAddr,
     pub path: BTreeMap<String, String>,
     pub query: HashMap<String, String>,
     pub headers: HeaderMap,
@@ -55,6 +64,7 @@ macro_rules! routes {
 
 routes! {
     GET "/health" Access::Anybody => api::health::show;
+    GET "/metrics" Access::RoleOrLoopback(Role::Viewer) => api::metrics::show;
     POST "/hooks/{hook}" Access::Hook => api::hooks::take;
     GET "/api/v1/openapi.json" Access::Role(Role::Viewer) => api::document::show;
     GET "/api/v1/playbooks" Access::Role(Role::Viewer) => api::playbooks::list;
@@ -74,9 +84,34 @@ routes! {
     GET "/api/v1/audit/proofs/inclusion" Access::Role(Role::Viewer) => api::audit::inclusion;
     GET "/api/v1/audit/proofs/consistency" Access::Role(Role::Viewer) => api::audit::consistency;
     GET "/api/v1/schedules" Access::Role(Role::Viewer) => api::schedules::list;
+    GET "/api/v1/escalations" Access::Role(Role::Viewer) => api::escalations::list;
+    POST "/api/v1/escalations/{run}/ack" Access::Role(Role::Operator) => api::escalations::acknowledge;
+    POST "/api/v1/escalations/{run}/next" Access::Role(Role::Operator) => api::escalations::next;
+    POST "/api/v1/escalations/{run}/close" Access::Role(Role::Operator) => api::escalations::close;
+    GET "/ack/{run}" Access::Link => escalation_page::show;
+    POST "/ack/{run}" Access::Link => escalation_page::acknowledge;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
+    GET "/assets/{name}" Access::Anybody => page::assets::show;
+    GET "/login" Access::Anybody => page::login::show;
+    POST "/login" Access::Anybody => page::login::sign_in;
+    POST "/logout" Access::Page(Role::Viewer) => page::login::sign_out;
+    GET "/" Access::Page(Role::Viewer) => page::home;
+    GET "/runs" Access::Page(Role::Viewer) => page::runs::show;
+    GET "/runs/{run}" Access::Page(Role::Viewer) => page::run::show;
+    GET "/runs/{run}/events" Access::Page(Role::Viewer) => api::events::stream;
+    POST "/runs/{run}/cancel" Access::Page(Role::Operator) => page::orders::cancel;
+    POST "/runs/{run}/resolve" Access::Page(Role::Operator) => page::orders::resolve;
+    POST "/runs/{run}/approve" Access::Page(Role::Approver) => page::orders::approve;
+    POST "/runs/{run}/reject" Access::Page(Role::Approver) => page::orders::reject;
+    GET "/tickets" Access::Page(Role::Viewer) => page::tickets::show;
+    POST "/tickets/{ticket}/withdraw" Access::Page(Role::Operator) => page::tickets::withdraw;
+    GET "/playbooks" Access::Page(Role::Viewer) => page::playbooks::show;
+    GET "/freeze" Access::Page(Role::Viewer) => page::freeze::show;
+    POST "/freeze" Access::Page(Role::Admin) => page::freeze::freeze;
+    POST "/unfreeze" Access::Page(Role::Admin) => page::freeze::unfreeze;
+    GET "/audit" Access::Page(Role::Viewer) => page::audit::show;
 }
 
 /// The routes, ready to be served. What is no route asks for a token first, so that it tells strangers nothing.
@@ -103,57 +138,113 @@ fn handler(shared: Arc<Shared>, route: &'static Route) -> impl Fn(RawPathParams,
 
 fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
     move |request| {
-        let known = shared.tokens.who(request.headers()).is_some();
+        let by_token = shared.tokens.who(request.headers()).is_some();
+        let by_session = shared.session_of(request.headers()).is_some();
         Box::pin(async move {
-            match known {
-                true => reply::problem(StatusCode::NOT_FOUND, "there is no such route", ""),
-                false => reply::unknown(),
-            }
+            let mut response = match (by_token, by_session) {
+                (true, _) => reply::problem(StatusCode::NOT_FOUND, "there is no such route", ""),
+                (false, true) => page::problem::nowhere(),
+                (false, false) => reply::unknown(),
+            };
+            reply::guard(response.headers_mut());
+            response
         })
     }
 }
 
 async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
+    let mut response = serve(shared, route, path, request).await;
+    reply::guard(response.headers_mut());
+    response
+}
+
+async fn serve(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
     let path: BTreeMap<String, String> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let who = match admit(&shared, route, &path, request.headers()) {
-        Ok(who) => who,
+    let hook = (route.access == Access::Hook).then(|| path.get("hook").cloned().unwrap_or_default());
+    let response = respond(shared.clone(), route, path, request).await;
+    if let Some(hook) = hook {
+        // Strangers may ask for any name, and a figure of its own for each would fill the memory.
+        let known = shared.hooks.iter().any(|one| one.name == hook);
+        shared.metrics.hook_answered(if known { &hook } else { "unknown" }, response.status().as_u16());
+    }
+    response
+}
+
+async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, String>, request: Request) -> Response {
+    let (who, session) = match admit(&shared, route, &path, &request) {
+        Ok(known) => known,
         Err(refused) => return refused,
     };
+    if route.takes_forms() && !browser::is_from_here(request.headers()) {
+        return page::problem::elsewhere();
+    }
     let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(request.uri()) else {
         return reply::problem(StatusCode::BAD_REQUEST, "the query cannot be read", "");
     };
     let (parts, body) = request.into_parts();
-    let body = match body_of(&parts.headers, body).await {
+    let address = browser::address(&shared.host.services.site.serve, parts.extensions.get::<Peer>(), &parts.headers);
+    let body = match body_of(&parts.headers, body, route.is_sent_as_form()).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    (route.answer)(Call { shared, who, path, query, headers: parts.headers, body }).await
+    let call = Call { shared, who, session, address, path, query, headers: parts.headers, body };
+    if route.takes_forms() && !call.is_of_its_session() {
+        return page::problem::stale(&call);
+    }
+    (route.answer)(call).await
 }
 
 fn admit(
     shared: &Shared,
     route: &Route,
     path: &BTreeMap<String, String>,
-    headers: &HeaderMap,
-) -> Result<Who, Response> {
+    request: &Request,
+) -> Result<(Who, Option<Session>), Response> {
+    let headers = request.headers();
     match route.access {
-        Access::Anybody => Ok(Who::nobody("anybody")),
-        Access::Hook => api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers),
-        Access::Role(needed) => {
-            let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
-            match who.role.is_some_and(|role| role >= needed) {
-                true => Ok(who),
-                false => {
-                    let help = "its role in `serve.tokens` of the site file is below what this route asks for";
-                    Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
-                }
-            }
+        Access::Anybody => Ok((Who::nobody("anybody"), None)),
+        Access::Link => Ok((escalation_page::admit(shared, path, request.uri())?, None)),
+        Access::Hook => Ok((api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers)?, None)),
+        Access::Role(needed) => Ok((bearer(shared, needed, headers)?, None)),
+        Access::RoleOrLoopback(_) if is_open_to(shared, request) => Ok((Who::of_this_machine(), None)),
+        Access::RoleOrLoopback(needed) => Ok((bearer(shared, needed, headers)?, None)),
+        Access::Page(needed) => visitor(shared, route, needed, request),
+    }
+}
+
+/// Whether the site file lets whoever calls in without a token.
+fn is_open_to(shared: &Shared, request: &Request) -> bool {
+    let open = shared.host.services.site.serve.metrics == MetricsFor::Loopback;
+    open && request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.is_loopback())
+}
+
+fn bearer(shared: &Shared, needed: Role, headers: &HeaderMap) -> Result<Who, Response> {
+    let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
+    match who.may(needed) {
+        true => Ok(who),
+        false => {
+            let help = "its role in `serve.tokens` of the site file is below what this route asks for";
+            Err(reply::problem(StatusCode::FORBIDDEN, "this token may not do that", help))
         }
     }
 }
 
+fn visitor(
+    shared: &Shared,
+    route: &Route,
+    needed: Role,
+    request: &Request,
+) -> Result<(Who, Option<Session>), Response> {
+    let known = shared.session_of(request.headers());
+    let (session, who) = known.ok_or_else(|| page::login::wanted(&route.method, request.uri()))?;
+    match who.may(needed) {
+        true => Ok((who, Some(session))),
+        false => Err(page::problem::forbidden(&who)),
+    }
+}
+
 /// The body, if it is of a form, a size and a speed that can be taken.
-async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+async fn body_of(headers: &HeaderMap, body: Body, forms: bool) -> Result<Bytes, Response> {
     let refuse = |status, why: &str| Err(reply::problem(status, why, ""));
     if headers.contains_key("content-encoding") {
         // A packed body could unpack to any size.
@@ -172,15 +263,53 @@ async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"),
     };
     let kind = headers.get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?"));
-    let json =
-        kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json" || kind.trim().ends_with("+json"));
-    if !body.is_empty() && !json {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/json is taken");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    // A page of a stranger can make a browser send forms, and JSON only where the server agrees to it (CORS).
+    let (fits, form) = match forms {
+        true => (kind == "application/x-www-form-urlencoded", "forms are"),
+        false => (kind == "application/json" || kind.ends_with("+json"), "application/json is"),
+    };
+    if !body.is_empty() && !fits {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("only {form} taken"));
     }
     Ok(body)
 }
 
+impl Route {
+    /// Whether it is what a form of a page is sent to.
+    fn takes_forms(&self) -> bool {
+        self.method == Method::POST && matches!(self.access, Access::Page(_) | Access::Anybody)
+    }
+
+    /// Whether programs are meant to call it; the others are pages for people and what belongs to them.
+    pub fn is_for_programs(&self) -> bool {
+        let of_pages = self.path == "/login" || self.path.starts_with("/assets/");
+        !of_pages && !matches!(self.access, Access::Page(_) | Access::Link)
+    }
+
+    /// A signed link is its own proof, whatever page its form stood on.
+    fn is_sent_as_form(&self) -> bool {
+        self.takes_forms() || (self.method == Method::POST && self.access == Access::Link)
+    }
+}
+
 impl Call {
+    /// Whether a form carries the token of the session that it is sent in; without a session there is nothing to abuse.
+    fn is_of_its_session(&self) -> bool {
+        let carries = |session: &Session| browser::is_of_session(self.form().get("csrf"), &session.csrf);
+        self.session.as_ref().is_none_or(carries)
+    }
+
+    /// The same call with this body, for the function of the API that does what a form asks for.
+    pub(super) fn saying(&self, body: &serde_json::Value) -> Call {
+        Call { body: Bytes::from(body.to_string()), ..self.clone() }
+    }
+
+    /// The fields of a form. Of several with one name the last one counts.
+    pub(super) fn form(&self) -> BTreeMap<String, String> {
+        form_urlencoded::parse(&self.body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    }
+
     /// The body as the form that a route wants.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Response> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };

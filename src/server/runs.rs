@@ -122,7 +122,14 @@ impl Runs {
         };
         let position = position(&records);
         match position {
-            Position::Over(outcome) => return Stretch::Over(Some(outcome), why(&records)),
+            Position::Over(outcome) => {
+                // It may have ended right before this server died.
+                match self.host.tell_the_rest(run).await {
+                    Ok(()) | Err(RuntimeError::RunsElsewhere(_)) => {}
+                    Err(error) => tracing::warn!(%run, "who was told of its end is not known: {}", told(&error)),
+                }
+                return Stretch::Over(Some(outcome), why(&records));
+            }
             Position::Parked if said.is_none() => return Stretch::Waits,
             Position::New | Position::Open | Position::Parked => {}
         }
@@ -177,6 +184,7 @@ impl Runs {
         }
         prepared.graph.header.withheld = demand.withheld.clone();
         prepared.graph.header.from_outside = demand.from_outside.clone();
+        prepared.graph.header.labels = demand.labels.clone();
         Ok(prepared)
     }
 
@@ -240,6 +248,13 @@ impl Runs {
             runs.lock().remove(&outermost);
         });
         true
+    }
+
+    /// How many go on here, and how many wait for a person or are in other hands.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let live = self.lock();
+        let going_on = live.values().filter(|handle| handle.stop.is_some()).count();
+        (going_on, live.len() - going_on)
     }
 
     /// Until no run goes on; those that wait for a person are not waited for.

@@ -83,6 +83,7 @@ pub(super) fn demand(timer: &Timer, tick: Timestamp) -> Demand {
         inputs: timer.with.clone(),
         // They are of the site file or the playbook.
         from_outside: std::collections::BTreeSet::new(),
+        labels: BTreeMap::new(),
         policy: Policy { concurrency, ..Policy::default() },
         withheld: None,
         tick: Some(tick),

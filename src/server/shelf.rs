@@ -1,6 +1,6 @@
 //! The playbooks as they were when they were last good, and the triggers that belong to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -9,7 +9,7 @@ use super::schedules::{Armed, armed};
 use crate::base::{Diagnostic, suggestion};
 use crate::plan;
 use crate::playbook::{Playbook, Trigger, library};
-use crate::runtime::Host;
+use crate::runtime::{Host, routing};
 use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 
 /// What reading the playbooks came to.
@@ -17,6 +17,8 @@ use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 pub struct Reloaded {
     pub playbooks: usize,
     pub triggers: usize,
+    /// Why somebody may not be told of what goes wrong.
+    pub gap: Option<String>,
     /// Schedules and watches that cannot start anything, and sources that nothing comes from, each with the reason.
     pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
@@ -56,6 +58,16 @@ impl Shelf {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
+    fn gap(&self) -> Option<String> {
+        let (playbooks, rules, armed) = (self.playbooks(), self.rules(), self.armed());
+        let timed = armed.iter().map(|armed| &armed.timer.playbook);
+        let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
+        let headers =
+            playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
+        routing::warning(&self.host.services.site, headers, self.host.clock.now())
+    }
+
     pub(super) fn playbooks(&self) -> Arc<BTreeMap<String, Playbook>> {
         self.host.library.kept()
     }
@@ -81,11 +93,12 @@ impl Shelf {
             armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
         idle.extend(unfed(&rules, &hooks(&self.host.services.site.serve)));
         let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
-        let reloaded = Reloaded { playbooks: named.len(), triggers, idle, problems };
+        let reloaded = Reloaded { playbooks: named.len(), triggers, gap: None, idle, problems };
         *good = next;
         self.host.library.keep(named);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         *self.armed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(armed);
+        let reloaded = Reloaded { gap: self.gap(), ..reloaded };
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reloaded.clone());
         Ok(reloaded)
     }

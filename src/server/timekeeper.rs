@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::health::Beat;
 use super::schedules::{Armed, demand, next_wake};
 use crate::base::{Clock, Redacted, RunId, Timestamp};
 use crate::engine::intake::What;
@@ -47,6 +48,7 @@ pub(super) struct Timekeeper {
     desk: Desk,
     armed: Source,
     table: Table,
+    beat: Beat,
     looked: (mpsc::UnboundedSender<Looked>, mpsc::UnboundedReceiver<Looked>),
     /// Watches that are being looked at.
     looking: HashSet<String>,
@@ -69,13 +71,14 @@ impl Timekeeper {
         host: Arc<Host>,
         desk: Desk,
         armed: impl Fn() -> Arc<Vec<Armed>> + Send + Sync + 'static,
+        beat: Beat,
     ) -> Result<Self, JournalError> {
         let timetable = Timetable::replay(&host.journal.read(&stream())?);
         let table = Table(Arc::new(Mutex::new(timetable)));
         // Unbounded is bounded here: one message for each watch.
         let looked = mpsc::unbounded_channel();
         let (looking, last_looks) = (HashSet::new(), HashMap::new());
-        Ok(Timekeeper { host, desk, armed: Box::new(armed), table, looked, looking, last_looks })
+        Ok(Timekeeper { host, desk, armed: Box::new(armed), table, beat, looked, looking, last_looks })
     }
 
     pub(super) fn table(&self) -> Table {
@@ -87,7 +90,10 @@ impl Timekeeper {
         while !stopping.is_cancelled() {
             let armed: Vec<Armed> = (self.armed)().iter().filter(|armed| armed.problem.is_none()).cloned().collect();
             let wait = match self.turn(&armed, std::mem::take(&mut looked)).await {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    self.beat.strike();
+                    wait
+                }
                 Err(error) => {
                     tracing::error!(%error, "what is due cannot be written down; it starts when it can be");
                     SOON

@@ -2,7 +2,10 @@
 //! default. Channels and service backends are kept as plain data here; the rooms that own those kinds
 //! check and decode them.
 
+pub mod alertmanager;
 pub mod egress;
+pub mod escalation;
+pub mod notify;
 pub mod people;
 pub mod secret;
 pub mod serve;
@@ -15,7 +18,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use alertmanager::Alertmanager;
 pub use egress::Egress;
+pub use escalation::Policy;
+pub use notify::Notifications;
 pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use serve::{Role, Serve};
@@ -40,8 +46,14 @@ pub struct Site {
     pub secrets: Secrets,
     /// People and groups, by name.
     pub contacts: BTreeMap<String, Contact>,
+    /// Escalation policies, by name: who is told one after the other until somebody acknowledges.
+    pub escalation: BTreeMap<String, Policy>,
     /// Notification channels: kind, then name, then the channel's settings.
     pub channels: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Who is told besides those whom playbooks name, and how much a channel is told at once.
+    pub notify: Notifications,
+    /// Alertmanagers, each by the name of the hook that its alerts come to.
+    pub alertmanagers: BTreeMap<String, Alertmanager>,
     /// Services that `service` steps act on: name, then one backend with its settings.
     pub services: BTreeMap<String, BTreeMap<String, Value>>,
     /// How model files are checked.
@@ -69,6 +81,9 @@ pub struct Site {
     /// are checked in this process, and a command that is interrupted stays in doubt.
     #[serde(skip)]
     pub program: Option<PathBuf>,
+    /// Whether somebody can look at the output of commands while they run. Set by the program itself.
+    #[serde(skip)]
+    pub live_output: bool,
 }
 
 impl Default for Site {
@@ -79,7 +94,10 @@ impl Default for Site {
             prometheus: None,
             secrets: Secrets::default(),
             contacts: BTreeMap::new(),
+            escalation: BTreeMap::new(),
             channels: BTreeMap::new(),
+            notify: Notifications::default(),
+            alertmanagers: BTreeMap::new(),
             services: BTreeMap::new(),
             models: Models::default(),
             audit: Audit::default(),
@@ -92,6 +110,7 @@ impl Default for Site {
             parallel: 16,
             cgroups: true,
             program: None,
+            live_output: false,
         }
     }
 }
@@ -197,7 +216,8 @@ impl Site {
     pub async fn meet_secrets(&self) {
         let channels = self.channels.values().flat_map(BTreeMap::values).flat_map(secret::references_in);
         let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
-        self.secrets.meet(channels.chain(token).chain(self.serve.references())).await;
+        let alertmanagers = self.alertmanagers.values().filter_map(|alertmanager| alertmanager.token.clone());
+        self.secrets.meet(channels.chain(token).chain(alertmanagers).chain(self.serve.references())).await;
     }
 
     /// Where a run is shown, if the site says where the server is reached.

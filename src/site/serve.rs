@@ -29,6 +29,8 @@ pub struct Serve {
     /// Runs that may wait. When it is full, senders are told to come again (503).
     #[schemars(range(min = 1, max = 100_000))]
     pub queue: usize,
+    /// Who may read `/metrics` without a token.
+    pub metrics: MetricsFor,
     /// Open connections. When it is full, the one that has been idle the longest is closed.
     #[schemars(range(min = 8, max = 100_000))]
     pub connections: usize,
@@ -43,7 +45,7 @@ pub struct Serve {
     /// next start.
     #[schemars(extend("x-unit" = "duration"))]
     pub grace: f64,
-    /// Who may use the API, by a name of your own that the audit trail shows.
+    /// Who may use the API and the page, by a name of your own that the audit trail shows.
     pub tokens: BTreeMap<String, Token>,
     /// What may post to `/hooks/NAME`: a name of your own, then one source with its settings.
     pub hooks: BTreeMap<String, BTreeMap<String, Value>>,
@@ -60,6 +62,7 @@ impl Default for Serve {
             // Runs wait for others most of the time; more than these at once are a storm, not incidents.
             runs: 16,
             queue: 1_000,
+            metrics: MetricsFor::Token,
             // Half of the files that a process may have open by default.
             connections: 512,
             // An eighth of the connections: whoever looks on leaves room for what has to be taken.
@@ -74,6 +77,17 @@ impl Default for Serve {
     }
 }
 
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsFor {
+    /// Nobody: Prometheus sends a token that may see every playbook.
+    #[default]
+    Token,
+    /// Everybody on this machine. Not behind a proxy, which is on this machine too.
+    Loopback,
+}
+
 /// The certificate and key of the server.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +98,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// One who may use the API.
+/// One who may use the API and the page.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {

@@ -67,6 +67,15 @@ pub struct Delivery {
     pub incomplete: Option<String>,
 }
 
+/// Somebody has taken over an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The key that this program gave the incident.
+    pub incident: String,
+    /// Who has, as the service calls them.
+    pub by: String,
+}
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -100,6 +109,11 @@ pub trait Source: 'static {
 
     /// Understands the body.
     fn read(config: &Self::Config, request: &Request) -> Result<Delivery, Refusal>;
+
+    /// Whether somebody has taken over, at the service, what this program told it.
+    fn acknowledged(_config: &Self::Config, _request: &Request) -> Option<Acknowledgement> {
+        None
+    }
 }
 
 type Judge = fn(&Value, &Request, &[Secret<String>]) -> Result<(), Refusal>;
@@ -115,6 +129,7 @@ pub struct SourceEntry {
     pub admit: Judge,
     pub verify: Judge,
     pub read: fn(&Value, &Request) -> Result<Delivery, Refusal>,
+    pub acknowledged: fn(&Value, &Request) -> Option<Acknowledgement>,
 }
 
 impl fmt::Debug for SourceEntry {
@@ -134,6 +149,7 @@ pub const fn entry<S: Source>() -> SourceEntry {
         admit: |config, request, secrets| S::admit(&decode::<S>(config)?, request, secrets),
         verify: |config, request, secrets| S::verify(&decode::<S>(config)?, request, secrets),
         read: |config, request| S::read(&decode::<S>(config)?, request),
+        acknowledged: |config, request| S::acknowledged(&decode::<S>(config).ok()?, request),
     }
 }
 

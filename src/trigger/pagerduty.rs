@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Delivery, Refusal, Request, Signal, Source, authenticity, form};
+use super::{Acknowledgement, Delivery, Refusal, Request, Signal, Source, authenticity, form};
 use crate::base::Secret;
 use crate::site::SecretReference;
 
@@ -73,6 +73,16 @@ impl Source for Sender {
         let signal = Signal { identity, since, firing, labels, body: Value::clone(incident) };
         Ok(Delivery { id, signals: vec![signal], incomplete: None })
     }
+
+    fn acknowledged(_config: &Config, request: &Request) -> Option<Acknowledgement> {
+        let body = form::json(request).ok()?;
+        let event = body.get("event").filter(|event| event["event_type"] == "incident.acknowledged")?;
+        let text = |value: &Value| value.as_str().map(str::to_owned).filter(|text| !text.is_empty());
+        // The key of the incident is that of the event which opened it.
+        let incident = text(&event["data"]["incident_key"])?;
+        let by = text(&event["agent"]["summary"]).unwrap_or_else(|| "somebody at PagerDuty".into());
+        Some(Acknowledgement { incident, by })
+    }
 }
 
 /// The header has one signature for each secret in use.
@@ -133,5 +143,20 @@ mod tests {
             (false, "")
         );
         assert_eq!(read("incident.acknowledged").signals, []);
+    }
+
+    #[test]
+    fn an_acknowledgement_names_the_incident_by_our_key_and_whoever_took_it() {
+        let read = |event: Value| {
+            let body = json!({"event": event}).to_string().into_bytes();
+            Sender::acknowledged(&config(), &Request { body, ..Request::default() })
+        };
+        let event = |kind: &str, key: Value| json!({"id": "01F", "event_type": kind, "agent": {"summary": "Ada"}, "data": {"id": "P1", "incident_key": key}});
+        let found = read(event("incident.acknowledged", json!("runbook:p:0a"))).unwrap();
+        assert_eq!((found.incident.as_str(), found.by.as_str()), ("runbook:p:0a", "Ada"));
+        assert_eq!(read(event("incident.triggered", json!("runbook:p:0a"))), None);
+        for none in [json!(null), json!(""), json!(7)] {
+            assert_eq!(read(event("incident.acknowledged", none)), None);
+        }
     }
 }

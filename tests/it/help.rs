@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 38] = [
     "",
     "run",
     "serve",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 34] = [
     "report",
     "resume",
     "rerun",
+    "ack",
+    "escalate",
     "approve",
     "reject",
     "resolve",
@@ -32,6 +34,8 @@ const COMMANDS: [&str; 34] = [
     "model inspect",
     "notify",
     "notify preview",
+    "notify route",
+    "notify log",
     "notify test",
     "doctor",
     "kinds",

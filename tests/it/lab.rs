@@ -78,6 +78,20 @@ impl Lab {
         ["models", "mirror", "config"].into_iter().flat_map(|name| files_below(&self.folder().join(name))).collect()
     }
 
+    /// Injects a fault into the platform as it runs.
+    pub fn suffer(&self, fault: &str) {
+        let mut command = in_repository(lab_program(), self.place.path());
+        let broken = command.args(["break", fault, "--dir"]).arg(self.folder()).output().expect("the lab answers");
+        assert!(broken.status.success(), "{}", String::from_utf8_lossy(&broken.stderr));
+    }
+
+    /// Where the platform answers: host and port.
+    pub fn address(&self) -> String {
+        let inputs = fs::read_to_string(self.folder().join("inputs.yaml")).expect("the lab's inputs");
+        let api = inputs.lines().find_map(|line| line.strip_prefix("api: \"http://")).expect("its address");
+        api.trim_end_matches('"').to_owned()
+    }
+
     pub fn is_healthy(&self) -> bool {
         let mut status = in_repository(lab_program(), self.place.path());
         let status = status.arg("status").arg("--dir").arg(self.folder()).output().expect("the lab answers");

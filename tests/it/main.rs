@@ -12,6 +12,7 @@ mod disk;
 mod docs;
 mod dry_run;
 mod egress;
+mod email;
 mod faults;
 mod fixtures;
 mod guards;

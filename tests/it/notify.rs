@@ -22,14 +22,14 @@ notify: {on: [started, approval, resolved, unresolved], to: ['discord:ops']}
 ";
 
 /// Takes requests one after the other and answers each like Discord: `{"id": "1"}`, `{"id": "2"}`, and so on.
-struct Service {
-    address: String,
+pub struct Service {
+    pub address: String,
     /// The first line and the body of each request.
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
+    pub requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Service {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/hook-hush", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -64,11 +64,11 @@ impl Service {
         Service { address, requests }
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<String> {
         self.requests.lock().unwrap().iter().map(|(first, _)| first.clone()).collect()
     }
 
-    fn titles(&self) -> Vec<String> {
+    pub fn titles(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         requests.iter().map(|(_, body)| body["embeds"][0]["title"].as_str().unwrap().replace('\\', "")).collect()
     }

@@ -1,20 +1,38 @@
 //! `runbook serve`, from outside: a site file, a port, requests.
 
 pub mod client;
+pub mod visitor;
 
 mod alertmanager;
 mod answers;
 mod api;
 mod audit;
+mod chromium;
 mod contract;
+mod escalations;
+mod health;
 mod intake;
 mod limits;
 mod listing;
+mod live_output;
+mod logs;
+mod metrics;
 mod outside;
+mod page_answers;
+mod pages;
+mod prometheus;
+mod routes;
 mod schedules;
+mod sign_in;
+mod silences;
+#[cfg(feature = "otel")]
+mod spans;
 mod stopped;
+mod storm;
+mod systemd;
 mod table;
 mod tls;
+mod webdriver;
 
 use serde_json::{Value, json};
 
@@ -63,7 +81,12 @@ pub struct Served {
 }
 
 pub fn start(runbook: &Runbook) -> Served {
-    let mut running = runbook.args(["serve"]).start();
+    start_with(runbook, &[])
+}
+
+/// The same with options.
+pub fn start_with(runbook: &Runbook, options: &[&str]) -> Served {
+    let mut running = runbook.args(std::iter::once(&"serve").chain(options).copied()).start();
     running.until_it_says("Listening on ");
     let line = running.stdout.lines().rfind(|line| line.starts_with("Listening")).expect("it just said so").to_owned();
     let address = line.rsplit('/').next().expect("an address").to_owned();

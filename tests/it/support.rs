@@ -360,6 +360,11 @@ impl Done {
         self.stdout.clone()
     }
 
+    /// Standard error as it was written.
+    pub fn stderr(&self) -> String {
+        self.stderr.clone()
+    }
+
     /// Standard output as one JSON value.
     pub fn json(&self) -> Value {
         let parsed = serde_json::from_str(&self.stdout);

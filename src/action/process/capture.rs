@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::base::live::Tail;
 use crate::base::redaction::Stream;
 
 /// What is kept of each end. Errors stand at the beginning of some logs and at the end of others;
@@ -29,9 +30,17 @@ pub struct Capture {
     /// Takes secrets out before the middle is thrown away: half a secret at a cut would not be found later.
     #[serde(skip)]
     redactor: Stream,
+    /// Where whoever looks on sees it.
+    #[serde(skip)]
+    window: Option<Tail>,
 }
 
 impl Capture {
+    /// One that others see as it grows.
+    pub fn seen_by(window: Option<Tail>) -> Self {
+        Capture { window, ..Capture::default() }
+    }
+
     /// Reads to the end. An error ends the output just as its end does: what came before it counts.
     pub async fn fill(&mut self, reader: &mut (impl AsyncRead + Unpin)) {
         let mut chunk = vec![0; FIRST_CHUNK];
@@ -56,6 +65,9 @@ impl Capture {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
+        if let Some(window) = &self.window {
+            window.push(bytes);
+        }
         self.masked += bytes.len() as u64;
         let (first, rest) = bytes.split_at(bytes.len().min(KEPT - self.head.len()));
         self.head.extend_from_slice(first);

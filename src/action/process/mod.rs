@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::base::live::Tail;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, join};
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,8 @@ pub struct Launch {
     stdin: Option<Input>,
     grace: Duration,
     confinement: Confinement,
+    /// The file in which whoever looks on sees its output.
+    live: Option<PathBuf>,
     /// What sets up the program's own process before it.
     #[serde(skip)]
     launcher: Option<shim::Launcher>,
@@ -92,13 +95,20 @@ impl Launch {
         }
         let program = program::find(name, environment.search_path(), folder.as_deref())?;
         let (grace, confinement) = (DEFAULT_GRACE, Confinement::default());
-        Ok(Launch { program, argv, environment, folder, stdin: None, grace, confinement, launcher: None })
+        Ok(Launch { program, argv, environment, folder, stdin: None, grace, confinement, live: None, launcher: None })
     }
 
     /// Text for standard input, which is otherwise empty.
     #[must_use]
     pub fn stdin(mut self, text: Option<String>) -> Self {
         self.stdin = text.map(Input);
+        self
+    }
+
+    /// Shows the output as it comes in this file ([`crate::base::live`]).
+    #[must_use]
+    pub fn shown_in(mut self, file: Option<PathBuf>) -> Self {
+        self.live = file;
         self
     }
 
@@ -160,22 +170,23 @@ pub async fn run(launch: Launch, cancel: &CancellationToken) -> Result<Finished,
     let kin = Kin::marked(&launch.environment);
     let stop = cancel.cancelled().map(|()| Stop { why: Stopped::Cancelled, grace: launch.grace });
     let (mut group, streams) = Group::spawn(&launch, kin)?;
-    supervise(&mut group, streams, launch.stdin.clone(), stop, &CancellationToken::new()).await
+    supervise(&mut group, streams, &launch, stop, &CancellationToken::new()).await
 }
 
 /// Sees a started program to its end.
 async fn supervise(
     group: &mut Group,
     streams: group::Streams,
-    stdin: Option<Input>,
+    launch: &Launch,
     stop: impl Future<Output = Stop>,
     hurry: &CancellationToken,
 ) -> Result<Finished, StartError> {
     let started = tokio::time::Instant::now();
-    let mut outputs = Outputs::new(streams.stdout, streams.stderr).map_err(StartError::watch)?;
+    let tail = launch.live.clone().map(Tail::new);
+    let mut outputs = Outputs::new(streams.stdout, streams.stderr, tail.as_ref()).map_err(StartError::watch)?;
     let (stopped, leaked) = {
         let mut drained = pin!(outputs.drain().fuse());
-        let fed = feed(streams.stdin, stdin.unwrap_or_default().0);
+        let fed = feed(streams.stdin, launch.stdin.clone().unwrap_or_default().0);
         let ended = pin!(group.end(stop, hurry));
         let stopped = alongside(ended, pin!(join(&mut drained, fed))).await;
         let leaked = !drained.is_terminated() && tokio::time::timeout(PIPE_WAIT, drained).await.is_err();

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 
 use super::Capture;
+use crate::base::live::Tail;
 
 /// The result of `main`; `background` makes progress meanwhile and may end earlier.
 pub async fn alongside<T>(
@@ -29,8 +30,10 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    pub fn new(stdout: OwnedFd, stderr: OwnedFd) -> std::io::Result<Self> {
-        let open = |end| Ok::<_, std::io::Error>((pipe::Receiver::from_owned_fd(end)?, Capture::default()));
+    /// `tail` shows both of them to whoever looks on.
+    pub fn new(stdout: OwnedFd, stderr: OwnedFd, tail: Option<&Tail>) -> std::io::Result<Self> {
+        let open =
+            |end| Ok::<_, std::io::Error>((pipe::Receiver::from_owned_fd(end)?, Capture::seen_by(tail.cloned())));
         Ok(Outputs { stdout: open(stdout)?, stderr: open(stderr)? })
     }
 

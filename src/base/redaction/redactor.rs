@@ -14,6 +14,8 @@ use super::{MARK, forms};
 #[derive(Debug, Default)]
 pub struct Redactor {
     secrets: Vec<crate::base::Secret<String>>,
+    /// Every form that is searched for, in order.
+    needles: Option<crate::base::Secret<Vec<Vec<u8>>>>,
     search: Option<AhoCorasick>,
     longest: usize,
 }
@@ -23,12 +25,14 @@ impl Redactor {
     /// been refused before.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let secrets: Vec<&str> = secrets.into_iter().collect();
-        let needles: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| forms::of(secret)).collect();
+        let mut needles: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| forms::of(secret)).collect();
+        needles.sort_unstable();
         let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
         // Building fails only beyond two billion states; a redactor without a search would let all through.
         let search = AhoCorasick::new(&needles).expect("secrets are far smaller than the limit of the automaton");
         let secrets = secrets.into_iter().map(|secret| crate::base::Secret::new(secret.to_owned())).collect();
-        Redactor { secrets, search: (longest > 0).then_some(search), longest }
+        let needles = Some(crate::base::Secret::new(needles));
+        Redactor { secrets, needles, search: (longest > 0).then_some(search), longest }
     }
 
     /// This one, and `secret` as well.
@@ -102,6 +106,20 @@ impl Redactor {
             masked.insert(free.unwrap_or(plain), value);
         }
         masked
+    }
+
+    /// Where the last bytes begin that may be the beginning of a secret; the length when there are none.
+    pub(super) fn settled(&self, bytes: &[u8]) -> usize {
+        let first = bytes.len().saturating_sub(self.longest.saturating_sub(1));
+        (first..bytes.len()).find(|at| self.begins_with(&bytes[*at..])).unwrap_or(bytes.len())
+    }
+
+    /// Whether a form of a secret begins like this.
+    fn begins_with(&self, piece: &[u8]) -> bool {
+        let needles = self.needles.as_ref().map_or(&[][..], |needles| needles.reveal());
+        // In their order the first one that is not before the piece begins with it, if any does.
+        let place = needles.partition_point(|needle| needle.as_slice() < piece);
+        needles.get(place).is_some_and(|needle| needle.starts_with(piece))
     }
 
     /// The parts that belong to secrets, in order and apart from each other. Every match counts, also one

@@ -33,8 +33,7 @@ impl Stream {
             return bytes.to_vec();
         }
         self.held.extend_from_slice(bytes);
-        // A secret that is not here to its end begins in the last bytes, one less than the longest has.
-        let settled = self.held.len().saturating_sub(self.redactor.longest().saturating_sub(1));
+        let settled = self.redactor.settled(&self.held);
         self.release(settled)
     }
 

@@ -43,6 +43,16 @@ fn streamed(redactor: &Arc<Redactor>, pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
+fn what_cannot_be_the_beginning_of_a_secret_comes_out_at_once() {
+    let mut stream = Stream::new(redactor(&[PASSWORD, "hunter22hunter22"]).into());
+    assert_eq!(stream.push(b"loading\n"), b"loading\n");
+    assert_eq!(stream.push(b"hunter22"), b"");
+    assert_eq!(stream.push(b"hun"), b"");
+    assert_eq!(stream.push(b"t, then\n"), b"hunter22hunt, then\n");
+    assert_eq!(stream.push(b"hunter22hunter22."), format!("{MARK}.").as_bytes());
+}
+
+#[test]
 fn every_form_is_masked_to_its_last_letter() {
     let redactor = redactor(&[PASSWORD]);
     let standard = base64::engine::general_purpose::STANDARD;

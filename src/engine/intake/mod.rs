@@ -111,6 +111,9 @@ pub struct Demand {
     pub inputs: BTreeMap<String, Value>,
     /// Those of the inputs that the event gave; the others are of the site file or a person.
     pub from_outside: BTreeSet<String>,
+    /// The labels of the event.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     pub policy: Policy,
     /// Why the run may look but change nothing.
     pub withheld: Option<String>,

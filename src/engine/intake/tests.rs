@@ -57,6 +57,7 @@ fn demand(identity: &str, target: &str) -> Demand {
         target: target.into(),
         inputs: BTreeMap::new(),
         from_outside: BTreeSet::new(),
+        labels: BTreeMap::new(),
         policy: Policy::default(),
         withheld: None,
         tick: None,

@@ -18,7 +18,8 @@ impl RunState {
         if self.header.is_none() && !matches!(record.event, Event::RunStarted(_)) {
             return Err(illegal("the run has not started"));
         }
-        let reopens = matches!(record.event, Event::Resumed { .. } | Event::NotificationSent { .. })
+        let reopens = matches!(record.event, Event::Resumed { .. })
+            || record.event.is_about_a_message()
             || (matches!(record.event, Event::ApprovalRefused { .. }) && self.finished == Some(Outcome::Parked));
         if self.finished.is_some() && !reopens {
             return Err(illegal("the run has ended"));
@@ -97,7 +98,13 @@ impl RunState {
                 self.threads.extend(thread.iter().map(|thread| (channel.clone(), thread.clone())));
                 Ok(())
             }
-            Event::StandingOrder(_) | Event::Intake(_) | Event::Schedule(_) => Err("it belongs to no run".into()),
+            Event::NotificationRouted { .. } | Event::NotificationQueued { .. } => Ok(()),
+            Event::StandingOrder(_)
+            | Event::Intake(_)
+            | Event::Schedule(_)
+            | Event::Outbox(_)
+            | Event::Silence(_)
+            | Event::Escalation(_) => Err("it belongs to no run".into()),
             Event::Resumed { .. } => {
                 self.reopen();
                 Ok(())

@@ -69,6 +69,7 @@ impl Plan {
             trigger: "hand".into(),
             withheld: None,
             from_outside: BTreeSet::new(),
+            labels: std::collections::BTreeMap::new(),
             rerun_of: None,
             steps: Vec::new(),
         };

@@ -35,7 +35,7 @@ impl Bot<'_> {
             Err(error) if !error.transient => return self.begin(channel, body).await,
             Err(error) => return Err(error),
         }
-        let shown = message.on.calls_for_a_person();
+        let shown = message.has_to_be_noticed();
         let answer = with(body, json!({"channel": place, "thread_ts": ts, "reply_broadcast": shown}));
         let said = self.call("chat.postMessage", &answer).await?;
         Ok(Receipt::new(format!("ts {}", word(&said["ts"]))).threaded(format!("{place} {ts}")))

@@ -31,6 +31,10 @@ pub struct RunDocument {
     approvals: Vec<ApprovalDocument>,
     /// The messages that were sent, or could not be.
     notifications: Vec<NotificationDocument>,
+    /// Where the run was escalated: the policy and where it stands, who was told, who acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    escalation: Option<Value>,
     findings: Findings,
 }
 
@@ -179,6 +183,7 @@ impl RunView {
             steps: self.steps_document(),
             approvals: self.approvals.iter().map(Into::into).collect(),
             notifications: self.notifications.iter().map(Into::into).collect(),
+            escalation: self.escalation.as_ref().map(|case| json!(case)),
             findings: Findings {
                 before: self.before.as_ref().map(Into::into),
                 after: self.after.as_ref().map(Into::into),

@@ -51,7 +51,20 @@ impl RunView {
             | Event::PreconditionMet { .. }
             | Event::StandingOrder(_)
             | Event::Intake(_)
-            | Event::Schedule(_) => {}
+            | Event::Schedule(_)
+            | Event::Outbox(_)
+            | Event::Silence(_)
+            | Event::Escalation(_)
+            | Event::NotificationRouted { .. } => {}
+            Event::NotificationQueued { on, channel, subject, number } => self.notifications.push(Notification {
+                at,
+                on: on.clone(),
+                channel: channel.clone(),
+                subject: subject.clone(),
+                delivered: Some(format!("message {number} of `runbook notify log`")),
+                error: None,
+                attempts: 0,
+            }),
             Event::RemediationWithheld { why } => self.withheld = Some(why.clone()),
             Event::FannedOut { step, items } => {
                 self.step_mut(&StepKey::plain(step.clone())).items.clone_from(items);

@@ -31,7 +31,7 @@ const GLANCES: usize = 40;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ApprovalSaid)]
 #[serde(deny_unknown_fields)]
-pub(in crate::server) struct Said {
+pub(in crate::server) struct Body {
     /// The step that waits, as `approvals` of the run shows it. Approving needs it.
     #[serde(default)]
     step: Option<String>,
@@ -54,38 +54,53 @@ pub(in crate::server) struct ApprovalKept {
     by: String,
 }
 
+/// What somebody says to a run that waits.
+pub(in crate::server) struct Said {
+    pub step: Option<String>,
+    pub digest: Option<String>,
+    pub reason: String,
+    pub answers: BTreeMap<String, Given>,
+}
+
+impl From<Body> for Said {
+    fn from(body: Body) -> Self {
+        let answers = body.answers.into_iter().map(|(name, value)| (name, Given::Value(value))).collect();
+        Said { step: body.step, digest: body.digest, reason: body.reason, answers }
+    }
+}
+
 /// Approves exactly what the caller was shown: neither the step nor its digest is guessed.
 pub async fn approve(call: Call) -> Response {
-    match call.json::<Said>() {
-        Ok(said) if said.step.is_some() && said.digest.is_some() => answer(call, ApprovalVerdict::Approved, said).await,
-        Ok(_) => {
-            let help = "`approvals` of GET /api/v1/runs/RUN has both, with what will be done";
-            reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "`step` and `digest` say what you approve", help)
-        }
+    match call.json::<Body>() {
+        Ok(body) => answer(call, ApprovalVerdict::Approved, body.into()).await,
         Err(refused) => refused,
     }
 }
 
 /// Rejects one step, or every step that waits.
 pub async fn reject(call: Call) -> Response {
-    match call.json::<Said>() {
-        Ok(said) => answer(call, ApprovalVerdict::Rejected, said).await,
+    match call.json::<Body>() {
+        Ok(body) => answer(call, ApprovalVerdict::Rejected, body.into()).await,
         Err(refused) => refused,
     }
 }
 
-async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
+/// Hands in an answer under the name of the caller. What is approved is exactly what the caller was shown: neither the
+/// step nor its digest is guessed.
+pub(in crate::server) async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
+    if verdict == ApprovalVerdict::Approved && (said.step.is_none() || said.digest.is_none()) {
+        let help = "`approvals` of GET /api/v1/runs/RUN has both, with what will be done";
+        return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "`step` and `digest` say what you approve", help);
+    }
     let Named { run, .. } = match named(&call) {
         Ok(found) => found,
         Err(refused) => return refused,
     };
     // Before it can be written down, so that it is not missed.
     let (who, news) = (call.who.name.clone(), call.shared.watch.subscribe());
-    let answers: BTreeMap<String, Given> =
-        said.answers.iter().map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect();
     let word = |key, shown| Answered {
         digest: Some(said.digest.clone().unwrap_or(shown)),
-        answers: answers.clone(),
+        answers: said.answers.clone(),
         ..Answered::new(key, verdict, who.clone(), said.reason.clone())
     };
     let mut given = give(&call, &run, said.step.as_deref(), &word).await;

@@ -1,5 +1,5 @@
 //! `GET /api/v1/runs/RUN/events`: the events of a run as they become durable (server-sent events, WHATWG HTML),
-//! from the first one or after the one that `last-event-id` names.
+//! from the first one or after the one that `last-event-id` or `?after=` names.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -47,7 +47,9 @@ pub async fn stream(call: Call) -> Response {
         Ok(found) => found,
         Err(refused) => return refused,
     };
-    let seen = call.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let again = call.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    // A browser cannot choose the header when it begins.
+    let seen = again.or_else(|| call.query.get("after")?.parse().ok()).unwrap_or(0);
     let mut onlooker = Onlooker {
         run: found.run,
         journal: call.shared.host.journal.clone(),

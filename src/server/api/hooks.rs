@@ -7,12 +7,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base::Secret;
+use crate::engine::escalation::What;
 use crate::engine::intake::Fact;
+use crate::journal::JournalError;
+use crate::runtime::escalations::cases;
 use crate::server::access::{self, Who};
 use crate::server::desk::NotTaken;
 use crate::server::route::Call;
 use crate::server::{Shared, matching, reply};
-use crate::trigger::{Hook, Refusal, Request};
+use crate::trigger::{Acknowledgement, Hook, Refusal, Request};
 
 /// Judges by the headers. A hook that there is not is refused like one whose secret is wrong.
 pub(in crate::server) fn admit(shared: &Shared, name: &str, headers: &HeaderMap) -> Result<Who, Response> {
@@ -36,6 +39,15 @@ pub(in crate::server) struct Taken {
     /// Present when this delivery has been taken before.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<bool>,
+    /// Present when somebody took over at a paging service: how many escalations that is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged: Option<usize>,
+}
+
+impl Taken {
+    fn signals(signals: usize) -> Self {
+        Taken { signals, tickets: None, replay: None, acknowledged: None }
+    }
 }
 
 pub async fn take(call: Call) -> Response {
@@ -50,20 +62,24 @@ pub async fn take(call: Call) -> Response {
     if !call.shared.pace.take(&hook.name, at) {
         return reply::later("more requests came than this hook takes");
     }
+    if let Some(answer) = (hook.source.acknowledged)(&hook.settings, &request) {
+        return take_over(&call.shared, hook, answer).await;
+    }
     let delivery = match (hook.source.read)(&hook.settings, &request) {
         Ok(delivery) => delivery,
         Err(refusal) => return refused(&hook.name, &refusal),
     };
+    call.shared.metrics.alerts_came(&hook.name, delivery.signals.len());
     let replay = |id: &String| call.shared.desk.look(|intake| intake.knows_delivery(id, at));
     if delivery.id.as_ref().is_some_and(replay) {
-        return reply::value(StatusCode::ACCEPTED, Taken { signals: 0, tickets: None, replay: Some(true) });
+        return reply::value(StatusCode::ACCEPTED, Taken { replay: Some(true), ..Taken::signals(0) });
     }
     let asked = matching::asked(&call.shared, hook, &delivery);
     if asked.is_empty() {
         tracing::info!(hook = hook.name, signals = delivery.signals.len(), "no trigger is for what came in");
         return reply::value(
             StatusCode::ACCEPTED,
-            Taken { signals: delivery.signals.len(), tickets: Some(Vec::new()), replay: None },
+            Taken { tickets: Some(Vec::new()), ..Taken::signals(delivery.signals.len()) },
         );
     }
     match call.shared.desk.take(asked).await {
@@ -73,10 +89,38 @@ pub async fn take(call: Call) -> Response {
     }
 }
 
+/// Somebody has taken over at the paging service. What is not about an escalation of ours is nobody's.
+async fn take_over(shared: &Shared, hook: &Hook, answer: Acknowledgement) -> Response {
+    let host = &shared.host;
+    let later = |error: JournalError| {
+        tracing::error!(%error, "an acknowledgement cannot be written down");
+        reply::later("it could not be written down")
+    };
+    let cases = match cases(host.journal.as_ref()) {
+        Ok(cases) => cases,
+        Err(error) => return later(error),
+    };
+    let ours = cases.open_cases().filter(|case| case.climb.is_some() && case.subject.incident == answer.incident);
+    let (way, by) = (hook.name.clone(), answer.by);
+    let whats: Vec<What> = ours
+        .map(|case| What::Acknowledge {
+            case: case.run.clone(),
+            by: by.clone(),
+            reason: String::new(),
+            way: way.clone(),
+        })
+        .collect();
+    let acknowledged = whats.len();
+    match host.escalations(whats).await {
+        Ok(_) => reply::value(StatusCode::ACCEPTED, Taken { acknowledged: Some(acknowledged), ..Taken::signals(0) }),
+        Err(error) => later(error),
+    }
+}
+
 /// What became of each event.
 fn taken(signals: usize, facts: &[Fact]) -> Response {
     let tickets = facts.iter().filter(|fact| !matches!(fact, Fact::Accepted { .. })).cloned().collect();
-    reply::value(StatusCode::ACCEPTED, Taken { signals, tickets: Some(tickets), replay: None })
+    reply::value(StatusCode::ACCEPTED, Taken { tickets: Some(tickets), ..Taken::signals(signals) })
 }
 
 fn find<'s>(shared: &'s Shared, name: &str) -> Option<&'s Hook> {

@@ -4,10 +4,12 @@
 pub(super) mod answers;
 pub(super) mod audit;
 pub(super) mod document;
+pub(super) mod escalations;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod holds;
 pub(super) mod hooks;
+pub(super) mod metrics;
 pub(super) mod orders;
 pub(super) mod playbook;
 pub(super) mod playbooks;
@@ -27,15 +29,15 @@ use crate::engine::{Record, RunState};
 use crate::journal::{FindRunError, JournalError, find_run};
 
 /// A run that a call names, with its events.
-struct Named {
-    run: RunId,
-    records: Vec<Record>,
-    header: RunStarted,
-    state: RunState,
+pub(super) struct Named {
+    pub run: RunId,
+    pub records: Vec<Record>,
+    pub header: RunStarted,
+    pub state: RunState,
 }
 
 /// The run of the path, if the caller may see it. One that it may not see is one that there is not.
-fn named(call: &Call) -> Result<Named, Response> {
+pub(super) fn named(call: &Call) -> Result<Named, Response> {
     let asked = call.path.get("run").map_or("", String::as_str);
     let journal = call.shared.host.journal.as_ref();
     let run = find_run(journal, asked).map_err(|error| match &error {
@@ -52,7 +54,7 @@ fn named(call: &Call) -> Result<Named, Response> {
     }
 }
 
-fn journal_failed(error: &JournalError) -> Response {
+pub(super) fn journal_failed(error: &JournalError) -> Response {
     tracing::error!(%error, "the journal fails a request");
     reply::later("the journal cannot be used")
 }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use super::{Named, journal_failed, named};
 use crate::playbook::registry;
 use crate::report::{Gallery, Incident, Placement, RunView, html, markdown};
+use crate::runtime::escalations;
 use crate::server::reply;
 use crate::server::route::Call;
 
@@ -27,7 +28,7 @@ fn format(text: &str) -> Option<Format> {
 
 pub async fn show(call: Call) -> Response {
     let asked = call.parameter("format", "`markdown`, `html` or `json`", format);
-    let (format, Named { records, .. }) = match asked.and_then(|format| Ok((format, named(&call)?))) {
+    let (format, Named { run, records, .. }) = match asked.and_then(|format| Ok((format, named(&call)?))) {
         Ok((format, found)) => (format.unwrap_or(Format::Markdown), found),
         Err(refused) => return refused,
     };
@@ -39,7 +40,12 @@ pub async fn show(call: Call) -> Response {
         Err(error) => return journal_failed(&error),
     };
     let gallery = Gallery::new(registry::pictures);
-    let document = Incident { records: &records, gallery, audit_head: Some(head.to_string()) }.document();
+    let cases = match escalations::cases(call.shared.host.journal.as_ref()) {
+        Ok(cases) => cases,
+        Err(error) => return journal_failed(&error),
+    };
+    let (escalation, audit_head) = (cases.get(&run).cloned(), Some(head.to_string()));
+    let document = Incident { records: &records, gallery, audit_head, escalation }.document();
     match format {
         Format::Html => reply::text("text/html; charset=utf-8", html(&document)),
         _ => reply::text("text/markdown; charset=utf-8", markdown(&document, Placement::Inline)),

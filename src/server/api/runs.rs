@@ -166,6 +166,7 @@ fn demand(call: &Call, start: Start) -> Demand {
         playbook: start.playbook,
         inputs: start.inputs,
         from_outside: BTreeSet::new(),
+        labels: BTreeMap::new(),
         policy: Policy { concurrency: Concurrency::Fail, priority: start.priority, ..Policy::default() },
         withheld: None,
         tick: None,

@@ -6,14 +6,19 @@ use serde_json::{Value, json};
 use super::operation::{Operation, operation};
 use crate::engine::event::Outcome;
 use crate::report::view::RunDocument;
-use crate::server::api::{answers, audit, health, holds, hooks, orders, playbook, playbooks, runs, schedules, tickets};
+use crate::server::api::{
+    answers, audit, escalations, health, holds, hooks, orders, playbook, playbooks, runs, schedules, tickets,
+};
 
 const JSON: &str = "application/json";
 const NO_RUN: &str = "There is no such run, or it is not for this token.";
 
 /// Everything that is said.
 pub(super) fn all() -> Vec<Operation> {
-    [of_server(), of_playbooks(), of_runs(), of_one_run(), of_audit(), of_holds()].into_iter().flatten().collect()
+    [of_server(), of_playbooks(), of_runs(), of_one_run(), of_audit(), of_holds(), of_escalations()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn get(path: &'static str, name: &'static str, summary: &'static str) -> Operation {
@@ -30,9 +35,13 @@ fn text() -> Value {
 
 fn of_server() -> Vec<Operation> {
     vec![
-        get("/health", "health", "Whether events would be taken now.")
+        get("/health", "health", "Whether the server works, and events would be taken now.")
             .answers::<health::Health>(200, "They would be.")
             .answers::<health::Health>(503, "They would not be."),
+        get("/metrics", "metrics", "Figures for Prometheus.")
+            .about("Not for a token that is limited to some playbooks; `serve.metrics` can open it to this machine.")
+            .answers_text("text/plain", "The text format of Prometheus.")
+            .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only."),
         post("/hooks/{hook}", "takeEvents", "Takes events.")
             .about("202 is said when they are durable; 4xx is never taken, 503 should come again.")
             .reads_any("What the sender sends.")
@@ -92,6 +101,7 @@ fn of_runs() -> Vec<Operation> {
             .answers::<RunDocument>(200, "The report; as JSON, the run.")
             .refuses(404, NO_RUN),
         get("/api/v1/runs/{run}/events", "watchRun", "Its events as they happen (server-sent events).")
+            .takes("after", json!({"type": "integer", "minimum": 0}), "The same, where no header can be sent.")
             .header("last-event-id", text(), "The number of the last event that was seen.")
             .answers_text("text/event-stream", "Events as they are in the journal, each as JSON.")
             .refuses(404, NO_RUN),
@@ -106,13 +116,13 @@ fn of_one_run() -> Vec<Operation> {
             .refuses(409, "It does not go on here."),
         post("/api/v1/runs/{run}/approve", "approve", "Approves exactly what was shown.")
             .about("`step` and `digest` as `approvals` of the run shows them.")
-            .reads::<answers::Said>(true)
+            .reads::<answers::Body>(true)
             .answers::<answers::ApprovalKept>(200, "The answer is durable.")
             .refuses(404, NO_RUN)
             .refuses(409, "The answer does not count; the problem says why.")
             .refuses(422, "`step` or `digest` is missing."),
         post("/api/v1/runs/{run}/reject", "reject", "Rejects one step, or every one that waits.")
-            .reads::<answers::Said>(false)
+            .reads::<answers::Body>(false)
             .answers::<answers::ApprovalKept>(200, "The answer is durable.")
             .refuses(404, NO_RUN)
             .refuses(409, "The answer does not count; the problem says why."),
@@ -166,5 +176,51 @@ fn of_holds() -> Vec<Operation> {
             .answers::<holds::Done>(200, "It is lifted, durably.")
             .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only.")
             .refuses(422, "The reason is empty."),
+    ]
+}
+
+/// An escalation of a run, as the journal has it.
+fn escalation() -> Value {
+    json!({
+        "type": "object",
+        "required": ["run", "playbook", "climb", "notices", "acknowledged", "closed", "next_level_at"],
+        "properties": {
+            "run": {"type": "string"},
+            "playbook": {"type": "string"},
+            "climb": {"type": ["object", "null"], "description": "The policy, and where it stands."},
+            "notices": {"type": "array", "items": {"type": "object"}, "description": "What was told to whom."},
+            "acknowledged": {"type": ["object", "null"], "description": "Who has taken over, and how."},
+            "closed": {"type": ["object", "null"], "description": "Why it is over."},
+            "next_level_at": {"type": ["integer", "null"], "description": "In milliseconds since 1970."},
+        },
+    })
+}
+
+fn of_escalations() -> Vec<Operation> {
+    let all = json!({
+        "type": "object",
+        "required": ["escalations"],
+        "properties": {"escalations": {"type": "array", "items": escalation()}},
+    });
+    let say = |path, name, summary, done| {
+        post(path, name, summary)
+            .reads::<escalations::Said>(false)
+            .answer(200, done, JSON, escalation())
+            .refuses(404, NO_RUN)
+            .refuses(409, "The run was not escalated, or nothing follows from it any more; the problem says why.")
+    };
+    vec![
+        get("/api/v1/escalations", "listEscalations", "Who is escalated to, and who has taken over; the latest first.")
+            .takes("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000}), "How many; 50 by default.")
+            .takes("open", json!({"type": "boolean"}), "Only those that are not over.")
+            .answer(200, "The escalations.", JSON, all),
+        say(
+            "/api/v1/escalations/{run}/ack",
+            "acknowledge",
+            "Takes over: no further level is told.",
+            "It is taken over.",
+        ),
+        say("/api/v1/escalations/{run}/next", "escalateFurther", "Tells the next level.", "It is told."),
+        say("/api/v1/escalations/{run}/close", "closeEscalation", "Ends it.", "It is over."),
     ]
 }

@@ -7,7 +7,8 @@ use super::*;
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
     let all = operations::all();
-    for route in ROUTES {
+    let routes: Vec<&Route> = ROUTES.iter().filter(|route| route.is_for_programs()).collect();
+    for route in &routes {
         let count = all.iter().filter(|operation| is_of(operation, route)).count();
         assert_eq!(count, 1, "describe {} {} in src/server/openapi/operations.rs", route.method, route.path);
     }
@@ -18,7 +19,7 @@ fn every_route_is_in_the_document_and_nothing_else() {
     let document = document();
     let count: usize =
         document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
-    assert_eq!(count, ROUTES.len());
+    assert_eq!(count, routes.len());
 }
 
 #[test]

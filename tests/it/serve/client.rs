@@ -17,6 +17,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// A header, if it is there; `name` in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
     }
@@ -67,8 +73,9 @@ impl Client {
     pub fn raw(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Answer> {
         let mut stream = self.connect();
         let length = body.len();
+        let host = &self.address;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
         );
         // The server may refuse by the headers, and close before it has the body.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));

@@ -1,7 +1,5 @@
 //! Events come in: matched, kept, run once, and not lost when the server dies.
 
-use std::collections::BTreeSet;
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -124,34 +122,6 @@ fn a_full_queue_says_come_again_and_takes_nothing() {
     served.running.until("all have run", || ran(&runbook).len() == 3);
     served.alert(&["d"]).is(202);
     served.running.until("what came again runs", || ran(&runbook).len() == 4);
-}
-
-/// 400 events of 40 targets; the server is killed after every 40th acknowledgement.
-#[test]
-fn t44_t46_a_storm_with_kills_loses_nothing_and_runs_nothing_twice() {
-    let runbook = place("");
-    let mut acknowledged = BTreeSet::new();
-    for round in 0..10 {
-        let served = start(&runbook);
-        for number in 0..40 {
-            let target = format!("t{}", (round * 7 + number) % 40);
-            if served.alert(&[&target]).status == 202 {
-                acknowledged.insert(target);
-            }
-        }
-        served.running.kill();
-    }
-    let mut served = start(&runbook);
-    served.running.until("everything has come to its end", || served.client.tickets()["open"] == json!([]));
-    let runs: Value = runbook.call("history --all -n 1000 --format json").exits(0).json();
-    let inputs = runs.as_array().expect("a list").len();
-    assert_eq!(
-        (acknowledged.len(), inputs),
-        (40, 40),
-        "each event once: the same fingerprint and beginning is one event"
-    );
-    assert_eq!(ran(&runbook).into_iter().collect::<BTreeSet<_>>(), acknowledged);
-    runbook.call("audit verify").exits(0);
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn rows() -> Vec<Row> {
     let doubt = json!({"step": "diagnose.noted", "resolution": "done", "reason": "x"});
     vec![
         ("GET", "/health", Value::Null, [200; 7]),
+        ("GET", "/metrics", Value::Null, [401, 401, 200, 200, 200, 200, 403]),
         ("POST", "/hooks/{hook}", json!({}), [401; 7]),
         ("GET", "/api/v1/openapi.json", Value::Null, SEEN),
         ("GET", "/api/v1/playbooks", Value::Null, SEEN),
@@ -42,6 +43,10 @@ fn rows() -> Vec<Row> {
         ("GET", "/api/v1/audit/proofs/inclusion", Value::Null, [401, 401, 200, 200, 200, 200, 403]),
         ("GET", "/api/v1/audit/proofs/consistency", Value::Null, SEEN),
         ("GET", "/api/v1/schedules", Value::Null, SEEN),
+        ("GET", "/api/v1/escalations", Value::Null, SEEN),
+        ("POST", "/api/v1/escalations/{run}/ack", reason(), [401, 401, 403, 409, 409, 409, 404]),
+        ("POST", "/api/v1/escalations/{run}/next", reason(), [401, 401, 403, 409, 409, 409, 404]),
+        ("POST", "/api/v1/escalations/{run}/close", reason(), [401, 401, 403, 409, 409, 409, 404]),
         ("GET", "/api/v1/holds", Value::Null, SEEN),
         ("POST", "/api/v1/freeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
         ("POST", "/api/v1/unfreeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
@@ -79,7 +84,11 @@ fn t41_every_route_answers_each_caller_as_the_table_says() {
     let (rows, contract) = (rows(), Contract::of(&served));
     let name = |method: &str, path: &str| format!("{method} {path}");
     let listed: BTreeSet<String> = rows.iter().map(|(method, path, ..)| name(method, path)).collect();
-    let routes: BTreeSet<String> = ROUTES.iter().map(|route| name(route.method.as_str(), route.path)).collect();
+    let routes: BTreeSet<String> = ROUTES
+        .iter()
+        .filter(|route| route.is_for_programs())
+        .map(|route| name(route.method.as_str(), route.path))
+        .collect();
     assert_eq!(routes, listed, "each route has a row here");
     for (method, path, body, expected) in &rows {
         let filled = path
@@ -134,11 +143,14 @@ fn the_document_has_the_routes_of_the_table_with_their_roles_and_no_other() {
         }
     }
     let role = |access| match access {
-        Access::Role(role) => json!(role).to_string(),
-        Access::Anybody | Access::Hook => "null".to_owned(),
+        Access::Role(role) | Access::RoleOrLoopback(role) => json!(role).to_string(),
+        _ => "null".to_owned(),
     };
-    let routes: BTreeSet<_> =
-        ROUTES.iter().map(|route| (route.method.to_string(), route.path.to_owned(), role(route.access))).collect();
+    let routes: BTreeSet<_> = ROUTES
+        .iter()
+        .filter(|route| route.is_for_programs())
+        .map(|route| (route.method.to_string(), route.path.to_owned(), role(route.access)))
+        .collect();
     assert_eq!(described, routes);
 }
 

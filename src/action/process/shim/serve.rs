@@ -97,7 +97,7 @@ async fn run(
             Err(_) => std::future::pending().await,
         }
     };
-    let supervised = supervise(&mut group, streams, launch.stdin.clone(), stop, &hurry);
+    let supervised = supervise(&mut group, streams, launch, stop, &hurry);
     tokio::pin!(watch, supervised);
     tokio::select! {
         finished = &mut supervised => finished,
