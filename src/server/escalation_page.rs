@@ -20,11 +20,7 @@ use crate::runtime::escalations::{BadLink, Links, cases, now};
 const LONGEST_NAME: usize = 80;
 
 /// Whether the address was made here and has not expired.
-pub(super) fn admit(
-    shared: &Shared,
-    path: &BTreeMap<String, String>,
-    uri: &Uri,
-) -> Result<Who, Response> {
+pub(super) fn admit(shared: &Shared, path: &BTreeMap<String, String>, uri: &Uri) -> Result<Who, Response> {
     let query = Query::<HashMap<String, String>>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
     let part = |name: &str| query.get(name).map_or("", String::as_str);
     let (run, to) = (path.get("run").map_or("", String::as_str), part("to"));

@@ -4,8 +4,8 @@
 
 pub mod alertmanager;
 pub mod egress;
-pub mod notify;
 pub mod escalation;
+pub mod notify;
 pub mod people;
 pub mod secret;
 pub mod serve;
@@ -20,8 +20,8 @@ use serde_json::Value;
 
 pub use alertmanager::Alertmanager;
 pub use egress::Egress;
-pub use notify::Notifications;
 pub use escalation::Policy;
+pub use notify::Notifications;
 pub use people::PeopleError;
 pub use secret::{SecretError, SecretReference, Secrets, TextOrSecret};
 pub use serve::{Role, Serve};
