@@ -1,9 +1,8 @@
 //! Facts about a run. An event is written once and never changed; every view of a run is a fold of
 //! its events. This enum is closed on purpose: the compiler lists the places a new fact touches.
 
+mod header;
 mod word;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +15,7 @@ use super::silence::Silence;
 use super::standing::Order;
 use crate::base::{RunId, StepKey, Timestamp};
 
+pub use header::{DRILL, RerunOf, RunStarted, StepOutline};
 pub use word::{ApprovalVerdict, Outcome, Phase, Resolution, Risk, Role, Severity, StepStatus};
 
 /// The version of the event format, kept in `RunStarted`. A journal of a newer version is refused.
@@ -269,56 +269,6 @@ pub enum Event {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunStarted {
-    pub format: u32,
-    pub playbook: String,
-    pub title: String,
-    pub code: Option<String>,
-    pub file: String,
-    /// SHA-256 of the playbook's text, hex.
-    pub digest: String,
-    pub inputs: Value,
-    pub by: String,
-    /// `hand`, [`DRILL`], or what else started the run.
-    pub trigger: String,
-    /// Why this run may look but change nothing, whatever its playbook says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub withheld: Option<String>,
-    /// The inputs that an event from outside gave. Nobody here chose their values, so they choose no host either.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub from_outside: BTreeSet<String>,
-    /// The labels of the alert that started the run. They come from outside: they choose who is told, and nothing
-    /// that the run does.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// The run that this one is done anew from, and where it begins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rerun_of: Option<RerunOf>,
-    /// Every step of the plan, in order, for views that show what has not started yet.
-    pub steps: Vec<StepOutline>,
-}
-
-/// What starts a run that is an exercise: everything it does is done, and everybody who is told knows.
-pub const DRILL: &str = "drill";
-
-impl RunStarted {
-    /// Whether the run is an exercise.
-    pub fn is_drill(&self) -> bool {
-        self.trigger == DRILL
-    }
-}
-
-/// Where a run that is done anew begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RerunOf {
-    pub run: RunId,
-    /// The first step that is done anew; behind a slash, the first one of the run that it calls.
-    pub from: String,
-    /// Only this step is done anew, and nothing that follows from it.
-    pub only: bool,
-}
-
 /// An item of a step whose result is taken over; a step that does not fan out has one without a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TakenItem {
@@ -342,16 +292,6 @@ pub struct AskedAnswer {
     /// What is used when nothing is said; none when something has to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-}
-
-/// What a view needs to know of a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepOutline {
-    pub id: String,
-    pub phase: Phase,
-    pub kind: String,
-    pub needs: Vec<String>,
-    pub help: Option<String>,
 }
 
 /// What an attempt reported.
