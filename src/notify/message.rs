@@ -130,7 +130,8 @@ mod tests {
             };
             assert_eq!((message.command.as_str(), message.text.lines().last()), (expected, Some(expected)));
             // An update is for people who know the fault by its code.
-            let title = if on == Occasion::StatusUpdate { "MODEL_LOAD_ERROR" } else { "OCR or vision model fails to load" };
+            let title =
+                if on == Occasion::StatusUpdate { "MODEL_LOAD_ERROR" } else { "OCR or vision model fails to load" };
             assert!(message.subject.contains(title), "{}", message.subject);
         }
     }

@@ -1,7 +1,7 @@
 //! Escalations, from outside: ladders, answers by command, API, link and paging service, updates, kills.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -37,27 +37,9 @@ impl Pager {
         let seen = messages.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().take(200) {
-                let mut stream = stream.expect("a connection");
-                let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-                let (mut first, mut length) = (String::new(), 0);
-                drop(reader.read_line(&mut first));
-                loop {
-                    let mut line = String::new();
-                    if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
-                        break;
-                    }
-                    if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
-                        length = text.trim().parse().expect("a length");
-                    }
-                }
-                let mut body = vec![0; length];
-                if reader.read_exact(&mut body).is_err() {
-                    continue;
-                }
-                let who = first.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-                let body = serde_json::from_slice(&body).expect("JSON");
-                seen.lock().expect("no panic").push((who, body));
-                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"));
+                let (stream, seen) = (stream.expect("a connection"), seen.clone());
+                // Each on its own: a client may open one ahead of time and say nothing on it.
+                std::thread::spawn(move || receive(stream, &seen));
             }
         });
         Pager { address, messages }
@@ -78,6 +60,29 @@ impl Pager {
         let messages = self.messages.lock().expect("no panic");
         messages.iter().rev().find(|(to, _)| to == who).map(|(_, body)| body.clone()).expect("they were told")
     }
+}
+
+fn receive(mut stream: TcpStream, seen: &Mutex<Vec<(String, Value)>>) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    let (mut first, mut length) = (String::new(), 0);
+    drop(reader.read_line(&mut first));
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
+            break;
+        }
+        if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+            length = text.trim().parse().expect("a length");
+        }
+    }
+    let mut body = vec![0; length];
+    if length == 0 || reader.read_exact(&mut body).is_err() {
+        return;
+    }
+    let who = first.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+    let body = serde_json::from_slice(&body).expect("JSON");
+    seen.lock().expect("no panic").push((who, body));
+    drop(stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"));
 }
 
 /// A place with a ladder of three, whose levels have so long.
