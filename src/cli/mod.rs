@@ -22,6 +22,7 @@ mod run;
 mod schedule;
 mod serve;
 mod setup;
+mod silence;
 #[cfg(feature = "otel")]
 mod spans;
 
@@ -91,7 +92,10 @@ enum Command {
     /// Close the breaker of a playbook whose budget was spent.
     #[command(subcommand)]
     Breaker(orders::BreakerCommand),
-    /// Show what keeps runs from changing anything: a freeze, open breakers, windows.
+    /// Let alerts, schedules and watches start no run for some time.
+    #[command(subcommand)]
+    Silence(silence::SilenceCommand),
+    /// Show what holds runs back: a freeze, open breakers, windows, silences.
     Holds(orders::HoldsArguments),
     /// Show messages without sending them, or try out a channel.
     #[command(subcommand)]
@@ -361,6 +365,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Freeze(arguments) => orders::freeze(config, &arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(config, &arguments),
         Command::Breaker(command) => orders::breaker(config, &command),
+        Command::Silence(command) => silence::silence(config, &command),
         Command::Holds(arguments) => orders::holds(config, &arguments),
         Command::Notify(command) => notify::notify(config, &command),
         Command::Audit(AuditCommand::Verify(arguments)) => audit::verify(config, &arguments),

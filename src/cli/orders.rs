@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::output::{self, Failure};
-use super::{Exit, Format, setup};
+use super::{Exit, Format, setup, silence};
 use crate::base::{Clock, Timestamp, environment, units};
 use crate::engine::standing::{Order, Standing};
 use crate::journal::Journal;
@@ -123,6 +123,7 @@ pub fn holds(config: Option<&Path>, arguments: &HoldsArguments) -> Result<Exit, 
                 json!({"playbook": playbook, "target": target, "since": since, "why": why})
             }).collect::<Vec<_>>(),
             "windows": open_windows,
+            "silences": standing.silences(now).collect::<Vec<_>>(),
         })),
         Format::Text => show(&standing, &open_windows, now),
     }
@@ -148,6 +149,7 @@ fn show(standing: &Standing, open_windows: &[&str], now: Timestamp) {
     if freeze.is_none() && open_windows.is_empty() && !any {
         output::line("Nothing keeps runs from changing something.");
     }
+    standing.silences(now).for_each(|silence| output::line(&silence::line(silence)));
 }
 
 fn named(playbook: &str, target: &str) -> String {
@@ -155,7 +157,7 @@ fn named(playbook: &str, target: &str) -> String {
 }
 
 /// Whoever reads the audit trail a year later needs more than an empty reason.
-fn given(reason: &str) -> Result<String, Failure> {
+pub(super) fn given(reason: &str) -> Result<String, Failure> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(Failure::new(Exit::Invalid, "the reason is empty").help("write --reason TEXT".to_owned()));
@@ -163,25 +165,25 @@ fn given(reason: &str) -> Result<String, Failure> {
     Ok(reason.to_owned())
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, Failure> {
+pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, Failure> {
     units::parse_duration(text).map_err(|problem| Failure::new(Exit::Invalid, problem))
 }
 
-fn parse_moment(text: &str) -> Result<Timestamp, Failure> {
+pub(super) fn parse_moment(text: &str) -> Result<Timestamp, Failure> {
     Timestamp::parse(text).ok_or_else(|| {
         Failure::new(Exit::Invalid, format!("'{text}' is no time"))
             .help("write it as '2026-12-24 18:00' in local time, or as 2026-12-24T18:00:00Z".to_owned())
     })
 }
 
-fn journal_and_standing(config: Option<&Path>) -> Result<(Site, Standing), Failure> {
+pub(super) fn journal_and_standing(config: Option<&Path>) -> Result<(Site, Standing), Failure> {
     let site = setup::site(config)?;
     let journal = setup::journal(&site)?;
     let standing = orders::standing(journal.as_ref()).map_err(|error| setup::journal_failure(&error))?;
     Ok((site, standing))
 }
 
-fn give(config: Option<&Path>, now: Timestamp, order: Order) -> Result<(), Failure> {
+pub(super) fn give(config: Option<&Path>, now: Timestamp, order: Order) -> Result<u64, Failure> {
     let journal: std::sync::Arc<dyn Journal> = setup::journal(&setup::site(config)?)?;
     setup::block_on(async {
         orders::give(journal.as_ref(), now, order).await.map_err(|error| setup::journal_failure(&error))

@@ -1,8 +1,8 @@
-//! Standing orders: facts that outlive every run and keep all of them from remediating. They stand in
+//! Standing orders: facts that outlive every run and keep runs from remediating, or from starting. They stand in
 //! the journal as the events of a stream of its own, so that they survive restarts and the audit trail
 //! tells who gave and who lifted them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,57 @@ pub enum Order {
         by: String,
         reason: String,
     },
+    /// What is matched starts no run by itself until then. Its name is the number of this event in the stream.
+    Silenced {
+        matches: Matches,
+        by: String,
+        reason: String,
+        until: Timestamp,
+    },
+    /// A silence is over before its time.
+    SilenceEnded {
+        silence: u64,
+        by: String,
+    },
+}
+
+/// What a silence is about; whatever is named here has to fit. One that names nothing is about nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Matches {
+    /// Playbooks, one of which it has to be.
+    #[serde(default)]
+    pub playbooks: BTreeSet<String>,
+    /// Labels of the alert, each with its whole value.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Matches {
+    /// Whether it names nothing: such a silence would be taken for one of everything, which a freeze is for.
+    pub fn is_empty(&self) -> bool {
+        self.playbooks.is_empty() && self.labels.is_empty()
+    }
+
+    fn fits(&self, playbook: &str, labels: &BTreeMap<String, String>) -> bool {
+        let named = self.playbooks.is_empty() || self.playbooks.contains(playbook);
+        let labelled = self.labels.iter().all(|(name, value)| labels.get(name) == Some(value));
+        !self.is_empty() && named && labelled
+    }
+}
+
+/// A silence as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Silence {
+    /// Its name.
+    #[serde(rename = "silence")]
+    pub number: u64,
+    #[serde(flatten)]
+    pub matches: Matches,
+    pub by: String,
+    pub reason: String,
+    pub since: Timestamp,
+    pub until: Timestamp,
 }
 
 /// A freeze as it stands.
@@ -64,6 +115,7 @@ pub struct Standing {
     pub seq: u64,
     freeze: Option<Freeze>,
     breakers: BTreeMap<(String, String), Breaker>,
+    silences: BTreeMap<u64, Silence>,
 }
 
 impl Standing {
@@ -89,6 +141,11 @@ impl Standing {
                 let closed = Breaker { open: None, closed_at: Some(record.at) };
                 *self.breaker_of(playbook, target) = closed;
             }
+            Order::Silenced { matches, by, reason, until } => {
+                let silence = Silence { number: record.seq, matches, by, reason, since: record.at, until };
+                self.silences.insert(record.seq, silence);
+            }
+            Order::SilenceEnded { silence, .. } => drop(self.silences.remove(&silence)),
         }
     }
 
@@ -99,6 +156,16 @@ impl Standing {
     /// The freeze, unless its time is over.
     pub fn freeze(&self, now: Timestamp) -> Option<&Freeze> {
         self.freeze.as_ref().filter(|freeze| freeze.until.is_none_or(|until| now < until))
+    }
+
+    /// The silences whose time is not over, oldest first.
+    pub fn silences(&self, now: Timestamp) -> impl Iterator<Item = &Silence> {
+        self.silences.values().filter(move |silence| now < silence.until)
+    }
+
+    /// The silence of something with these labels that would start a playbook, if there is one.
+    pub fn silence_of(&self, playbook: &str, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<&Silence> {
+        self.silences(now).find(|silence| silence.matches.fits(playbook, labels))
     }
 
     /// The breaker of a playbook for a target, if it was ever opened or closed.
@@ -147,6 +214,34 @@ mod tests {
         let standing = standing(vec![frozen(Some(5_000))]);
         assert!(standing.freeze(Timestamp(4_999)).is_some());
         assert!(standing.freeze(Timestamp(5_000)).is_none());
+    }
+
+    #[test]
+    fn a_silence_is_about_what_fits_all_it_names_until_its_time_or_its_end() {
+        let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let of = |playbooks: &[&str], of: &[(&str, &str)]| Order::Silenced {
+            matches: Matches {
+                playbooks: playbooks.iter().map(|name| (*name).to_owned()).collect(),
+                labels: labels(of),
+            },
+            by: "ada".into(),
+            reason: "planned".into(),
+            until: Timestamp(5_000),
+        };
+        let silenced = |standing: &Standing, playbook: &str, of: &[(&str, &str)], at: i64| {
+            standing.silence_of(playbook, &labels(of), Timestamp(at)).map(|silence| silence.number)
+        };
+        let standing_of = standing(vec![of(&["p"], &[("host", "a")])]);
+        assert_eq!(silenced(&standing_of, "p", &[("host", "a"), ("x", "y")], 4_999), Some(1));
+        assert_eq!(silenced(&standing_of, "p", &[("host", "a")], 5_000), None, "its time is over");
+        assert_eq!(silenced(&standing_of, "q", &[("host", "a")], 1_000), None);
+        assert_eq!(silenced(&standing_of, "p", &[("host", "ab")], 1_000), None, "the whole value counts");
+        assert_eq!(silenced(&standing_of, "p", &[], 1_000), None);
+        assert_eq!(silenced(&standing(vec![of(&[], &[])]), "p", &[], 1_000), None, "one of nothing is about nothing");
+        let ended = Order::SilenceEnded { silence: 1, by: "ada".into() };
+        assert_eq!(silenced(&standing(vec![of(&["p"], &[]), ended]), "p", &[], 1_000), None);
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub fn standing(journal: &dyn Journal) -> Result<Standing, JournalError> {
     Ok(Standing::replay(&journal.read(&stream())?))
 }
 
-/// Gives an order; it is durable when this returns.
-pub async fn give(journal: &dyn Journal, at: Timestamp, order: Order) -> Result<(), JournalError> {
+/// Gives an order and returns its number; it is durable when this returns.
+pub async fn give(journal: &dyn Journal, at: Timestamp, order: Order) -> Result<u64, JournalError> {
     let mut tries = 0;
     loop {
         let seq = standing(journal)?.seq + 1;
@@ -26,7 +26,7 @@ pub async fn give(journal: &dyn Journal, at: Timestamp, order: Order) -> Result<
         tries += 1;
         match journal.append(&stream(), Redacted::of(vec![record])?).await {
             Err(JournalError::Conflict { .. }) if tries < TRIES => {}
-            done => return done,
+            done => return done.map(|()| seq),
         }
     }
 }

@@ -11,10 +11,11 @@ use super::health::Beat;
 use super::metrics::Metrics;
 use super::runs::{Finished, Runs};
 use crate::base::{Redacted, RunId, Timestamp};
-use crate::engine::intake::{self, Fact, Input, Intake, Limits, STREAM, Stage, What};
+use crate::engine::intake::{self, Demand, Fact, Input, Intake, Limits, STREAM, Stage, What};
+use crate::engine::standing::Standing;
 use crate::engine::{Event, Record};
 use crate::journal::JournalError;
-use crate::runtime::Host;
+use crate::runtime::{Host, orders};
 
 /// Requests that wait for the desk; more are told to come again.
 const WAITING: usize = 1_024;
@@ -92,6 +93,7 @@ pub(super) struct Work {
     stopping: CancellationToken,
     closed: CancellationToken,
     told: Told,
+    standing: Standing,
 }
 
 fn stream() -> RunId {
@@ -114,7 +116,21 @@ pub(super) fn open(
     let closed = CancellationToken::new();
     let desk = Desk { entrance, intake: intake.clone(), closed: closed.clone() };
     let finished = runs.finished();
-    Ok((desk, Work { host, runs, intake, messages, finished, owed: Vec::new(), stopping, closed, told }))
+    Ok((
+        desk,
+        Work {
+            host,
+            runs,
+            intake,
+            messages,
+            finished,
+            owed: Vec::new(),
+            stopping,
+            closed,
+            told,
+            standing: Standing::default(),
+        },
+    ))
 }
 
 impl Work {
@@ -149,6 +165,7 @@ impl Work {
         while let Ok(ended) = self.finished.try_recv() {
             self.owed.push(What::Ended { ticket: ended.ticket, outcome: ended.outcome, why: ended.why });
         }
+        self.look_at_orders();
         let (facts, replies) = self.decide(messages, at);
         let written = self.write(&facts, at).await;
         match &written {
@@ -192,16 +209,54 @@ impl Work {
         messages
     }
 
+    /// What stands at this moment. When it cannot be read, what was known last counts.
+    fn look_at_orders(&mut self) {
+        match orders::standing(self.host.journal.as_ref()) {
+            Ok(standing) => self.standing = standing,
+            Err(error) => tracing::error!(%error, "whether something is silenced cannot be read"),
+        }
+    }
+
+    /// Why something that nobody asked for by hand starts no run now.
+    fn silenced(&self, demand: &Demand, at: Timestamp) -> Option<String> {
+        let silence = self.standing.silence_of(&demand.playbook, &demand.labels, at).filter(|_| !demand.by_hand)?;
+        let until = silence.until.to_rfc3339();
+        Some(format!("silenced until {until} by {}: {} (silence {})", silence.by, silence.reason, silence.number))
+    }
+
+    /// What waits and was silenced meanwhile.
+    fn silence_what_waits(&self, at: Timestamp) -> Vec<What> {
+        let intake = lock(&self.intake);
+        let waiting = intake.tickets().iter().filter(|(_, ticket)| !ticket.is_live());
+        waiting
+            .filter_map(|(ticket, waits)| {
+                Some(What::Silenced { ticket: *ticket, why: self.silenced(&waits.demand, at)? })
+            })
+            .collect()
+    }
+
+    fn heard(&self, what: What, at: Timestamp) -> What {
+        match what {
+            What::Offered(demand) => match self.silenced(&demand, at) {
+                Some(why) => What::Refused { demand, why },
+                None => What::Offered(demand),
+            },
+            other => other,
+        }
+    }
+
     /// The facts of all, and those of each that is to be answered.
     fn decide(&self, messages: Vec<Message>, at: Timestamp) -> (Vec<Fact>, Vec<(Reply, Vec<Fact>)>) {
         let serve = &self.host.services.site.serve;
         let live = if self.stopping.is_cancelled() { 0 } else { serve.runs };
+        let silenced = self.silence_what_waits(at);
         let mut intake = lock(&self.intake);
-        let mut facts = advance(&mut intake, live, at, self.owed.iter().cloned().chain([What::Proceed]));
+        let news = self.owed.iter().cloned().chain(silenced).chain([What::Proceed]);
+        let mut facts = advance(&mut intake, live, at, news);
         let mut replies = Vec::new();
         for Message { whats, reply } in messages {
             if has_room(&intake, &whats, serve.queue, at) {
-                let own = advance(&mut intake, live, at, whats.into_iter());
+                let own = advance(&mut intake, live, at, whats.into_iter().map(|what| self.heard(what, at)));
                 facts.extend(own.iter().cloned());
                 replies.push((reply, own));
             } else {

@@ -52,6 +52,7 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
         policy: rule.policy.clone(),
         withheld: delivery.incomplete.clone(),
         tick: None,
+        by_hand: false,
     });
     match wrong {
         None => What::Offered(demand),

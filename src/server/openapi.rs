@@ -122,6 +122,7 @@ fn parameters_of(path: &str) -> Vec<Value> {
                 ("The name of a run, or a beginning or end of it that no other has. `/` is written `%2F`.", "string")
             }
             "ticket" => ("The number of a ticket.", "integer"),
+            "silence" => ("The number of a silence.", "integer"),
             "playbook" => ("The name of a playbook.", "string"),
             "hook" => ("The name of a hook of the site file.", "string"),
             _ => ("", "string"),

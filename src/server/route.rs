@@ -91,6 +91,9 @@ routes! {
     GET "/ack/{run}" Access::Link => escalation_page::show;
     POST "/ack/{run}" Access::Link => escalation_page::acknowledge;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
+    GET "/api/v1/silences" Access::Role(Role::Viewer) => api::silences::list;
+    POST "/api/v1/silences" Access::Role(Role::Operator) => api::silences::add;
+    DELETE "/api/v1/silences/{silence}" Access::Role(Role::Operator) => api::silences::end;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
     GET "/assets/{name}" Access::Anybody => page::assets::show;

@@ -87,6 +87,7 @@ pub(super) fn demand(timer: &Timer, tick: Timestamp) -> Demand {
         policy: Policy { concurrency, ..Policy::default() },
         withheld: None,
         tick: Some(tick),
+        by_hand: false,
     }
 }
 

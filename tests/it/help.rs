@@ -2,7 +2,7 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 42] = [
     "",
     "run",
     "serve",
@@ -25,6 +25,10 @@ const COMMANDS: [&str; 38] = [
     "breaker",
     "breaker close",
     "holds",
+    "silence",
+    "silence add",
+    "silence list",
+    "silence end",
     "audit",
     "audit verify",
     "audit export",

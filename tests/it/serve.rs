@@ -24,6 +24,7 @@ mod prometheus;
 mod routes;
 mod schedules;
 mod sign_in;
+mod silenced;
 mod silences;
 #[cfg(feature = "otel")]
 mod spans;

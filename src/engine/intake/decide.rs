@@ -33,6 +33,11 @@ pub enum What {
         outcome: Option<Outcome>,
         why: String,
     },
+    /// What a ticket that has not started waits for is silenced.
+    Silenced {
+        ticket: u64,
+        why: String,
+    },
     /// A person takes a ticket back that has not started.
     Withdrawn {
         ticket: u64,
@@ -77,6 +82,10 @@ pub fn decide(intake: &Intake, input: &Input) -> Vec<Fact> {
             let is_live = intake.tickets().get(ticket).is_some_and(Ticket::is_live);
             let ended = Fact::Ended { ticket: *ticket, outcome: *outcome, why: why.clone() };
             is_live.then_some(ended).into_iter().collect()
+        }
+        What::Silenced { ticket, why } => {
+            let waits = intake.tickets().get(ticket).is_some_and(|ticket| !ticket.is_live());
+            waits.then(|| Fact::Skipped { ticket: *ticket, why: why.clone() }).into_iter().collect()
         }
         What::Withdrawn { ticket, by } => {
             let waits = intake.tickets().get(ticket).is_some_and(|ticket| !ticket.is_live());

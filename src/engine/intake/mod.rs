@@ -121,6 +121,9 @@ pub struct Demand {
     /// ago. Journals from before had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick: Option<Timestamp>,
+    /// A person asks for it, whom no silence is about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 /// The source of what a watch asks for.

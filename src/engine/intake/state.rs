@@ -306,7 +306,7 @@ impl Ticket {
         matches!(self.stage, Stage::Accepted | Stage::Held { .. } | Stage::Queued)
     }
 
-    pub(super) fn is_live(&self) -> bool {
+    pub fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Live { .. })
     }
 

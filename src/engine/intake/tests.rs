@@ -61,6 +61,7 @@ fn demand(identity: &str, target: &str) -> Demand {
         policy: Policy::default(),
         withheld: None,
         tick: None,
+        by_hand: false,
     }
 }
 

@@ -104,7 +104,7 @@ async fn give(call: &Call, reason: &str, order: impl FnOnce(String, String) -> O
     }
     let (host, now) = (&call.shared.host, call.shared.host.clock.now());
     match orders::give(host.journal.as_ref(), now, order(call.who.name.clone(), reason.to_owned())).await {
-        Ok(()) => reply::value(StatusCode::OK, Done {}),
+        Ok(_) => reply::value(StatusCode::OK, Done {}),
         Err(error) => journal_failed(&error),
     }
 }

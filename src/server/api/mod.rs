@@ -16,6 +16,7 @@ pub(super) mod playbooks;
 pub(super) mod report;
 pub(super) mod runs;
 pub(super) mod schedules;
+pub(super) mod silences;
 pub(super) mod tickets;
 
 use axum::http::StatusCode;

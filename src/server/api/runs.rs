@@ -170,6 +170,7 @@ fn demand(call: &Call, start: Start) -> Demand {
         policy: Policy { concurrency: Concurrency::Fail, priority: start.priority, ..Policy::default() },
         withheld: None,
         tick: None,
+        by_hand: true,
     }
 }
 

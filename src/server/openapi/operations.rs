@@ -7,7 +7,7 @@ use super::operation::{Operation, operation};
 use crate::engine::event::Outcome;
 use crate::report::view::RunDocument;
 use crate::server::api::{
-    answers, audit, escalations, health, holds, hooks, orders, playbook, playbooks, runs, schedules, tickets,
+    answers, audit, escalations, health, holds, hooks, orders, playbook, playbooks, runs, schedules, silences, tickets,
 };
 
 const JSON: &str = "application/json";
@@ -166,6 +166,17 @@ fn of_holds() -> Vec<Operation> {
     vec![
         get("/api/v1/holds", "showHolds", "The freeze and the open breakers.")
             .answers::<holds::Holds>(200, "What holds runs back."),
+        get("/api/v1/silences", "listSilences", "What starts no run by itself for some time.")
+            .answers::<silences::Silences>(200, "The silences whose time is not over."),
+        post("/api/v1/silences", "silence", "Alerts, schedules and watches that fit start no run until it is over.")
+            .about("A token that is for some playbooks names those.")
+            .reads::<silences::Wanted>(true)
+            .answers::<silences::Silenced>(201, "It holds, durably.")
+            .refuses(403, "The token's role is below `x-role`, or it is for other playbooks.")
+            .refuses(422, "It is about nothing, the reason is empty, or `for` is no duration."),
+        operation(Method::DELETE, "/api/v1/silences/{silence}", "endSilence", "Ends a silence before its time.")
+            .answers::<holds::Done>(200, "It is over, durably.")
+            .refuses(404, "There is no such silence, or it is not for this token."),
         post("/api/v1/freeze", "freeze", "No run changes anything until it is lifted.")
             .reads::<holds::Freeze>(true)
             .answers::<holds::Done>(200, "It holds, durably.")

@@ -20,6 +20,7 @@ fn rows() -> Vec<Row> {
     let reason = || json!({"reason": "x"});
     let start = json!({"playbook": "note", "inputs": {"target": "NOT IT"}});
     let answer = json!({"step": "diagnose.noted", "digest": "0"});
+    let silence = json!({"matches": {"playbooks": ["note"]}, "for": "1h", "reason": "x"});
     let doubt = json!({"step": "diagnose.noted", "resolution": "done", "reason": "x"});
     vec![
         ("GET", "/health", Value::Null, [200; 7]),
@@ -48,6 +49,9 @@ fn rows() -> Vec<Row> {
         ("POST", "/api/v1/escalations/{run}/next", reason(), [401, 401, 403, 409, 409, 409, 404]),
         ("POST", "/api/v1/escalations/{run}/close", reason(), [401, 401, 403, 409, 409, 409, 404]),
         ("GET", "/api/v1/holds", Value::Null, SEEN),
+        ("GET", "/api/v1/silences", Value::Null, SEEN),
+        ("POST", "/api/v1/silences", silence, [401, 401, 403, 201, 201, 201, 403]),
+        ("DELETE", "/api/v1/silences/{silence}", Value::Null, [401, 401, 403, 404, 404, 404, 404]),
         ("POST", "/api/v1/freeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
         ("POST", "/api/v1/unfreeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
     ]
@@ -95,6 +99,7 @@ fn t41_every_route_answers_each_caller_as_the_table_says() {
             .replace("{hook}", "alertmanager")
             .replace("{run}", &run)
             .replace("{ticket}", "7777")
+            .replace("{silence}", "7777")
             .replace("{playbook}", "note");
         let filled = filled + query(path);
         for (caller, expected) in callers().iter().zip(expected) {
