@@ -7,6 +7,7 @@ mod observed;
 mod wording;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,27 +125,40 @@ impl Host {
         }
     }
 
-    /// Sends one message whose intent is durable, and writes down how it went.
-    async fn send(self: Arc<Self>, case: RunId, notice: u64, words: Words, channel: String) {
-        let told = |delivered, error, attempts, thread| {
-            let (case, channel) = (case.clone(), channel.clone());
-            What::Told { case, notice, channel, delivered, error, attempts, thread }
-        };
-        let told = match wording::message(&self, &case, &words, &channel) {
-            Err(error) => told(None, Some(error.to_string()), 0, None),
-            Ok((message, thread)) => match messages::deliver(&self, &channel, message, thread.as_ref()).await {
-                Event::NotificationSent { delivered, error, attempts, thread, .. } => {
-                    told(delivered, error, attempts, thread)
+    /// Sends one message whose intent is durable, and writes down how it went. Boxed, since what has fallen due
+    /// meanwhile is written down with it, and is told by whoever wrote it.
+    fn send(
+        self: Arc<Self>,
+        case: RunId,
+        notice: u64,
+        words: Words,
+        channel: String,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Some(told) = self.tell(case, notice, words, channel).await else { return };
+            match self.escalations(vec![told]).await {
+                Ok(taken) => taken.told().await,
+                Err(error) => {
+                    tracing::error!(%error, "how a message went cannot be written down; it counts as in doubt");
                 }
-                _ => return,
+            }
+        })
+    }
+
+    async fn tell(&self, case: RunId, notice: u64, words: Words, channel: String) -> Option<What> {
+        let (delivered, error, attempts, thread) = match wording::message(self, &case, &words, &channel) {
+            Err(error) => (None, Some(error.to_string()), 0, None),
+            Ok((message, thread)) => match messages::deliver(self, &channel, message, thread.as_ref()).await {
+                Event::NotificationSent { delivered, error, attempts, thread, .. } => {
+                    (delivered, error, attempts, thread)
+                }
+                _ => return None,
             },
         };
-        if let What::Told { error: Some(error), .. } = &told {
+        if let Some(error) = &error {
             tracing::warn!(%case, channel, "not told of the escalation: {error}");
         }
-        if let Err(error) = self.write_escalations(&[told]).await {
-            tracing::error!(%error, "how a message went cannot be written down; it counts as in doubt");
-        }
+        Some(What::Told { case, notice, channel, delivered, error, attempts, thread })
     }
 
     /// Keeps people informed about a run until it is `over`, and tells its end.

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -31,15 +32,21 @@ struct Pager {
 
 impl Pager {
     fn start() -> Self {
+        Pager::start_with(|_| {})
+    }
+
+    /// One that does something when a message has come, before it says that it has.
+    fn start_with(first: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let first = Arc::new(first);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("its address"));
         let messages = Arc::new(Mutex::new(Vec::new()));
         let seen = messages.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().take(200) {
-                let (stream, seen) = (stream.expect("a connection"), seen.clone());
+                let (stream, seen, first) = (stream.expect("a connection"), seen.clone(), first.clone());
                 // Each on its own: a client may open one ahead of time and say nothing on it.
-                std::thread::spawn(move || receive(stream, &seen));
+                std::thread::spawn(move || receive(stream, &seen, first.as_ref()));
             }
         });
         Pager { address, messages }
@@ -62,7 +69,7 @@ impl Pager {
     }
 }
 
-fn receive(mut stream: TcpStream, seen: &Mutex<Vec<(String, Value)>>) {
+fn receive(mut stream: TcpStream, seen: &Mutex<Vec<(String, Value)>>, before: &dyn Fn(&str)) {
     let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
     let (mut first, mut length) = (String::new(), 0);
     drop(reader.read_line(&mut first));
@@ -81,6 +88,7 @@ fn receive(mut stream: TcpStream, seen: &Mutex<Vec<(String, Value)>>) {
     }
     let who = first.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let body = serde_json::from_slice(&body).expect("JSON");
+    before(&who);
     seen.lock().expect("no panic").push((who, body));
     drop(stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"));
 }
@@ -343,6 +351,36 @@ fn the_example_tells_its_levels_after_15_and_30_minutes_and_keeps_people_informe
     wait_until("it is closed", || escalation(&client)["closed"]["gone"] == json!(true));
     let last = || pager.to("stakeholders")["text"].as_str().is_some_and(|text| text.contains("Status: Resolved"));
     wait_until("the last update is told", last);
+}
+
+/// How a message went is written down in a moment at which the next level is due already.
+#[test]
+fn a_level_that_falls_due_while_another_one_is_told_is_told_too() {
+    let clock: Arc<OnceLock<PathBuf>> = Arc::default();
+    let set = |clock: &Path, time: &str| {
+        let new = clock.with_extension("new");
+        std::fs::write(&new, time).and_then(|()| std::fs::rename(new, clock)).expect("one folder");
+    };
+    let known = clock.clone();
+    let pager = Pager::start_with(move |who| {
+        if let Some(clock) = known.get().filter(|_| who == "lead") {
+            set(clock, "+31m");
+        }
+    });
+    let runbook = example(&pager);
+    let Some(library) = other_time() else { return };
+    let file = clock.get_or_init(|| runbook.path("clock"));
+    set(file, "+0");
+    let runbook = runbook
+        .variable("LD_PRELOAD", library.display().to_string())
+        .variable("FAKETIME_TIMESTAMP_FILE", file.display().to_string())
+        .variable("FAKETIME_NO_CACHE", "1")
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    runbook.call("run service-outage").exits(1);
+    let _served = start(&runbook);
+    set(file, "+15m");
+    wait_until("the lead is told", || pager.count("lead escalated") == 1);
+    wait_until("management is told", || pager.count("management escalated") == 1);
 }
 
 #[test]
