@@ -72,7 +72,7 @@ fn told(case: &Case, climb: &Climb, level: &Level, number: u32, now: Timestamp) 
         }
         @if let Some(due) = due {
             @if notice.is_some() { "; " }
-            strong { "told " (words::moment(due, now)) " unless somebody takes over" }
+            strong { "is told " (words::moment(due, now)) " unless somebody takes over" }
         } @else if notice.is_none() { span.quiet { "not told" } }
     }
 }
