@@ -143,6 +143,12 @@ impl Shared {
         self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Reads the certificates of authorities, which takes milliseconds that the first alert should not wait for.
+    fn read_trust_store(&self) {
+        let services = self.host.services();
+        tokio::task::spawn_blocking(move || drop(services.http().clone()));
+    }
+
     /// The session that a request shows, and who has opened it.
     fn session_of(&self, headers: &HeaderMap) -> Option<(sessions::Session, Who)> {
         let id = browser::Cookie::of(&self.host.services().site.serve).read(headers)?;
@@ -222,11 +228,7 @@ impl Server {
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
-        let services = shared.host.services();
-        // The trust store takes milliseconds to read, which the first alert should not wait for.
-        tokio::task::spawn_blocking(move || {
-            services.http();
-        });
+        shared.read_trust_store();
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));

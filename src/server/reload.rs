@@ -103,6 +103,7 @@ impl Shared {
         let mut read = self.shelf.read(site.site())?;
         // Nothing can fail from here on.
         self.host.settle(site);
+        self.read_trust_store();
         self.replace_door(door);
         if !restart.contains(&TLS) {
             self.encryption.renew(&encryption);
