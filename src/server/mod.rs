@@ -227,7 +227,6 @@ impl Server {
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
-        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
         shared.read_trust_store();
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
@@ -238,6 +237,7 @@ impl Server {
         let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
         shared.stopping.cancel();
+        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
         // What has not ended by then is interrupted as by a crash, and goes on at the next start.
         if tokio::time::timeout(grace, shared.runs.all_ended()).await.is_err() {
             tracing::warn!("some runs go on at the next start: they did not end within {grace:?}");
