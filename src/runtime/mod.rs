@@ -29,6 +29,7 @@ pub mod routing;
 mod running;
 mod signals;
 mod spoiled;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -41,3 +42,4 @@ pub use host::{Host, Prepared, RuntimeError};
 pub use look::Look;
 pub use running::is_running;
 pub use signals::stop_requests;
+pub use spoken::Spoken;

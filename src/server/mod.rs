@@ -34,6 +34,7 @@ mod shelf;
 mod silences;
 mod supervisor;
 mod timekeeper;
+mod turns;
 mod watch;
 
 use std::collections::BTreeMap;
