@@ -111,7 +111,7 @@ fn what_is_over_is_not_told_again_by_a_server_that_starts_anew() {
         runbook.call(&run).exits(0);
         wait_until("the server has closed it", || pager.count("first resolved") == resolved);
     };
-    let mut served = start(&runbook);
+    let served = start(&runbook);
     comes_and_goes("a", 1);
     served.running.kill();
     drop(served.running.done());
