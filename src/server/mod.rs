@@ -36,6 +36,7 @@ mod shelf;
 mod silences;
 mod supervisor;
 mod timekeeper;
+mod turns;
 mod watch;
 
 use std::fs::{File, TryLockError};

@@ -97,6 +97,29 @@ fn nobody_is_told_twice_over_kills_of_the_server() {
     }
 }
 
+/// A server that starts reads what escalated within a day, what is over among it.
+#[test]
+fn what_is_over_is_not_told_again_by_a_server_that_starts_anew() {
+    let pager = Pager::start();
+    let runbook = ladder(&pager, "30m");
+    // The fault of one target, told by the command and closed by the server.
+    let comes_and_goes = |target: &str, resolved: usize| {
+        let (down, run) = (format!("down-{target}"), format!("run down --input target={target}"));
+        runbook.write(&down, "");
+        runbook.call(&run).exits(1);
+        std::fs::remove_file(runbook.path(&down)).expect("it was down");
+        runbook.call(&run).exits(0);
+        wait_until("the server has closed it", || pager.count("first resolved") == resolved);
+    };
+    let served = start(&runbook);
+    comes_and_goes("a", 1);
+    served.running.kill();
+    drop(served.running.done());
+    let _served = start(&runbook);
+    comes_and_goes("b", 2);
+    assert_eq!(pager.count("first escalated"), 2, "each fault once: {:?}", pager.told());
+}
+
 #[test]
 fn a_run_of_the_server_is_escalated_and_acknowledged_by_the_api() {
     let pager = Pager::start();
