@@ -16,7 +16,6 @@ mod api;
 mod browser;
 mod connections;
 mod desk;
-mod escalation_page;
 mod escalations;
 mod health;
 mod listen;

@@ -33,6 +33,7 @@ mod stopped;
 mod storm;
 mod systemd;
 mod table;
+mod take_over;
 mod tls;
 mod webdriver;
 
