@@ -11,6 +11,7 @@ mod chromium;
 mod contract;
 mod escalations;
 mod health;
+mod in_doubt;
 mod intake;
 mod limits;
 mod listing;
