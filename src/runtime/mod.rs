@@ -22,6 +22,7 @@ mod look;
 pub mod messages;
 pub mod orders;
 pub mod outbox;
+mod place;
 mod receipts;
 mod restore;
 pub mod routing;

@@ -144,7 +144,7 @@ impl Shared {
 
     /// The session that a request shows, and who has opened it.
     fn session_of(&self, headers: &HeaderMap) -> Option<(sessions::Session, Who)> {
-        let id = browser::Cookie::of(&self.host.services.site.serve).read(headers)?;
+        let id = browser::Cookie::of(&self.host.services().site.serve).read(headers)?;
         let (session, token) = self.sessions.find(&id, self.host.clock.now())?;
         Some((session, self.tokens.named(&token)?))
     }
@@ -179,16 +179,16 @@ impl Server {
     /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`, and to a meter of
     /// `metrics`, which also observe the journal.
     pub async fn open(host: Arc<Host>, watch: Watch, metrics: Metrics) -> Result<(Self, Reloaded), ServeError> {
-        let serve = &host.services.site.serve;
+        let serve = &host.services().site.serve;
         if serve.metrics == MetricsFor::Loopback && serve.behind_proxy {
             return Err(ServeError::OpenMetrics);
         }
-        let alone = lock(&host.services.site.state)?;
-        host.services.site.meet_secrets().await;
-        live::clear(&host.services.site.state);
+        let alone = lock(&host.services().site.state)?;
+        host.services().site.meet_secrets().await;
+        live::clear(&host.services().site.state);
         let shelf = shelf::Shelf::new(host.clone());
         let reloaded = shelf.reload()?;
-        let tokens = access::Tokens::fetch(&host.services.site).await?;
+        let tokens = access::Tokens::fetch(&host.services().site).await?;
         let listener = listen::Listener::open(serve).await?;
         let stopping = CancellationToken::new();
         let runs = runs::Runs::new(host.clone());
@@ -198,7 +198,7 @@ impl Server {
         let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
         host.open_outbox()?;
         let hooks = crate::trigger::hooks(serve);
-        let hook_secrets = fetch(&hooks, &host.services.site).await?;
+        let hook_secrets = fetch(&hooks, &host.services().site).await?;
         let timekeeper =
             timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
         let timetable = timekeeper.table();
@@ -241,7 +241,7 @@ impl Server {
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
-        let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
+        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));

@@ -185,7 +185,7 @@ async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, Stri
         return reply::problem(StatusCode::BAD_REQUEST, "the query cannot be read", "");
     };
     let (parts, body) = request.into_parts();
-    let address = browser::address(&shared.host.services.site.serve, parts.extensions.get::<Peer>(), &parts.headers);
+    let address = browser::address(&shared.host.services().site.serve, parts.extensions.get::<Peer>(), &parts.headers);
     let body = match body_of(&parts.headers, body, route.is_sent_as_form()).await {
         Ok(body) => body,
         Err(refused) => return refused,
@@ -217,7 +217,7 @@ fn admit(
 
 /// Whether the site file lets whoever calls in without a token.
 fn is_open_to(shared: &Shared, request: &Request) -> bool {
-    let open = shared.host.services.site.serve.metrics == MetricsFor::Loopback;
+    let open = shared.host.services().site.serve.metrics == MetricsFor::Loopback;
     open && request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.is_loopback())
 }
 

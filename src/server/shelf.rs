@@ -65,7 +65,7 @@ impl Shelf {
         let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
         let headers =
             playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
-        routing::warning(&self.host.services.site, headers, self.host.clock.now())
+        routing::warning(&self.host.services().site, headers, self.host.clock.now())
     }
 
     pub(super) fn playbooks(&self) -> Arc<BTreeMap<String, Playbook>> {
@@ -88,10 +88,10 @@ impl Shelf {
         let named: BTreeMap<String, Playbook> =
             next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
         let rules = self.rules_of(&named)?;
-        let armed = armed(&self.host.services.site, &named)?;
+        let armed = armed(&self.host.services().site, &named)?;
         let mut idle: Vec<(String, String)> =
             armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
-        idle.extend(unfed(&rules, &hooks(&self.host.services.site.serve)));
+        idle.extend(unfed(&rules, &hooks(&self.host.services().site.serve)));
         let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
         let reloaded = Reloaded { playbooks: named.len(), triggers, gap: None, idle, problems };
         *good = next;
@@ -104,7 +104,7 @@ impl Shelf {
     }
 
     fn rules_of(&self, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
-        let of_site = site_triggers(&self.host.services.site.serve);
+        let of_site = site_triggers(&self.host.services().site.serve);
         let mut rules = Vec::new();
         for SiteTrigger { playbook: name, alert, .. } in &of_site {
             let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;

@@ -61,7 +61,7 @@ fn queue(shared: &Shared) {
     families.queue.with_label_values(&["held"]).set(held);
     families.queue.with_label_values(&["queued"]).set(queued);
     families.queue_oldest.set(oldest.as_secs_f64());
-    families.queue_limit.set(shared.host.services.site.serve.queue as i64);
+    families.queue_limit.set(shared.host.services().site.serve.queue as i64);
     let (going_on, waiting) = shared.runs.count();
     families.runs_live.with_label_values(&["running"]).set(going_on as i64);
     families.runs_live.with_label_values(&["waiting"]).set(waiting as i64);
@@ -92,7 +92,7 @@ fn begin_at_zero(shared: &Shared) {
             families.hook_requests.with_label_values(&[hook.name.as_str(), status]);
         }
     }
-    for (kind, named) in &shared.host.services.site.channels {
+    for (kind, named) in &shared.host.services().site.channels {
         for result in named.keys().flat_map(|name| ["delivered", "failed"].map(|result| (name, result))) {
             families.notifications.with_label_values(&[&format!("{kind}:{}", result.0), result.1]);
         }

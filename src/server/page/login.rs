@@ -45,14 +45,14 @@ pub async fn sign_in(call: Call) -> Response {
     };
     tracing::info!(address = %call.address, who = who.name, "signed in");
     let id = call.shared.sessions.open(&who.name, now);
-    with_cookie(see(next), Cookie::of(&host.services.site.serve).set(&id))
+    with_cookie(see(next), Cookie::of(&host.services().site.serve).set(&id))
 }
 
 pub async fn sign_out(call: Call) -> Response {
     if let Some(session) = &call.session {
         call.shared.sessions.close(session);
     }
-    with_cookie(see("/login"), Cookie::of(&call.shared.host.services.site.serve).clear())
+    with_cookie(see("/login"), Cookie::of(&call.shared.host.services().site.serve).clear())
 }
 
 fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {

@@ -141,7 +141,7 @@ fn drawn(view: &RunView, outlines: &[StepOutline]) -> Markup {
 
 /// What the steps that run have printed so far, without those that have printed nothing; none when nothing runs.
 fn output(call: &Call, view: &RunView, run: &RunId) -> Option<Markup> {
-    let state = &call.shared.host.services.site.state;
+    let state = &call.shared.host.services().site.state;
     let running: Vec<&StepView> = view.steps.iter().filter(|step| step.state == StepState::Running).collect();
     let said = running.iter().filter_map(|step| Some((&step.key, live::read(state, run, &step.key)?)));
     let shown = html! {
