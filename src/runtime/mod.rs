@@ -39,5 +39,6 @@ pub use driver::Ended;
 pub use guards::Guards;
 pub use host::{Host, Prepared, RuntimeError};
 pub use look::Look;
+pub use place::{BadTemplates, NextSite};
 pub use running::is_running;
 pub use signals::stop_requests;

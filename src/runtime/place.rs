@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Host;
 use crate::kind::Services;
 use crate::notify::Templates;
+use crate::notify::template::TemplateError;
 use crate::site::Site;
 
 #[derive(Clone)]
@@ -42,10 +43,34 @@ impl Host {
     }
 
     /// From now on the site is this one. The state folder has to be the same, for the journal is in it.
-    pub fn settle(&self, site: Site, templates: Templates) {
+    pub fn settle(&self, next: NextSite) {
+        let NextSite { site, templates } = next;
         self.library.search(site.playbooks.clone());
         let mut now = self.place.0.write().unwrap_or_else(PoisonError::into_inner);
         let services = Arc::new(now.services.settled(site));
         *now = Now { services, templates: Arc::new(templates) };
+    }
+}
+
+/// A site file that was read again, with the files that it names.
+pub struct NextSite {
+    site: Site,
+    templates: Templates,
+}
+
+/// Templates of messages that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct BadTemplates(Vec<TemplateError>);
+
+impl NextSite {
+    /// Nothing is in use yet, and nothing is if this fails.
+    pub fn of(site: Site) -> Result<Self, BadTemplates> {
+        let templates = Templates::load(site.templates.as_deref()).map_err(BadTemplates)?;
+        Ok(NextSite { site, templates })
+    }
+
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 }

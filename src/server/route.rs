@@ -96,6 +96,7 @@ routes! {
     DELETE "/api/v1/silences/{silence}" Access::Role(Role::Operator) => api::silences::end;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
+    POST "/api/v1/reload" Access::Role(Role::Admin) => api::reload::reload;
     GET "/assets/{name}" Access::Anybody => page::assets::show;
     GET "/login" Access::Anybody => page::login::show;
     POST "/login" Access::Anybody => page::login::sign_in;
@@ -141,7 +142,7 @@ fn handler(shared: Arc<Shared>, route: &'static Route) -> impl Fn(RawPathParams,
 
 fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
     move |request| {
-        let by_token = shared.tokens.who(request.headers()).is_some();
+        let by_token = shared.door().tokens.who(request.headers()).is_some();
         let by_session = shared.session_of(request.headers()).is_some();
         Box::pin(async move {
             let mut response = match (by_token, by_session) {
@@ -167,7 +168,7 @@ async fn serve(shared: Arc<Shared>, route: &Route, path: RawPathParams, request:
     let response = respond(shared.clone(), route, path, request).await;
     if let Some(hook) = hook {
         // Strangers may ask for any name, and a figure of its own for each would fill the memory.
-        let known = shared.hooks.iter().any(|one| one.name == hook);
+        let known = shared.door().hook(&hook).is_some();
         shared.metrics.hook_answered(if known { &hook } else { "unknown" }, response.status().as_u16());
     }
     response
@@ -191,6 +192,10 @@ async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, Stri
         Err(refused) => return refused,
     };
     let call = Call { shared, who, session, address, path, query, headers: parts.headers, body };
+    // While the body came, the site file may have been read again.
+    if call.who.withdrawn.is_cancelled() {
+        return reply::unknown();
+    }
     if route.takes_forms() && !call.is_of_its_session() {
         return page::problem::stale(&call);
     }
@@ -222,7 +227,7 @@ fn is_open_to(shared: &Shared, request: &Request) -> bool {
 }
 
 fn bearer(shared: &Shared, needed: Role, headers: &HeaderMap) -> Result<Who, Response> {
-    let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
+    let who = shared.door().tokens.who(headers).ok_or_else(reply::unknown)?;
     match who.may(needed) {
         true => Ok(who),
         false => {

@@ -48,12 +48,9 @@ fn stream() -> RunId {
 }
 
 impl Keeper {
-    /// `None` when the site allows no silence and none is left of before.
-    pub(super) fn open(host: Arc<Host>, desk: Desk, watch: Watch) -> Result<Option<Self>, JournalError> {
+    pub(super) fn open(host: Arc<Host>, desk: Desk, watch: Watch) -> Result<Self, JournalError> {
         let silences = Silences::replay(&host.journal.read(&stream())?);
-        let allowed = host.services().site.alertmanagers.values().any(|alertmanager| alertmanager.silence);
-        let keeper = Keeper { host, desk, watch, silences, refused: BTreeSet::new() };
-        Ok((allowed || !keeper.silences.open.is_empty()).then_some(keeper))
+        Ok(Keeper { host, desk, watch, silences, refused: BTreeSet::new() })
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {

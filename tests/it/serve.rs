@@ -23,6 +23,7 @@ mod page_answers;
 mod pager;
 mod pages;
 mod prometheus;
+mod reloading;
 mod routes;
 mod schedules;
 mod sign_in;

@@ -72,6 +72,7 @@ fn constants(shared: &Shared) {
     let reloaded = shared.shelf.last();
     families.playbooks.set(reloaded.playbooks as i64);
     families.broken_playbooks.set(reloaded.problems.len() as i64);
+    families.reload_refused.set(i64::from(shared.reloading.refused().is_some()));
     families.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     families.started.set(shared.health.started().0 as f64 / 1_000.0);
 }
@@ -87,7 +88,7 @@ fn begin_at_zero(shared: &Shared) {
         families.escalations.with_label_values(&[name]);
         families.broken_off.with_label_values(&[name]);
     }
-    for hook in &shared.hooks {
+    for hook in &shared.door().hooks {
         for status in ["202", "401", "503"] {
             families.hook_requests.with_label_values(&[hook.name.as_str(), status]);
         }
