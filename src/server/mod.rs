@@ -221,6 +221,11 @@ impl Server {
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
         let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
+        let services = shared.host.services();
+        // The trust store takes milliseconds to read, which the first alert should not wait for.
+        tokio::task::spawn_blocking(move || {
+            services.http();
+        });
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));

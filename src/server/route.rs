@@ -109,6 +109,9 @@ routes! {
     POST "/runs/{run}/resolve" Access::Page(Role::Operator) => page::orders::resolve;
     POST "/runs/{run}/approve" Access::Page(Role::Approver) => page::orders::approve;
     POST "/runs/{run}/reject" Access::Page(Role::Approver) => page::orders::reject;
+    POST "/runs/{run}/acknowledge" Access::Page(Role::Operator) => page::escalation::acknowledge;
+    POST "/runs/{run}/next-level" Access::Page(Role::Operator) => page::escalation::next_level;
+    POST "/runs/{run}/close" Access::Page(Role::Operator) => page::escalation::close;
     GET "/tickets" Access::Page(Role::Viewer) => page::tickets::show;
     POST "/tickets/{ticket}/withdraw" Access::Page(Role::Operator) => page::tickets::withdraw;
     GET "/playbooks" Access::Page(Role::Viewer) => page::playbooks::show;

@@ -20,6 +20,7 @@ mod logs;
 mod metrics;
 mod outside;
 mod page_answers;
+mod page_escalation;
 mod pager;
 mod pages;
 mod prometheus;
