@@ -17,7 +17,6 @@ mod browser;
 mod connections;
 mod desk;
 mod door;
-mod escalation_page;
 mod escalations;
 mod health;
 mod listen;
