@@ -80,6 +80,7 @@ routes! {
     POST "/api/v1/runs/{run}/resolve" Access::Role(Role::Operator) => api::orders::resolve;
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
+    POST "/api/v1/runs/{run}/break-glass" Access::Role(Role::Admin) => api::answers::break_glass;
     GET "/api/v1/audit/checkpoint" Access::Role(Role::Viewer) => api::audit::checkpoint;
     GET "/api/v1/audit/proofs/inclusion" Access::Role(Role::Viewer) => api::audit::inclusion;
     GET "/api/v1/audit/proofs/consistency" Access::Role(Role::Viewer) => api::audit::consistency;
@@ -108,6 +109,7 @@ routes! {
     POST "/runs/{run}/resolve" Access::Page(Role::Operator) => page::orders::resolve;
     POST "/runs/{run}/approve" Access::Page(Role::Approver) => page::orders::approve;
     POST "/runs/{run}/reject" Access::Page(Role::Approver) => page::orders::reject;
+    POST "/runs/{run}/break-glass" Access::Page(Role::Admin) => page::orders::break_glass;
     GET "/tickets" Access::Page(Role::Viewer) => page::tickets::show;
     POST "/tickets/{ticket}/withdraw" Access::Page(Role::Operator) => page::tickets::withdraw;
     GET "/playbooks" Access::Page(Role::Viewer) => page::playbooks::show;

@@ -30,9 +30,10 @@ const OUTPUT_SECONDS: usize = 2;
 const MOST_CALLED: usize = 50;
 
 /// What a form came to, by the word in the address.
-const SAID: [(&str, &str); 4] = [
+const SAID: [(&str, &str); 5] = [
     ("approve", "Approved; the answer is in the journal."),
     ("reject", "Rejected; the answer is in the journal."),
+    ("break-glass", "Approved; the answer and why are in the journal."),
     ("resolve", "Said; the run goes on with that."),
     ("cancel", "Asked to stop; what runs cleans up first."),
 ];
