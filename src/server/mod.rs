@@ -134,6 +134,8 @@ pub struct Shared {
     health: health::Health,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
+    /// The place for the one who verifies the audit trail.
+    verifying: Arc<Semaphore>,
     pace: pace::Pace,
     stopping: CancellationToken,
 }
@@ -221,6 +223,7 @@ impl Server {
             metrics,
             health,
             streams,
+            verifying: Arc::new(Semaphore::new(1)),
             pace,
             stopping,
         };

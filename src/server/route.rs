@@ -117,6 +117,7 @@ routes! {
     POST "/freeze" Access::Page(Role::Admin) => page::freeze::freeze;
     POST "/unfreeze" Access::Page(Role::Admin) => page::freeze::unfreeze;
     GET "/audit" Access::Page(Role::Viewer) => page::audit::show;
+    POST "/audit/verify" Access::Page(Role::Viewer) => page::verification::verify;
 }
 
 /// The routes, ready to be served. What is no route asks for a token first, so that it tells strangers nothing.

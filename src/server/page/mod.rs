@@ -23,6 +23,7 @@ pub(super) mod run;
 pub(super) mod runs;
 mod steps;
 pub(super) mod tickets;
+pub(super) mod verification;
 mod words;
 
 use axum::body::Body;
