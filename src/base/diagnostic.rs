@@ -74,6 +74,17 @@ impl Diagnostic {
         renderer.render(&[title])
     }
 
+    /// Where it is and what it is, in one line for logs and programs: `file:line:column: message`.
+    pub fn in_a_line(&self) -> String {
+        let place = self.place.as_ref().map_or(String::new(), |(source, span)| {
+            let (line, column) = source.line_column(span.start);
+            format!("{}:{line}:{column}: ", source.path.display())
+        });
+        let label = if self.label.is_empty() { String::new() } else { format!(": {}", self.label) };
+        let help = self.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
+        format!("{place}{}{label}{help}", self.message)
+    }
+
     /// The machine-readable form of `validate --format json`.
     pub fn to_json(&self) -> serde_json::Value {
         let (file, line, column) = match &self.place {

@@ -32,7 +32,7 @@ pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Fail
         host.run(prepared, approver, Some(stops)).await.map_err(|error| runtime_failure(&error))
     })?;
     if arguments.format == Format::Text {
-        ack::say(&host.services.site, host.journal.as_ref(), &ended.run);
+        ack::say(&host.services().site, host.journal.as_ref(), &ended.run);
     }
     Ok(exit(&ended))
 }

@@ -12,7 +12,7 @@ use super::{Exit, setup};
 use crate::engine::{Event, Record};
 use crate::report::{FanOut, Reporter, escape_control};
 use crate::runtime::{Nobody, stop_requests};
-use crate::server::{Meter, Metrics, Reloaded, ServeError, Server, Supervisor, Watch};
+use crate::server::{Meter, Metrics, NotReloaded, Reloaded, Reloader, Server, Supervisor, Watch};
 use crate::site::Site;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,9 @@ pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, 
     let reporter = FanOut::new(vec![Box::new(watch.clone()), Box::new(meter), Box::new(Lines(arguments.log_format))]);
     let host = setup::host(site, journal, Arc::new(Nobody), reporter)?;
     setup::block_on(async {
-        let (server, reloaded) = Server::open(host, watch, metrics).await.map_err(|error| failure(&error))?;
+        let (server, reloaded) = Server::open(host, setup::site_file(config).map(Path::to_owned), watch, metrics)
+            .await
+            .map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))?;
         say(&reloaded, arguments.log_format);
         let stop = CancellationToken::new();
         let supervisor = Supervisor::of_this_process();
@@ -45,10 +47,6 @@ pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, 
         output::line("Stopped.");
         Ok(Exit::Done)
     })
-}
-
-fn failure(error: &ServeError) -> Failure {
-    Failure::because(Exit::Invalid, error).help(error.help())
 }
 
 /// The first Ctrl-C or SIGTERM lets runs come to their end, the second one does not wait.
@@ -68,26 +66,27 @@ fn stop_with(stop: CancellationToken, supervisor: Supervisor) -> Result<(), Fail
     Ok(())
 }
 
-fn reload_with(
-    reload: impl Fn() -> Result<Reloaded, ServeError> + Send + 'static,
-    supervisor: Supervisor,
-    format: LogFormat,
-) -> Result<(), Failure> {
+fn reload_with(reloader: Reloader, supervisor: Supervisor, format: LogFormat) -> Result<(), Failure> {
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| Failure::because(Exit::Error, &error))?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             supervisor.reloading();
-            let reloaded = reload();
+            let reloaded = reloader.reload().await;
             supervisor.ready(&reloaded.as_ref().map_or_else(|_| "not reloaded, see the log".to_owned(), status));
             match reloaded {
                 Ok(reloaded) => say(&reloaded, format),
-                Err(error) => {
-                    format.warn(&format!("not reloaded, everything stays as it was: {}", failure(&error)));
-                }
+                Err(error) => format.warn(&format!("not reloaded, everything stays as it was: {}", refusal(&error))),
             }
         }
     });
     Ok(())
+}
+
+fn refusal(error: &NotReloaded) -> Failure {
+    match error.problems() {
+        [] => Failure::because(Exit::Invalid, error).help(error.help()),
+        problems => Failure::diagnostics(problems),
+    }
 }
 
 fn say(reloaded: &Reloaded, format: LogFormat) {
@@ -97,6 +96,9 @@ fn say(reloaded: &Reloaded, format: LogFormat) {
     }
     if let Some(gap) = &reloaded.gap {
         format.warn(&format!("warning: {gap}"));
+    }
+    for setting in &reloaded.restart {
+        format.warn(&format!("`{setting}` has changed in the site file: that takes a restart"));
     }
     for (key, why) in &reloaded.idle {
         format.warn(&format!("{} starts nothing: {why}", escape_control(key)));

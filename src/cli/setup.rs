@@ -24,9 +24,7 @@ use crate::yaml;
 
 /// The site file that was named, else the one in the working directory, else the defaults.
 pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
-    let here = Path::new(FILE_NAME);
-    let path = config.or_else(|| here.exists().then_some(here));
-    let mut site = match path {
+    let mut site = match site_file(config) {
         Some(path) => playbook::load_site(path).map_err(|problems| Failure::diagnostics(&problems))?,
         None => {
             let mut site = Site::default();
@@ -36,6 +34,12 @@ pub fn site(config: Option<&Path>) -> Result<Site, Failure> {
     };
     site.program = Some(model::this_program());
     Ok(site)
+}
+
+/// Where the site file is, if there is one.
+pub fn site_file(config: Option<&Path>) -> Option<&Path> {
+    let here = Path::new(FILE_NAME);
+    config.or_else(|| here.exists().then_some(here))
 }
 
 /// The journal, and a word about runs that were left behind in it.

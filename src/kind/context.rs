@@ -132,6 +132,12 @@ impl Services {
         }
     }
 
+    /// The same for a site file that was read again. What was found out by the settings of before, such as the
+    /// engine for models, is found out again.
+    pub fn settled(&self, site: Site) -> Self {
+        Services { playbooks: self.playbooks.clone(), ..Services::new(site, self.clock) }
+    }
+
     /// The HTTP client of this process: no redirects unless a step asks, no proxy surprises, made on
     /// first use because loading the trust store costs milliseconds a local run need not pay.
     pub fn http(&self) -> &reqwest::Client {

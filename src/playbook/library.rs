@@ -14,8 +14,9 @@ const MAX_DEPTH: usize = 8;
 /// The folders that hold playbooks.
 #[derive(Debug, Clone)]
 pub struct Library {
-    folders: Vec<PathBuf>,
-    /// Playbooks by name that stand in for the files; shared by all copies of this value.
+    /// Shared by all copies of this value, as what is kept is.
+    folders: Arc<RwLock<Arc<Vec<PathBuf>>>>,
+    /// Playbooks by name that stand in for the files.
     kept: Arc<RwLock<Arc<Kept>>>,
 }
 
@@ -24,7 +25,16 @@ pub type Kept = BTreeMap<String, Playbook>;
 
 impl Library {
     pub fn new(folders: Vec<PathBuf>) -> Self {
-        Library { folders, kept: Arc::default() }
+        Library { folders: Arc::new(RwLock::new(Arc::new(folders))), kept: Arc::default() }
+    }
+
+    /// From now on playbooks are looked for in these folders.
+    pub fn search(&self, folders: Vec<PathBuf>) {
+        *self.folders.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(folders);
+    }
+
+    fn folders(&self) -> Arc<Vec<PathBuf>> {
+        self.folders.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on these are found, whatever becomes of their files.
@@ -39,7 +49,7 @@ impl Library {
 
     /// Every playbook file, in a stable order.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.folders.iter().flat_map(|folder| yaml_files(folder)).collect()
+        self.folders().iter().flat_map(|folder| yaml_files(folder)).collect()
     }
 
     /// The playbook of that name or in that file.
@@ -65,7 +75,7 @@ impl Library {
 
     fn no_such(&self, name: &str, files: &[PathBuf]) -> Diagnostic {
         let known: Vec<String> = files.iter().filter_map(|file| declared_name(file)).collect();
-        let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders: Vec<String> = self.folders().iter().map(|folder| folder.display().to_string()).collect();
         let help = suggestion::did_you_mean(name, known.iter().map(String::as_str))
             .unwrap_or_else(|| "`runbook list` shows all; a file is named with its path".to_owned());
         Diagnostic::error("no-such-playbook", format!("there is no playbook '{name}' in {}", folders.join(", ")))

@@ -13,7 +13,7 @@ impl Host {
     pub async fn tell_the_rest(self: &Arc<Self>, run: &RunId) -> Result<(), RuntimeError> {
         // Whoever ended it may be telling it right now.
         let running = self.hold(run)?;
-        self.services.site.meet_secrets().await;
+        self.services().site.meet_secrets().await;
         let records = self.journal.read(run)?;
         let (prepared, state, _) = self.restored(run)?;
         let mut driver = Driver::new(self.clone(), prepared, state, Arc::new(Nobody));

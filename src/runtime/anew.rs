@@ -47,7 +47,7 @@ impl Host {
         }
         let earlier = self.earlier(old, String::new())?;
         let mut graph = self.compile(&earlier.playbook, earlier.header.inputs.clone(), by, "hand");
-        approvers::check(&graph, &self.services.site)?;
+        approvers::check(&graph, &self.services().site)?;
         let first = earlier.done_anew(&mut graph, from)?;
         self.check_called(&earlier, from)?;
         let run = RunId::new(self.clock.now(), entropy::random());

@@ -110,7 +110,7 @@ impl Host {
     async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
         // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
         let _held = self.hold(run)?;
-        self.services.site.meet_secrets().await;
+        self.services().site.meet_secrets().await;
         for what in answers {
             if let What::Answered(answer) = what {
                 refuse_secrets(&answer.answers)?;

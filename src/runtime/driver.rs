@@ -61,7 +61,7 @@ impl Driver {
     pub(super) fn new(host: Arc<Host>, prepared: Prepared, state: RunState, approver: Arc<dyn Approver>) -> Self {
         // Unbounded is bounded here: every message answers something that this driver started.
         let (sender, inputs) = mpsc::unbounded_channel();
-        let receipts = Receipts::of(&prepared.run, &host.services.site.state);
+        let receipts = Receipts::of(&prepared.run, &host.services().site.state);
         let guards = host.guards(&prepared);
         let messages = Messages::new(host.clone(), prepared.notify().cloned(), sender.clone());
         let clock = host.clock.not_before(state.at);
@@ -285,7 +285,7 @@ impl Driver {
         self.attempts.insert((key.clone(), role), cancel.clone());
         let sender = self.sender.clone();
         let may = self.may_start(&key, role, way).and_then(|kind| {
-            let egress = &self.host.services.site.egress;
+            let egress = &self.host.services().site.egress;
             egress::check(&self.prepared.graph, &key, role, &request, egress).map(|()| kind)
         });
         let kind = match may {
@@ -308,7 +308,7 @@ impl Driver {
             subject: self.subject(&key, role),
             receipt,
             from_outside: egress::passed_on(&self.prepared.graph, &key),
-            services: self.host.services.clone(),
+            services: self.host.services().clone(),
         };
         let span = tracing::error_span!("step", step = %key, attempt);
         let attempted = async move {

@@ -14,6 +14,7 @@ use super::calls::{Calls, Said};
 use super::driver::{Driver, Ended};
 use super::guards::Guards;
 use super::outbox::Entrance;
+use super::place::Place;
 use super::running::Running;
 use super::turns::Turns;
 use crate::base::{Clock, Diagnostic, RunId, entropy, private, redaction};
@@ -82,12 +83,11 @@ pub struct Prepared {
 
 /// Everything the runs of this process share.
 pub struct Host {
-    pub services: Arc<Services>,
+    pub(super) place: Place,
     pub journal: Arc<dyn Journal>,
     /// Where runs and orders of before are looked up; the journal itself, unless it forgets.
     history: Arc<dyn Journal>,
     pub library: Library,
-    pub templates: Templates,
     pub clock: Clock,
     pub(super) anchoring: Arc<Anchoring>,
     reporter: Mutex<Box<dyn Reporter>>,
@@ -125,11 +125,10 @@ impl Host {
             let services = Arc::new(services);
             Host {
                 anchoring: Anchoring::new(journal.clone(), services.clone()),
-                services,
+                place: Place::new(services, templates),
                 journal,
                 history,
                 library,
-                templates,
                 clock,
                 reporter: Mutex::new(reporter),
                 turns: Turns::default(),
@@ -142,13 +141,13 @@ impl Host {
     /// The same host with a journal in memory that nobody reads: for looks that are no runs.
     pub(super) fn without_trace(&self) -> Arc<Self> {
         let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        let now = self.place.now();
         Arc::new(Host {
-            anchoring: Anchoring::new(journal.clone(), self.services.clone()),
-            services: self.services.clone(),
+            anchoring: Anchoring::new(journal.clone(), now.services.clone()),
+            place: Place::of(now),
             journal,
             history: self.history.clone(),
             library: self.library.clone(),
-            templates: self.templates.clone(),
             clock: self.clock,
             said: Said::default(),
             outbox: OnceLock::new(),
@@ -201,25 +200,25 @@ impl Host {
         let inputs = inputs::resolve(&playbook, given).map_err(RuntimeError::Inputs)?;
         let run = RunId::new(self.clock.now(), entropy::random());
         let graph = self.compile(&playbook, inputs, by, trigger);
-        approvers::check(&graph, &self.services.site)?;
+        approvers::check(&graph, &self.services().site)?;
         Ok(Prepared { run, playbook, graph })
     }
 
     /// What may keep a run from changing anything.
     pub fn guards(&self, prepared: &Prepared) -> Guards {
         let Prepared { run, playbook, graph } = prepared;
-        Guards::of(self.history.clone(), &self.services.site, playbook, graph, run)
+        Guards::of(self.history.clone(), &self.services().site, playbook, graph, run)
     }
 
     /// The graph of a playbook that is valid, as a run of it would have.
     pub fn compile(&self, playbook: &Playbook, inputs: Value, by: &str, trigger: &str) -> Graph {
-        let parallel = self.services.site.parallel;
+        let parallel = self.services().site.parallel;
         // Nobody should be asked about what cannot hurt; everything that disrupts is asked about.
         let mut graph = plan::compile(
             playbook,
             Settings { inputs, by: by.to_owned(), trigger: trigger.to_owned(), parallel, ask_from: Risk::Disruptive },
         );
-        approvers::resolve(&mut graph, &self.services.site);
+        approvers::resolve(&mut graph, &self.services().site);
         graph
     }
 
@@ -241,7 +240,7 @@ impl Host {
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
-        self.services.site.meet_secrets().await;
+        self.services().site.meet_secrets().await;
         refuse_secrets(&prepared)?;
         let running = if prepared.graph.look_only.is_some() {
             None
@@ -259,7 +258,7 @@ impl Host {
         if run.is_child() {
             return Ok(None);
         }
-        match Running::hold(&self.services.site.state, run) {
+        match Running::hold(&self.services().site.state, run) {
             Ok(Some(running)) => Ok(Some(running)),
             Ok(None) => Err(RuntimeError::RunsElsewhere(run.to_string())),
             Err(source) => Err(RuntimeError::CannotHold { run: run.to_string(), source }),
@@ -276,7 +275,7 @@ impl Host {
     ) -> Result<Ended, RuntimeError> {
         // Before the journal is read, so that nobody adds to it meanwhile.
         let running = self.hold(run)?;
-        self.services.site.meet_secrets().await;
+        self.services().site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
         let records = self.journal.read(run)?;
         let by = crate::base::environment::user();
@@ -304,7 +303,7 @@ impl Host {
     }
 
     pub(super) fn kept_playbook(&self, digest: &str) -> PathBuf {
-        self.services.site.state.join("playbooks").join(format!("{digest}.yaml"))
+        self.services().site.state.join("playbooks").join(format!("{digest}.yaml"))
     }
 }
 

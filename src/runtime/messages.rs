@@ -67,7 +67,7 @@ impl Messages {
     fn escalate(&self, record: &Record, state: &RunState) -> BTreeSet<String> {
         let Event::EscalationRaised { policy, .. } = &record.event else { return BTreeSet::new() };
         let severity = state.severity.map_or("medium", |severity| severity.label());
-        let Some(ladder) = escalations::ladder(&self.host.services.site, policy, severity) else {
+        let Some(ladder) = escalations::ladder(&self.host.services().site, policy, severity) else {
             return BTreeSet::new();
         };
         let (host, run) = (self.host.clone(), record.run.clone());
@@ -119,9 +119,9 @@ impl Messages {
     }
 
     fn tell(&mut self, mut facts: Facts, targets: impl Iterator<Item = String>, state: &RunState) {
-        facts.link = self.host.services.site.link_to(&facts.run);
+        facts.link = self.host.services().site.link_to(&facts.run);
         let template = self.notify.as_ref().and_then(|notify| notify.template.as_deref()).unwrap_or("default");
-        let message = self.host.templates.message(template, &facts);
+        let message = self.host.templates().message(template, &facts);
         if let Err(error) = Redacted::of(message.clone()) {
             return tracing::error!("a message of run {} is not sent: {error}", facts.run);
         }
@@ -185,7 +185,7 @@ fn owed(on: Occasion, later: &[Record]) -> Option<BTreeSet<String>> {
 /// Hands a message to the outbox, where there is one. What it cannot keep is sent at once.
 async fn queue(host: &Host, target: &str, message: &notify::Message, thread: Option<&String>) -> Option<Event> {
     let outbox = host.outbox.get()?;
-    let merges = notify::resolve(&host.services.site, target).ok()?.0.merges;
+    let merges = notify::resolve(&host.services().site, target).ok()?.0.merges;
     // It is shown here, where the run is.
     if target == "console" {
         return None;
@@ -226,11 +226,11 @@ pub(super) async fn attempt(host: &Host, target: &str, message: notify::Message)
         Ok(message) => message,
         Err(error) => return (0, Err(error.to_string())),
     };
-    let (channel, config) = match notify::resolve(&host.services.site, target) {
+    let (channel, config) = match notify::resolve(&host.services().site, target) {
         Ok(found) => found,
         Err(error) => return (0, Err(error.message)),
     };
-    let http = host.services.http().clone();
+    let http = host.services().http().clone();
     let delivery = notify::deliver(channel, config, message, http, DeliveryPolicy::default(), entropy::random()).await;
     (delivery.attempts, delivery.result.map_err(|error| error.to_string()))
 }

@@ -79,7 +79,7 @@ impl Host {
     /// Opens the outbox, if the site asks for one or an earlier program left something in it. Messages of the runs of
     /// this process go through it from now on, and what was left goes out.
     pub fn open_outbox(self: &Arc<Self>) -> Result<(), JournalError> {
-        let notify = &self.services.site.notify;
+        let notify = &self.services().site.notify;
         let outbox = read(self.journal.as_ref())?;
         if !notify.holds_back() && outbox.is_empty() {
             return Ok(());
@@ -266,7 +266,7 @@ async fn send(host: &Host, number: u64, batch: Batch) -> What {
 fn message(host: &Host, number: u64, batch: &Batch) -> Option<Message> {
     let read = |(_, item): &(u64, Item)| serde_json::from_value::<Message>(item.message.clone()).ok();
     let messages: Vec<Message> = batch.items.iter().filter_map(read).collect();
-    let overview = host.services.site.url.as_ref().map(|url| format!("{}/runs", url.trim_end_matches('/')));
+    let overview = host.services().site.url.as_ref().map(|url| format!("{}/runs", url.trim_end_matches('/')));
     let message = gather::gather(number, &messages, &batch.before, overview.as_deref())?;
     Some(Message { thread: batch.thread.clone(), ..message })
 }

@@ -15,7 +15,7 @@ use crate::site::Site;
 
 /// Who is told of these facts now.
 pub(super) fn choose(host: &Host, notify: Option<&Notify>, prepared: &Prepared, facts: &Facts) -> Choice {
-    let (site, header) = (&host.services.site, &prepared.playbook.header);
+    let (site, header) = (&host.services().site, &prepared.playbook.header);
     let named = named(site, notify, header, facts.on);
     let subject = Subject {
         on: facts.on,

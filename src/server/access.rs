@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::Secret;
 use crate::site::{Role, Site};
@@ -29,18 +30,20 @@ pub enum Access {
 }
 
 /// Somebody known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Who {
     /// The name of the token in the site file, or of the hook.
     pub name: String,
     pub role: Option<Role>,
     playbooks: Option<Vec<String>>,
+    /// Cancelled when the site file does not give this right any more: what was opened with it ends.
+    pub withdrawn: CancellationToken,
 }
 
 impl Who {
     /// Somebody without any right.
     pub(super) fn nobody(name: &str) -> Self {
-        Who { name: name.to_owned(), role: None, playbooks: Some(Vec::new()) }
+        Who { name: name.to_owned(), role: None, playbooks: Some(Vec::new()), withdrawn: CancellationToken::new() }
     }
 
     /// Whether the token has this role, or one above it.
@@ -50,7 +53,7 @@ impl Who {
 
     /// Somebody on this machine, who may see everything and do nothing.
     pub(super) fn of_this_machine() -> Self {
-        Who { name: "loopback".to_owned(), role: None, playbooks: None }
+        Who { name: "loopback".to_owned(), role: None, playbooks: None, withdrawn: CancellationToken::new() }
     }
 
     /// Whether the token is for this playbook.
@@ -64,26 +67,43 @@ impl Who {
     }
 }
 
-/// The tokens of the site file, fetched.
+/// The tokens of the site file, fetched; one that is being changed is here twice.
 pub(super) struct Tokens(Vec<Known>);
 
 struct Known {
     who: Who,
-    secrets: Vec<Secret<String>>,
+    secret: Secret<String>,
+}
+
+impl Known {
+    fn gives_the_same_as(&self, other: &Known) -> bool {
+        let right = |known: &Known| (known.who.name.clone(), known.who.role, known.who.playbooks.clone());
+        right(self) == right(other) && authenticity::same(self.secret.reveal(), other.secret.reveal())
+    }
 }
 
 impl Tokens {
     pub(super) async fn fetch(site: &Site) -> Result<Self, ServeError> {
         let mut tokens = Vec::new();
         for (name, token) in &site.serve.tokens {
-            let mut secrets = vec![token.token.resolve(&site.secrets).await?];
-            if let Some(previous) = &token.previous {
-                secrets.push(previous.resolve(&site.secrets).await?);
+            for reference in std::iter::once(&token.token).chain(&token.previous) {
+                let secret = reference.resolve_anew(&site.secrets).await?;
+                let (role, playbooks) = (Some(token.role), token.playbooks.clone());
+                let who = Who { name: name.clone(), role, playbooks, withdrawn: CancellationToken::new() };
+                tokens.push(Known { who, secret });
             }
-            let who = Who { name: name.clone(), role: Some(token.role), playbooks: token.playbooks.clone() };
-            tokens.push(Known { who, secrets });
         }
         Ok(Tokens(tokens))
+    }
+
+    /// Comes after others: what was opened with a token that stays as it was goes on, and everything else ends.
+    pub(super) fn succeed(&mut self, before: &Tokens) {
+        for old in &before.0 {
+            match self.0.iter_mut().find(|new| new.gives_the_same_as(old)) {
+                Some(new) => new.who.withdrawn = old.who.withdrawn.clone(),
+                None => old.who.withdrawn.cancel(),
+            }
+        }
     }
 
     /// Whose token the request carries.
@@ -94,15 +114,8 @@ impl Tokens {
 
     /// Whose token this is. Every token is compared, so that the time does not tell which one fits.
     pub(super) fn whose(&self, offered: &str) -> Option<Who> {
-        let fits = |known: &Known| {
-            known.secrets.iter().fold(false, |fits, secret| authenticity::same(offered, secret.reveal()) | fits)
-        };
-        self.0.iter().fold(None, |found, known| if fits(known) { Some(known.who.clone()) } else { found })
-    }
-
-    /// Who has the token of this name.
-    pub(super) fn named(&self, name: &str) -> Option<Who> {
-        self.0.iter().find(|known| known.who.name == name).map(|known| known.who.clone())
+        let fits = |known: &&Known| authenticity::same(offered, known.secret.reveal());
+        self.0.iter().filter(fits).fold(None, |_, known| Some(known.who.clone()))
     }
 }
 

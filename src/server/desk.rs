@@ -249,7 +249,7 @@ impl Work {
 
     /// The facts of all, and those of each that is to be answered.
     fn decide(&self, messages: Vec<Message>, at: Timestamp) -> (Vec<Fact>, Vec<(Reply, Vec<Fact>)>) {
-        let serve = &self.host.services.site.serve;
+        let serve = &self.host.services().site.serve;
         let live = if self.stopping.is_cancelled() { 0 } else { serve.runs };
         let silenced = self.silence_what_waits(at);
         let mut intake = lock(&self.intake);

@@ -24,7 +24,7 @@ pub(super) fn admit(shared: &Shared, path: &BTreeMap<String, String>, uri: &Uri)
     let query = Query::<HashMap<String, String>>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
     let part = |name: &str| query.get(name).map_or("", String::as_str);
     let (run, to) = (path.get("run").map_or("", String::as_str), part("to"));
-    let links = Links::of(&shared.host.services.site.state).map_err(|error| {
+    let links = Links::of(&shared.host.services().site.state).map_err(|error| {
         tracing::error!(%error, "the key of links cannot be read");
         reply::later("links cannot be checked")
     })?;

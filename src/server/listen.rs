@@ -1,6 +1,6 @@
 //! The door: TCP, TLS and HTTP/1.1, each with a limit on time and number before anything is read.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,9 +31,29 @@ const MOST_HEADERS: usize = 64;
 /// Out of file handles, accepting fails at once and would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The certificate of the server, if it has one, as it is now. Connections that are open keep theirs.
+#[derive(Clone)]
+pub(super) struct Encryption(Arc<RwLock<Option<TlsAcceptor>>>);
+
+impl Encryption {
+    pub(super) fn of(serve: &Serve) -> Result<Self, ServeError> {
+        let acceptor = serve.tls.as_ref().map(acceptor).transpose()?;
+        Ok(Encryption(Arc::new(RwLock::new(acceptor))))
+    }
+
+    fn now(&self) -> Option<TlsAcceptor> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on connections get the certificate of `next`.
+    pub(super) fn renew(&self, next: &Encryption) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next.now();
+    }
+}
+
 pub(super) struct Listener {
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    encryption: Encryption,
     connections: Connections,
 }
 
@@ -43,13 +63,17 @@ impl Listener {
         if !address.ip().is_loopback() && serve.tls.is_none() && !serve.behind_proxy {
             return Err(ServeError::InClear { address });
         }
-        let tls = serve.tls.as_ref().map(acceptor).transpose()?;
-        Ok(Listener { tcp: bind(address).await?, tls, connections: Connections::new(serve.connections) })
+        let encryption = Encryption::of(serve)?;
+        Ok(Listener { tcp: bind(address).await?, encryption, connections: Connections::new(serve.connections) })
     }
 
     pub(super) fn address(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.encryption.now().is_some() { "https" } else { "http" };
         self.tcp.local_addr().map_or_else(|_| scheme.to_owned(), |address| format!("{scheme}://{address}"))
+    }
+
+    pub(super) fn encryption(&self) -> Encryption {
+        self.encryption.clone()
     }
 
     /// Takes connections until `stop`; those that are being answered are finished.
@@ -72,7 +96,7 @@ impl Listener {
     fn take(&self, stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
         // Without room the stream is closed at once.
         let Some(connection) = self.connections.open() else { return };
-        let tls = self.tls.clone();
+        let tls = self.encryption.now();
         tokio::spawn(async move {
             let close = connection.close.clone();
             tokio::select! {
@@ -152,6 +176,6 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
         .map_err(|error| wrong(error.to_string()))?
         .with_no_client_auth()
         .with_single_cert(certificates, key)
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| wrong(format!("{} with {}: {error}", tls.certificate.display(), tls.key.display())))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

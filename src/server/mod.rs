@@ -16,6 +16,7 @@ mod api;
 mod browser;
 mod connections;
 mod desk;
+mod door;
 mod escalation_page;
 mod escalations;
 mod health;
@@ -25,6 +26,7 @@ mod metrics;
 mod openapi;
 mod pace;
 mod page;
+mod reload;
 mod reply;
 mod route;
 mod runs;
@@ -36,10 +38,9 @@ mod supervisor;
 mod timekeeper;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -47,16 +48,16 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Secret, live, private};
+use crate::base::{live, private};
 use crate::journal::JournalError;
 use crate::runtime::Host;
-use crate::site::serve::MetricsFor;
-use crate::site::{SecretError, Site};
-use crate::trigger::{BadTrigger, Hook};
+use crate::site::SecretError;
+use crate::trigger::BadTrigger;
 
 pub use access::{Access, Who};
 pub use metrics::{Meter, Metrics};
 pub use openapi::{document, routes_page};
+pub use reload::{NotReloaded, Reloader};
 pub use route::{ROUTES, Route};
 pub use schedules::{Armed, Kind, Last, Listed, armed, listed};
 pub use shelf::Reloaded;
@@ -120,10 +121,7 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 /// What every request needs.
 pub struct Shared {
     pub(crate) host: Arc<Host>,
-    hooks: Vec<Hook>,
-    /// The secrets of each hook, by its name.
-    hook_secrets: BTreeMap<String, Vec<Secret<String>>>,
-    tokens: access::Tokens,
+    door: RwLock<Arc<door::Door>>,
     sessions: sessions::Sessions,
     shelf: shelf::Shelf,
     desk: desk::Desk,
@@ -136,34 +134,28 @@ pub struct Shared {
     streams: Arc<Semaphore>,
     /// The place for the one who verifies the audit trail.
     verifying: Arc<Semaphore>,
-    pace: pace::Pace,
+    encryption: listen::Encryption,
+    reloading: reload::Reloading,
     stopping: CancellationToken,
 }
 
 impl Shared {
-    fn secrets_of(&self, hook: &str) -> &[Secret<String>] {
-        self.hook_secrets.get(hook).map_or(&[], Vec::as_slice)
+    /// Who and what is let in now.
+    fn door(&self) -> Arc<door::Door> {
+        self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates of authorities, which takes milliseconds that the first alert should not wait for.
+    fn read_trust_store(&self) {
+        let services = self.host.services();
+        tokio::task::spawn_blocking(move || drop(services.http().clone()));
     }
 
     /// The session that a request shows, and who has opened it.
     fn session_of(&self, headers: &HeaderMap) -> Option<(sessions::Session, Who)> {
-        let id = browser::Cookie::of(&self.host.services.site.serve).read(headers)?;
-        let (session, token) = self.sessions.find(&id, self.host.clock.now())?;
-        Some((session, self.tokens.named(&token)?))
+        let id = browser::Cookie::of(&self.host.services().site.serve).read(headers)?;
+        self.sessions.find(&id, self.host.clock.now())
     }
-}
-
-/// Fetched once, at the start: whoever posts must not wait for a program that fetches them.
-async fn fetch(hooks: &[Hook], site: &Site) -> Result<BTreeMap<String, Vec<Secret<String>>>, ServeError> {
-    let mut fetched = BTreeMap::new();
-    for hook in hooks {
-        let mut secrets = Vec::new();
-        for reference in (hook.source.secrets)(&hook.settings).map_err(|error| ServeError::Hook(error.to_string()))? {
-            secrets.push(reference.resolve(&site.secrets).await?);
-        }
-        fetched.insert(hook.name.clone(), secrets);
-    }
-    Ok(fetched)
 }
 
 /// A server that listens and has not begun to answer.
@@ -171,7 +163,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: listen::Listener,
     work: desk::Work,
-    silences: Option<silences::Keeper>,
+    silences: silences::Keeper,
     timekeeper: timekeeper::Timekeeper,
     keeper: escalations::Keeper,
     /// Held for as long as the server runs.
@@ -180,54 +172,49 @@ pub struct Server {
 
 impl Server {
     /// Opens the address, reads playbooks and what the intake knows. `host` reports to `watch`, and to a meter of
-    /// `metrics`, which also observe the journal.
-    pub async fn open(host: Arc<Host>, watch: Watch, metrics: Metrics) -> Result<(Self, Reloaded), ServeError> {
-        let serve = &host.services.site.serve;
-        if serve.metrics == MetricsFor::Loopback && serve.behind_proxy {
-            return Err(ServeError::OpenMetrics);
-        }
-        let alone = lock(&host.services.site.state)?;
-        host.services.site.meet_secrets().await;
-        live::clear(&host.services.site.state);
+    /// `metrics`, which also observe the journal. `site_file` is what is read again later.
+    pub async fn open(
+        host: Arc<Host>,
+        site_file: Option<PathBuf>,
+        watch: Watch,
+        metrics: Metrics,
+    ) -> Result<(Self, Reloaded), ServeError> {
+        let services = host.services();
+        let site = &services.site;
+        let alone = lock(&site.state)?;
+        site.meet_secrets().await;
+        live::clear(&site.state);
         let shelf = shelf::Shelf::new(host.clone());
-        let reloaded = shelf.reload()?;
-        let tokens = access::Tokens::fetch(&host.services.site).await?;
-        let listener = listen::Listener::open(serve).await?;
-        let stopping = CancellationToken::new();
-        let runs = runs::Runs::new(host.clone());
+        let reloaded = shelf.take(shelf.read(site)?);
+        let door = RwLock::new(Arc::new(door::Door::of(site).await?));
+        let listener = listen::Listener::open(&site.serve).await?;
+        let (stopping, runs) = (CancellationToken::new(), runs::Runs::new(host.clone()));
         let health = health::Health::new(host.clock);
         let told = desk::Told { beat: health.desk.clone(), metrics: metrics.clone() };
         let (desk, work) = desk::open(host.clone(), runs.clone(), stopping.clone(), told)?;
-        let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
         host.open_outbox()?;
-        let hooks = crate::trigger::hooks(serve);
-        let hook_secrets = fetch(&hooks, &host.services.site).await?;
-        let timekeeper =
-            timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), health.scheduler.clone())?;
-        let timetable = timekeeper.table();
-        let (streams, pace) = (Arc::new(Semaphore::new(serve.streams)), pace::Pace::new(serve.rate));
+        let beat = health.scheduler.clone();
+        let timekeeper = timekeeper::Timekeeper::open(host.clone(), desk.clone(), shelf.armed_source(), beat)?;
+        let silences = silences::Keeper::open(host.clone(), desk.clone(), watch.clone())?;
         let keeper = escalations::Keeper::new(host.clone());
-        let host = host.clone();
-        let sessions = sessions::Sessions::new();
-        let shared = Shared {
-            host,
-            hooks,
-            hook_secrets,
-            tokens,
-            sessions,
+        let shared = Arc::new(Shared {
+            door,
+            sessions: sessions::Sessions::new(),
             shelf,
             desk,
-            timetable,
+            timetable: timekeeper.table(),
             runs,
             watch,
             metrics,
             health,
-            streams,
             verifying: Arc::new(Semaphore::new(1)),
-            pace,
+            streams: Arc::new(Semaphore::new(site.serve.streams)),
+            encryption: listener.encryption(),
+            reloading: reload::Reloading::of(site_file),
             stopping,
-        };
-        Ok((Server { shared: Arc::new(shared), listener, work, timekeeper, silences, keeper, _alone: alone }, reloaded))
+            host,
+        });
+        Ok((Server { shared, listener, work, timekeeper, silences, keeper, _alone: alone }, reloaded))
     }
 
     /// Where it listens: scheme and address.
@@ -235,22 +222,21 @@ impl Server {
         self.listener.address()
     }
 
-    /// Reads the playbooks again now.
-    pub fn reloader(&self) -> impl Fn() -> Result<Reloaded, ServeError> + use<> {
-        let shared = self.shared.clone();
-        move || shared.shelf.reload()
+    pub fn reloader(&self) -> reload::Reloader {
+        reload::Reloader(self.shared.clone())
     }
 
     /// Answers until `stop` is cancelled; then lets runs come to their end for as long as the site file says. All the
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
-        let grace = Duration::from_secs_f64(shared.host.services.site.serve.grace);
+        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
+        shared.read_trust_store();
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
         let escalations = tokio::spawn(keeper.run(shared.stopping.clone()));
         let last_look = CancellationToken::new();
-        let silences = silences.map(|keeper| tokio::spawn(keeper.run(last_look.clone())));
+        let silences = tokio::spawn(silences.run(last_look.clone()));
         let door = tokio::spawn(listener.run(route::router(shared.clone()), stop.child_token()));
         let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
@@ -266,10 +252,8 @@ impl Server {
         let _ = desk.await;
         alive.abort();
         last_look.cancel();
-        if let Some(silences) = silences {
-            // What it could not lift ends by itself.
-            let _ = tokio::time::timeout(LAST_LOOK, silences).await;
-        }
+        // What it could not lift ends by itself.
+        let _ = tokio::time::timeout(LAST_LOOK, silences).await;
         shared.host.close_outbox().await;
         door.abort();
     }

@@ -97,6 +97,7 @@ routes! {
     DELETE "/api/v1/silences/{silence}" Access::Role(Role::Operator) => api::silences::end;
     POST "/api/v1/freeze" Access::Role(Role::Admin) => api::holds::freeze;
     POST "/api/v1/unfreeze" Access::Role(Role::Admin) => api::holds::unfreeze;
+    POST "/api/v1/reload" Access::Role(Role::Admin) => api::reload::reload;
     GET "/assets/{name}" Access::Anybody => page::assets::show;
     GET "/login" Access::Anybody => page::login::show;
     POST "/login" Access::Anybody => page::login::sign_in;
@@ -110,6 +111,9 @@ routes! {
     POST "/runs/{run}/approve" Access::Page(Role::Approver) => page::orders::approve;
     POST "/runs/{run}/reject" Access::Page(Role::Approver) => page::orders::reject;
     POST "/runs/{run}/break-glass" Access::Page(Role::Admin) => page::orders::break_glass;
+    POST "/runs/{run}/acknowledge" Access::Page(Role::Operator) => page::escalation::acknowledge;
+    POST "/runs/{run}/next-level" Access::Page(Role::Operator) => page::escalation::next_level;
+    POST "/runs/{run}/close" Access::Page(Role::Operator) => page::escalation::close;
     GET "/tickets" Access::Page(Role::Viewer) => page::tickets::show;
     POST "/tickets/{ticket}/withdraw" Access::Page(Role::Operator) => page::tickets::withdraw;
     GET "/playbooks" Access::Page(Role::Viewer) => page::playbooks::show;
@@ -144,7 +148,7 @@ fn handler(shared: Arc<Shared>, route: &'static Route) -> impl Fn(RawPathParams,
 
 fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
     move |request| {
-        let by_token = shared.tokens.who(request.headers()).is_some();
+        let by_token = shared.door().tokens.who(request.headers()).is_some();
         let by_session = shared.session_of(request.headers()).is_some();
         Box::pin(async move {
             let mut response = match (by_token, by_session) {
@@ -170,7 +174,7 @@ async fn serve(shared: Arc<Shared>, route: &Route, path: RawPathParams, request:
     let response = respond(shared.clone(), route, path, request).await;
     if let Some(hook) = hook {
         // Strangers may ask for any name, and a figure of its own for each would fill the memory.
-        let known = shared.hooks.iter().any(|one| one.name == hook);
+        let known = shared.door().hook(&hook).is_some();
         shared.metrics.hook_answered(if known { &hook } else { "unknown" }, response.status().as_u16());
     }
     response
@@ -188,12 +192,16 @@ async fn respond(shared: Arc<Shared>, route: &Route, path: BTreeMap<String, Stri
         return reply::problem(StatusCode::BAD_REQUEST, "the query cannot be read", "");
     };
     let (parts, body) = request.into_parts();
-    let address = browser::address(&shared.host.services.site.serve, parts.extensions.get::<Peer>(), &parts.headers);
+    let address = browser::address(&shared.host.services().site.serve, parts.extensions.get::<Peer>(), &parts.headers);
     let body = match body_of(&parts.headers, body, route.is_sent_as_form()).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
     let call = Call { shared, who, session, address, path, query, headers: parts.headers, body };
+    // While the body came, the site file may have been read again.
+    if call.who.withdrawn.is_cancelled() {
+        return reply::unknown();
+    }
     if route.takes_forms() && !call.is_of_its_session() {
         return page::problem::stale(&call);
     }
@@ -220,12 +228,12 @@ fn admit(
 
 /// Whether the site file lets whoever calls in without a token.
 fn is_open_to(shared: &Shared, request: &Request) -> bool {
-    let open = shared.host.services.site.serve.metrics == MetricsFor::Loopback;
+    let open = shared.host.services().site.serve.metrics == MetricsFor::Loopback;
     open && request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.is_loopback())
 }
 
 fn bearer(shared: &Shared, needed: Role, headers: &HeaderMap) -> Result<Who, Response> {
-    let who = shared.tokens.who(headers).ok_or_else(reply::unknown)?;
+    let who = shared.door().tokens.who(headers).ok_or_else(reply::unknown)?;
     match who.may(needed) {
         true => Ok(who),
         false => {

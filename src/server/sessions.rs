@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::access::Who;
 use super::pace::Pace;
 use crate::base::{Timestamp, entropy};
 
@@ -39,15 +40,15 @@ impl Session {
 }
 
 struct Open {
-    /// The name of its token in the site file.
-    token: String,
+    /// Whose token it was opened with.
+    who: Who,
     since: Timestamp,
     seen: Timestamp,
 }
 
 impl Open {
     fn lasts(&self, now: Timestamp) -> bool {
-        now.since(self.seen) < IDLE && now.since(self.since) < LONGEST
+        now.since(self.seen) < IDLE && now.since(self.since) < LONGEST && !self.who.withdrawn.is_cancelled()
     }
 }
 
@@ -66,8 +67,8 @@ impl Sessions {
         self.tries.take(&network(address), now)
     }
 
-    /// Opens a session for a token of the site file, and gives its name for the cookie: 256 random bits in hex.
-    pub(super) fn open(&self, token: &str, now: Timestamp) -> String {
+    /// Opens a session for whoever has shown a token, and gives its name for the cookie: 256 random bits in hex.
+    pub(super) fn open(&self, who: Who, now: Timestamp) -> String {
         let id: String = (0..4).map(|_| format!("{:016x}", entropy::random())).collect();
         let mut open = self.lock();
         open.retain(|_, session| session.lasts(now));
@@ -76,12 +77,12 @@ impl Sessions {
         {
             open.remove(&idlest);
         }
-        open.insert(Session::of(&id).key, Open { token: token.to_owned(), since: now, seen: now });
+        open.insert(Session::of(&id).key, Open { who, since: now, seen: now });
         id
     }
 
-    /// The session of this name and its token, if it is open; looking at it keeps it so.
-    pub(super) fn find(&self, id: &str, now: Timestamp) -> Option<(Session, String)> {
+    /// The session of this name and who has opened it, if it is open; looking at it keeps it so.
+    pub(super) fn find(&self, id: &str, now: Timestamp) -> Option<(Session, Who)> {
         let session = Session::of(id);
         let mut all = self.lock();
         let open = all.get_mut(&session.key)?;
@@ -90,8 +91,7 @@ impl Sessions {
             return None;
         }
         open.seen = now;
-        let token = open.token.clone();
-        Some((session, token))
+        Some((session, open.who.clone()))
     }
 
     pub(super) fn close(&self, session: &Session) {
@@ -121,23 +121,37 @@ mod tests {
         START.plus(Duration::from_secs(hours * 3_600))
     }
 
+    fn ada() -> Who {
+        Who::nobody("ada")
+    }
+
+    #[test]
+    fn a_session_ends_with_the_right_that_it_was_opened_with() {
+        let sessions = Sessions::new();
+        let (ada, other) = (ada(), ada());
+        let (hers, others) = (sessions.open(ada.clone(), START), sessions.open(other, START));
+        ada.withdrawn.cancel();
+        assert!(sessions.find(&hers, START).is_none());
+        assert!(sessions.find(&others, START).is_some());
+    }
+
     #[test]
     fn a_session_that_is_used_lasts_a_week_and_one_that_is_not_half_a_day() {
         let sessions = Sessions::new();
-        let (used, unused) = (sessions.open("ada", START), sessions.open("ada", START));
+        let (used, unused) = (sessions.open(ada(), START), sessions.open(ada(), START));
         assert_eq!(used.len(), 64);
         for hours in (6..168).step_by(6) {
-            assert_eq!(sessions.find(&used, after(hours)).map(|(_, token)| token), Some("ada".to_owned()), "{hours}");
+            assert_eq!(sessions.find(&used, after(hours)).map(|(_, who)| who.name), Some("ada".to_owned()), "{hours}");
         }
-        assert_eq!(sessions.find(&used, after(168)), None);
-        assert_eq!(sessions.find(&unused, after(12)), None);
-        assert_eq!(sessions.find(&unused, START), None, "over is over");
+        assert!(sessions.find(&used, after(168)).is_none());
+        assert!(sessions.find(&unused, after(12)).is_none());
+        assert!(sessions.find(&unused, START).is_none(), "over is over");
     }
 
     #[test]
     fn each_has_a_name_and_a_form_token_of_its_own_and_can_be_closed() {
         let sessions = Sessions::new();
-        let (one, other) = (sessions.open("ada", START), sessions.open("ada", START));
+        let (one, other) = (sessions.open(ada(), START), sessions.open(ada(), START));
         let csrf = |id: &str| sessions.find(id, START).map(|(session, _)| session.csrf);
         assert_ne!(csrf(&one), csrf(&other));
         assert_eq!(csrf(&one), csrf(&one));
@@ -151,9 +165,9 @@ mod tests {
     fn there_are_so_many_and_the_idlest_makes_room() {
         let sessions = Sessions::new();
         let all: Vec<String> =
-            (0..MOST as u64).map(|n| sessions.open("ada", START.plus(Duration::from_secs(n)))).collect();
+            (0..MOST as u64).map(|n| sessions.open(ada(), START.plus(Duration::from_secs(n)))).collect();
         sessions.find(&all[0], after(1));
-        sessions.open("ada", after(1));
+        sessions.open(ada(), after(1));
         assert!(sessions.find(&all[0], after(1)).is_some(), "used just now");
         assert!(sessions.find(&all[1], after(1)).is_none());
         assert_eq!(sessions.lock().len(), MOST);

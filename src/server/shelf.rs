@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
 use super::schedules::{Armed, armed};
-use crate::base::{Diagnostic, suggestion};
+use crate::base::{Diagnostic, Timestamp, suggestion};
 use crate::plan;
-use crate::playbook::{Playbook, Trigger, library};
+use crate::playbook::{Library, Playbook, Trigger, library};
 use crate::runtime::{Host, routing};
+use crate::site::Site;
 use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 
-/// What reading the playbooks came to.
+/// What reading the site file and the playbooks came to.
 #[derive(Debug, Default, Clone)]
 pub struct Reloaded {
     pub playbooks: usize,
@@ -23,6 +24,8 @@ pub struct Reloaded {
     pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
     pub problems: Vec<(PathBuf, Vec<Diagnostic>)>,
+    /// Settings of the site file that have changed and that only a restart puts in force.
+    pub restart: Vec<&'static str>,
 }
 
 pub(super) struct Shelf {
@@ -58,67 +61,85 @@ impl Shelf {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
-    fn gap(&self) -> Option<String> {
-        let (playbooks, rules, armed) = (self.playbooks(), self.rules(), self.armed());
-        let timed = armed.iter().map(|armed| &armed.timer.playbook);
-        let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
-        let headers =
-            playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
-        routing::warning(&self.host.services.site, headers, self.host.clock.now())
-    }
-
     pub(super) fn playbooks(&self) -> Arc<BTreeMap<String, Playbook>> {
         self.host.library.kept()
     }
 
-    /// Reads every playbook again. A file that is not valid changes nothing; one that is gone is gone.
-    pub(super) fn reload(&self) -> Result<Reloaded, ServeError> {
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut next, mut problems) = (BTreeMap::new(), Vec::new());
-        for file in self.host.library.files() {
+    /// Reads every playbook again, and changes nothing yet. Of a file that is not valid the last good version is
+    /// taken; one that is gone is gone.
+    pub(super) fn read(&self, site: &Site) -> Result<Read, ServeError> {
+        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut files, mut problems) = (BTreeMap::new(), Vec::new());
+        for file in Library::new(site.playbooks.clone()).files() {
             match checked(&file) {
-                Ok(playbook) => drop(next.insert(file, playbook)),
+                Ok(playbook) => drop(files.insert(file, playbook)),
                 Err(wrong) => {
-                    next.extend(good.get(&file).map(|before| (file.clone(), before.clone())));
+                    files.extend(good.get(&file).map(|before| (file.clone(), before.clone())));
                     problems.push((file, wrong));
                 }
             }
         }
-        let named: BTreeMap<String, Playbook> =
-            next.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
-        let rules = self.rules_of(&named)?;
-        let armed = armed(&self.host.services.site, &named)?;
+        let named = files.values().map(|playbook| (playbook.header.name.clone(), playbook.clone())).collect();
+        let (rules, armed) = (rules_of(site, &named)?, armed(site, &named)?);
         let mut idle: Vec<(String, String)> =
             armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
-        idle.extend(unfed(&rules, &hooks(&self.host.services.site.serve)));
+        idle.extend(unfed(&rules, &hooks(&site.serve)));
         let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
-        let reloaded = Reloaded { playbooks: named.len(), triggers, gap: None, idle, problems };
-        *good = next;
+        let gap = gap(site, &named, &rules, &armed, self.host.clock.now());
+        let reloaded = Reloaded { playbooks: named.len(), triggers, gap, idle, problems, ..Reloaded::default() };
+        Ok(Read { files, named, rules, armed, reloaded })
+    }
+
+    /// From now on this is what there is.
+    pub(super) fn take(&self, read: Read) -> Reloaded {
+        let Read { files, named, rules, armed, reloaded } = read;
+        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = files;
         self.host.library.keep(named);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         *self.armed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(armed);
-        let reloaded = Reloaded { gap: self.gap(), ..reloaded };
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reloaded.clone());
-        Ok(reloaded)
+        reloaded
     }
+}
 
-    fn rules_of(&self, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
-        let of_site = site_triggers(&self.host.services.site.serve);
-        let mut rules = Vec::new();
-        for SiteTrigger { playbook: name, alert, .. } in &of_site {
-            let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;
-            let Some(alert) = alert else { continue };
-            let rule = Rule::new(name, alert)?;
-            if let Some(input) = rule.inputs().find(|input| !playbook.inputs.iter().any(|(known, _)| known == *input)) {
-                return Err(BadTrigger { playbook: name.clone(), what: format!("it has no input '{input}'") }.into());
-            }
-            rules.push(rule);
+/// What was read and is not in use yet.
+pub(super) struct Read {
+    files: BTreeMap<PathBuf, Playbook>,
+    named: BTreeMap<String, Playbook>,
+    rules: Vec<Rule>,
+    armed: Vec<Armed>,
+    pub reloaded: Reloaded,
+}
+
+fn rules_of(site: &Site, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
+    let of_site = site_triggers(&site.serve);
+    let mut rules = Vec::new();
+    for SiteTrigger { playbook: name, alert, .. } in &of_site {
+        let playbook = playbooks.get(name).ok_or_else(|| ServeError::NoSuchPlaybook(name.clone()))?;
+        let Some(alert) = alert else { continue };
+        let rule = Rule::new(name, alert)?;
+        if let Some(input) = rule.inputs().find(|input| !playbook.inputs.iter().any(|(known, _)| known == *input)) {
+            return Err(BadTrigger { playbook: name.clone(), what: format!("it has no input '{input}'") }.into());
         }
-        let own = playbooks.values().filter(|one| !of_site.iter().any(|trigger| trigger.playbook == one.header.name));
-        rules.extend(own.map(own_rules).collect::<Result<Vec<_>, BadTrigger>>()?.into_iter().flatten());
-        Ok(rules)
+        rules.push(rule);
     }
+    let own = playbooks.values().filter(|one| !of_site.iter().any(|trigger| trigger.playbook == one.header.name));
+    rules.extend(own.map(own_rules).collect::<Result<Vec<_>, BadTrigger>>()?.into_iter().flatten());
+    Ok(rules)
+}
+
+/// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
+fn gap(
+    site: &Site,
+    playbooks: &BTreeMap<String, Playbook>,
+    rules: &[Rule],
+    armed: &[Armed],
+    now: Timestamp,
+) -> Option<String> {
+    let timed = armed.iter().map(|armed| &armed.timer.playbook);
+    let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
+    let headers = playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
+    routing::warning(site, headers, now)
 }
 
 /// Sources that triggers wait for and that no hook is: a misspelt one would be silent for ever.

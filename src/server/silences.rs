@@ -48,12 +48,9 @@ fn stream() -> RunId {
 }
 
 impl Keeper {
-    /// `None` when the site allows no silence and none is left of before.
-    pub(super) fn open(host: Arc<Host>, desk: Desk, watch: Watch) -> Result<Option<Self>, JournalError> {
+    pub(super) fn open(host: Arc<Host>, desk: Desk, watch: Watch) -> Result<Self, JournalError> {
         let silences = Silences::replay(&host.journal.read(&stream())?);
-        let allowed = host.services.site.alertmanagers.values().any(|alertmanager| alertmanager.silence);
-        let keeper = Keeper { host, desk, watch, silences, refused: BTreeSet::new() };
-        Ok((allowed || !keeper.silences.open.is_empty()).then_some(keeper))
+        Ok(Keeper { host, desk, watch, silences, refused: BTreeSet::new() })
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -89,7 +86,7 @@ impl Keeper {
 
     /// The live runs that have begun to change something, and go on.
     fn wanted(&self) -> Result<BTreeMap<RunId, Wanted>, JournalError> {
-        let site = &self.host.services.site;
+        let site = &self.host.services().site;
         let live: Vec<(RunId, Wanted)> = self.desk.look(|intake| {
             let live = intake.live().filter(|(_, _, demand)| {
                 site.alertmanagers.get(&demand.source).is_some_and(|alertmanager| alertmanager.silence)
@@ -121,7 +118,8 @@ impl Keeper {
             return self.refuse(run, "the alert has no labels").await;
         }
         let host = self.host.clone();
-        let Some(settings) = host.services.site.alertmanagers.get(&wanted.alertmanager) else { return Ok(()) };
+        let services = host.services();
+        let Some(settings) = services.site.alertmanagers.get(&wanted.alertmanager) else { return Ok(()) };
         let peer = Peer { host: &host, settings };
         match peer.would_hide_others(&wanted.labels).await {
             Ok(false) => {}
@@ -157,7 +155,7 @@ impl Keeper {
     async fn lift(&mut self, run: &RunId) -> Result<(), JournalError> {
         let Some(Open { alertmanager, placed, .. }) = self.silences.open.get(run).cloned() else { return Ok(()) };
         let host = self.host.clone();
-        let why = match host.services.site.alertmanagers.get(&alertmanager) {
+        let why = match host.services().site.alertmanagers.get(&alertmanager) {
             // It ends by itself.
             None => format!("the site file has no `alertmanagers: {alertmanager}` any more"),
             Some(settings) => match lift(&Peer { host: &host, settings }, run, placed).await {

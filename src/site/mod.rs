@@ -136,7 +136,7 @@ impl Default for Models {
 }
 
 /// How the audit trail is signed, and where proof of it is kept.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
     /// The file of the signing key, which is made on first use and only its owner may read; default:
@@ -158,7 +158,7 @@ impl Default for Audit {
 }
 
 /// One anchor: its name with its settings.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub struct AnchorSetting {
     /// Whether nothing is remediated while this anchor does not take checkpoints. Looking goes on.
     #[serde(default)]
@@ -218,6 +218,12 @@ impl Site {
         let token = self.prometheus.as_ref().and_then(|prometheus| prometheus.token.clone());
         let alertmanagers = self.alertmanagers.values().filter_map(|alertmanager| alertmanager.token.clone());
         self.secrets.meet(channels.chain(token).chain(alertmanagers).chain(self.serve.references())).await;
+    }
+
+    /// The same for a site file that was read again: secrets that have been changed meanwhile are fetched anew.
+    pub async fn meet_secrets_anew(&self) {
+        Secrets::forget();
+        self.meet_secrets().await;
     }
 
     /// Where a run is shown, if the site says where the server is reached.

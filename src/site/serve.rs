@@ -89,7 +89,7 @@ pub enum MetricsFor {
 }
 
 /// The certificate and key of the server.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file with the certificate and those that it was signed with.

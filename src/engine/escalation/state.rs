@@ -191,7 +191,7 @@ impl Climb {
     }
 
     /// Level and round of what comes after the current one, if anything does.
-    pub(super) fn next(&self) -> Option<(u32, u32)> {
+    pub fn next(&self) -> Option<(u32, u32)> {
         match self.level as usize {
             level if level < self.ladder.levels.len() => Some((self.level + 1, self.round)),
             _ if self.round <= self.ladder.repeat => Some((1, self.round + 1)),

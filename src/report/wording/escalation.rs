@@ -39,7 +39,8 @@ fn told(case: &Case, notice: &Notice) -> String {
     }
 }
 
-fn how(sent: &Sent) -> String {
+/// What became of a message, in words.
+pub fn how(sent: &Sent) -> String {
     match sent {
         Sent::Pending => "is being told".to_owned(),
         Sent::Delivered { .. } => "told".to_owned(),

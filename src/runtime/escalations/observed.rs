@@ -25,7 +25,7 @@ pub fn observe(host: &Host, run: &RunId, updates: Option<&Follow>) -> Result<Vec
         whats.push(What::Follow { case: run.clone(), subject: subject.clone(), updates: updates.clone() });
     }
     if let Some((since, policy, why)) = raised(&records)
-        && let Some(ladder) = ladder(&host.services.site, policy, &subject.severity)
+        && let Some(ladder) = ladder(&host.services().site, policy, &subject.severity)
     {
         let (policy, why) = (policy.to_owned(), why.to_owned());
         whats.push(What::Raise { case: run.clone(), since, subject, policy, why, ladder });

@@ -43,7 +43,7 @@ pub(super) fn message(
         _ => "default",
     };
     let thread = case.threads.get(channel).or_else(|| state.threads.get(channel)).cloned();
-    Ok((host.templates.message(template, &facts), thread))
+    Ok((host.templates().message(template, &facts), thread))
 }
 
 fn occasion(words: &Words) -> Occasion {
@@ -56,7 +56,7 @@ fn occasion(words: &Words) -> Occasion {
 }
 
 fn told(host: &Host, case: &Case, words: &Words, channel: &str, facts: Facts) -> Facts {
-    let site = &host.services.site;
+    let site = &host.services().site;
     let mut facts = Facts { link: site.link_to(&facts.run), ..facts };
     facts.update_every = case.updates.as_ref().map(|updates| Duration::from_millis(updates.follow.every_ms));
     match words {
@@ -91,8 +91,9 @@ fn told(host: &Host, case: &Case, words: &Words, channel: &str, facts: Facts) ->
 /// kept in the journal, and there a command is as good.
 fn ask(host: &Host, case: &Case, channel: &str, facts: &mut Facts) {
     facts.asks = true;
-    let Some(url) = host.services.site.url.as_ref().filter(|_| channel != "console") else { return };
-    match Links::of(&host.services.site.state) {
+    let services = host.services();
+    let Some(url) = services.site.url.as_ref().filter(|_| channel != "console") else { return };
+    match Links::of(&services.site.state) {
         Ok(links) => {
             let path = links.path(&case.run, channel, now());
             facts.acknowledge = Some(format!("{}{path}", url.trim_end_matches('/')));

@@ -34,6 +34,8 @@ struct Onlooker {
     seen: u64,
     over: bool,
     stopping: CancellationToken,
+    /// The right to look on ends when the site file does not give it any more.
+    withdrawn: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
@@ -58,6 +60,7 @@ pub async fn stream(call: Call) -> Response {
         seen,
         over: false,
         stopping: call.shared.stopping.clone(),
+        withdrawn: call.who.withdrawn.clone(),
         _place: place,
     };
     onlooker.take(found.records);
@@ -78,6 +81,9 @@ impl Onlooker {
     /// The next event of the run; `None` after its end.
     async fn next(&mut self) -> Option<Record> {
         loop {
+            if self.withdrawn.is_cancelled() {
+                return None;
+            }
             if let Some(record) = self.ready.pop() {
                 self.seen = record.seq;
                 self.over = matches!(&record.event, Event::RunFinished { outcome, .. } if *outcome != Outcome::Parked);
@@ -89,6 +95,7 @@ impl Onlooker {
             let told = tokio::select! {
                 told = self.news.recv() => told,
                 () = self.stopping.cancelled() => return None,
+                () = self.withdrawn.cancelled() => return None,
             };
             match told {
                 Ok(record) if record.run == self.run && record.seq > self.seen => self.ready.push(record),

@@ -49,7 +49,7 @@ impl Part {
 pub async fn show(call: Call) -> Response {
     let shared = &call.shared;
     let report = shared.health.look(shared).await;
-    let queue = shared.host.services.site.serve.queue;
+    let queue = shared.host.services().site.serve.queue;
     let room = shared.desk.look(|intake| intake.waiting() < queue);
     let taking = !shared.stopping.is_cancelled();
     let healthy = report.is_good() && room && taking;

@@ -6,7 +6,6 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::base::Secret;
 use crate::engine::escalation::What;
 use crate::engine::intake::Fact;
 use crate::journal::JournalError;
@@ -19,9 +18,10 @@ use crate::trigger::{Acknowledgement, Hook, Refusal, Request};
 
 /// Judges by the headers. A hook that there is not is refused like one whose secret is wrong.
 pub(in crate::server) fn admit(shared: &Shared, name: &str, headers: &HeaderMap) -> Result<Who, Response> {
-    let hook = find(shared, name).ok_or_else(reply::unknown)?;
+    let door = shared.door();
+    let hook = door.hook(name).ok_or_else(reply::unknown)?;
     let request = Request { headers: access::plain(headers), body: Vec::new(), at: shared.host.clock.now() };
-    match (hook.source.admit)(&hook.settings, &request, shared.secrets_of(name)) {
+    match (hook.source.admit)(&hook.settings, &request, door.secrets_of(name)) {
         Ok(()) => Ok(Who::nobody(name)),
         Err(refusal) => Err(refused(name, &refusal)),
     }
@@ -51,15 +51,16 @@ impl Taken {
 }
 
 pub async fn take(call: Call) -> Response {
-    let Some(hook) = find(&call.shared, &call.who.name) else { return reply::unknown() };
+    // Once more: while the body came, the site file may have been read again.
+    let door = call.shared.door();
+    let Some(hook) = door.hook(&call.who.name) else { return reply::unknown() };
     let at = call.shared.host.clock.now();
     let request = Request { headers: call.headers(), body: call.body.to_vec(), at };
-    let secrets: &[Secret<String>] = call.shared.secrets_of(&hook.name);
-    if let Err(refusal) = (hook.source.verify)(&hook.settings, &request, secrets) {
+    if let Err(refusal) = (hook.source.verify)(&hook.settings, &request, door.secrets_of(&hook.name)) {
         return refused(&hook.name, &refusal);
     }
     // Only what is authentic is counted, so that no stranger uses up the share of a sender.
-    if !call.shared.pace.take(&hook.name, at) {
+    if !door.pace.take(&hook.name, at) {
         return reply::later("more requests came than this hook takes");
     }
     if let Some(answer) = (hook.source.acknowledged)(&hook.settings, &request) {
@@ -121,10 +122,6 @@ async fn take_over(shared: &Shared, hook: &Hook, answer: Acknowledgement) -> Res
 fn taken(signals: usize, facts: &[Fact]) -> Response {
     let tickets = facts.iter().filter(|fact| !matches!(fact, Fact::Accepted { .. })).cloned().collect();
     reply::value(StatusCode::ACCEPTED, Taken { tickets: Some(tickets), ..Taken::signals(signals) })
-}
-
-fn find<'s>(shared: &'s Shared, name: &str) -> Option<&'s Hook> {
-    shared.hooks.iter().find(|hook| hook.name == name)
 }
 
 fn refused(hook: &str, refusal: &Refusal) -> Response {

@@ -13,6 +13,7 @@ pub(super) mod metrics;
 pub(super) mod orders;
 pub(super) mod playbook;
 pub(super) mod playbooks;
+pub(super) mod reload;
 pub(super) mod report;
 pub(super) mod runs;
 pub(super) mod schedules;

@@ -61,7 +61,7 @@ fn queue(shared: &Shared) {
     families.queue.with_label_values(&["held"]).set(held);
     families.queue.with_label_values(&["queued"]).set(queued);
     families.queue_oldest.set(oldest.as_secs_f64());
-    families.queue_limit.set(shared.host.services.site.serve.queue as i64);
+    families.queue_limit.set(shared.host.services().site.serve.queue as i64);
     let (going_on, waiting) = shared.runs.count();
     families.runs_live.with_label_values(&["running"]).set(going_on as i64);
     families.runs_live.with_label_values(&["waiting"]).set(waiting as i64);
@@ -72,6 +72,7 @@ fn constants(shared: &Shared) {
     let reloaded = shared.shelf.last();
     families.playbooks.set(reloaded.playbooks as i64);
     families.broken_playbooks.set(reloaded.problems.len() as i64);
+    families.reload_refused.set(i64::from(shared.reloading.refused().is_some()));
     families.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     families.started.set(shared.health.started().0 as f64 / 1_000.0);
 }
@@ -87,12 +88,12 @@ fn begin_at_zero(shared: &Shared) {
         families.escalations.with_label_values(&[name]);
         families.broken_off.with_label_values(&[name]);
     }
-    for hook in &shared.hooks {
+    for hook in &shared.door().hooks {
         for status in ["202", "401", "503"] {
             families.hook_requests.with_label_values(&[hook.name.as_str(), status]);
         }
     }
-    for (kind, named) in &shared.host.services.site.channels {
+    for (kind, named) in &shared.host.services().site.channels {
         for result in named.keys().flat_map(|name| ["delivered", "failed"].map(|result| (name, result))) {
             families.notifications.with_label_values(&[&format!("{kind}:{}", result.0), result.1]);
         }

@@ -7,7 +7,8 @@ use super::operation::{Operation, operation};
 use crate::engine::event::Outcome;
 use crate::report::view::RunDocument;
 use crate::server::api::{
-    answers, audit, escalations, health, holds, hooks, orders, playbook, playbooks, runs, schedules, silences, tickets,
+    answers, audit, escalations, health, holds, hooks, orders, playbook, playbooks, reload, runs, schedules, silences,
+    tickets,
 };
 
 const JSON: &str = "application/json";
@@ -198,6 +199,11 @@ fn of_holds() -> Vec<Operation> {
             .answers::<holds::Done>(200, "It is lifted, durably.")
             .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only.")
             .refuses(422, "The reason is empty."),
+        post("/api/v1/reload", "reload", "Reads the site file and the playbooks again.")
+            .about("All of it is in use afterwards, or none of it. What was opened with a token that is gone ends.")
+            .answers::<reload::InUse>(200, "It is in use.")
+            .answers::<reload::AsBefore>(422, "It is not valid, and everything stays as it was.")
+            .refuses(403, "The token's role is below `x-role`, or it is for some playbooks only."),
     ]
 }
 

@@ -53,8 +53,8 @@ pub(super) async fn page(call: &Call, status: StatusCode, notice: &Markup) -> Re
 fn content(call: &Call, trail: &Trail) -> Markup {
     let now = call.shared.host.clock.now();
     let head = trail.head.to_string();
-    let anchors: Vec<&String> =
-        call.shared.host.services.site.audit.anchors.iter().flat_map(|anchor| anchor.anchor.keys()).collect();
+    let services = call.shared.host.services();
+    let anchors: Vec<&String> = services.site.audit.anchors.iter().flat_map(|anchor| anchor.anchor.keys()).collect();
     html! {
         p { "Everything that runs do is an entry of this trail. Each one is chained to the one before it." }
         dl {

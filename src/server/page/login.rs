@@ -38,21 +38,21 @@ pub async fn sign_in(call: Call) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         return response;
     }
-    let Some(who) = call.shared.tokens.whose(offered) else {
+    let Some(who) = call.shared.door().tokens.whose(offered) else {
         tracing::warn!(address = %call.address, "somebody could not sign in");
         let why = html! { p.notice.bad role="alert" { "✗ This is no token of this server." } };
         return form(StatusCode::UNAUTHORIZED, next, &why);
     };
     tracing::info!(address = %call.address, who = who.name, "signed in");
-    let id = call.shared.sessions.open(&who.name, now);
-    with_cookie(see(next), Cookie::of(&host.services.site.serve).set(&id))
+    let id = call.shared.sessions.open(who, now);
+    with_cookie(see(next), Cookie::of(&host.services().site.serve).set(&id))
 }
 
 pub async fn sign_out(call: Call) -> Response {
     if let Some(session) = &call.session {
         call.shared.sessions.close(session);
     }
-    with_cookie(see("/login"), Cookie::of(&call.shared.host.services.site.serve).clear())
+    with_cookie(see("/login"), Cookie::of(&call.shared.host.services().site.serve).clear())
 }
 
 fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {

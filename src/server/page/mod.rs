@@ -11,6 +11,7 @@
 
 pub(super) mod assets;
 pub(super) mod audit;
+pub(super) mod escalation;
 mod frame;
 pub(super) mod freeze;
 mod graph;

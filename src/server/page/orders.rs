@@ -60,7 +60,7 @@ pub async fn cancel(call: Call) -> Response {
 }
 
 /// To the page of the run, with what came of it.
-async fn back(call: &Call, word: &str, answered: Response) -> Response {
+pub(super) async fn back(call: &Call, word: &str, answered: Response) -> Response {
     match Problem::of(answered).await {
         Some(problem) => run::page(call, problem.status, &html! { (problem.notice()) }).await,
         None => see(&format!("{}?said={word}", path_of(call.path.get("run").map_or("", String::as_str)))),

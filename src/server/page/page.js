@@ -34,7 +34,8 @@ const refresh = async () => {
   everySoOften(fresh.getElementById("live")?.dataset.every);
   if (live.dataset.events && !fresh.querySelector("[data-events]")) {
     events.close();
-    everySoOften(instead = 0);
+    instead = 0;
+    everySoOften(fresh.getElementById("live")?.dataset.every);
     document.getElementById("cancel")?.remove();
   }
 };

@@ -25,6 +25,13 @@ pub async fn show(call: Call) -> Response {
         playbooks.values().filter(|playbook| call.who.may_touch(&playbook.header.name)).collect();
     let (timers, runs, now) = (timers(&call), latest(&call), call.shared.host.clock.now());
     let content = html! {
+        @if let Some(refused) = call.shared.reloading.refused().filter(|_| call.who.may_touch_all()) {
+            section.notice.bad aria-labelledby="not-taken" {
+                h2 #not-taken { "✗ Read again and not taken" }
+                p { "The site file or what belongs to it was read again. " (refused) ", so everything stays as it was." }
+                ul { @for problem in refused.problems() { li { (problem.in_a_line()) } } }
+            }
+        }
         @if call.who.may_touch_all() && !last.problems.is_empty() {
             section.notice.bad aria-labelledby="not-valid" {
                 h2 #not-valid { "✗ Not valid" }

@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use super::frame::{self, Here};
 use super::graph::{self, Node};
 use super::problem::Problem;
-use super::{path_of, questions, steps, words};
+use super::{escalation, path_of, questions, steps, words};
 use crate::base::units::show_duration;
 use crate::base::{RunId, Timestamp, live};
 use crate::engine::event::{Outcome, StepOutline};
@@ -21,20 +21,25 @@ use crate::server::route::Call;
 use crate::site::Role;
 
 /// What the report says and this page says in its own way, or elsewhere.
-const TOLD_ALREADY: [&str; 6] = ["", "What to do next", "Diagnosis", "Actions", "Finally", "Audit"];
+const TOLD_ALREADY: [&str; 7] = ["", "What to do next", "Diagnosis", "Actions", "Finally", "Escalation", "Audit"];
 /// The longest part, and the last that somebody in a hurry wants.
 const FOLDED: [&str; 2] = ["Notifications", "Timeline"];
 /// What a step prints is no event, so it is asked for so often, in seconds.
 const OUTPUT_SECONDS: usize = 2;
+/// Somebody may take over elsewhere, which is no event of the run either.
+const ESCALATION_SECONDS: usize = 15;
 /// Calls of one run that are listed.
 const MOST_CALLED: usize = 50;
 
 /// What a form came to, by the word in the address.
-const SAID: [(&str, &str); 5] = [
+const SAID: [(&str, &str); 8] = [
     ("approve", "Approved; the answer is in the journal."),
     ("reject", "Rejected; the answer is in the journal."),
     ("break-glass", "Approved; the answer and why are in the journal."),
     ("resolve", "Said; the run goes on with that."),
+    ("acknowledge", "You have taken over; those who were told hear it."),
+    ("next-level", "The next level is told."),
+    ("close", "Closed; those who were told hear it."),
     ("cancel", "Asked to stop; what runs cleans up first."),
 ];
 
@@ -64,15 +69,21 @@ fn content(call: &Call, named: &Named, view: &RunView, notice: &Markup) -> Marku
     let (now, path) = (call.shared.host.clock.now(), path_of(&view.run));
     let over = view.outcome.is_some_and(|outcome| outcome != Outcome::Parked);
     let output = output(call, view, &named.run);
-    let told = reported(call, named);
+    // A journal that cannot be read has told so when the run was looked up.
+    let cases = escalations::cases(call.shared.host.journal.as_ref()).unwrap_or_default();
+    let case = cases.standing_for(&named.run).filter(|case| case.climb.is_some());
+    let told = reported(named);
+    let looks = output.is_some().then_some(OUTPUT_SECONDS);
+    let looks = looks.or(case.is_some_and(|case| case.closed.is_none()).then_some(ESCALATION_SECONDS));
     let seen = named.records.last().map_or(0, |record| record.seq);
     html! {
         (notice)
         div #live data-events=[(!over).then(|| format!("{path}/events?after={seen}"))]
-            data-every=[output.is_some().then_some(OUTPUT_SECONDS)] {
+            data-every=[looks] {
             section #facts data-live { (facts(view, now)) }
             section #questions data-live aria-label="What is asked" { @if !over { (questions::all(call, view, &path, now)) } }
-            section #next data-live { (next(view, now)) }
+            section #escalation data-live { @if let Some(case) = case { (escalation::all(call, case, &path, now)) } }
+            section #next data-live { (next(view, now, case.is_some())) }
             section #graph data-live aria-labelledby="steps-title" {
                 h2 #steps-title { "Steps" }
                 (drawn(view, &named.header.steps))
@@ -112,12 +123,12 @@ fn facts(view: &RunView, now: Timestamp) -> Markup {
     }
 }
 
-/// What people are to do, and who was called.
-fn next(view: &RunView, now: Timestamp) -> Markup {
+/// What people are to do, and who was called, if no case says more about that.
+fn next(view: &RunView, now: Timestamp, is_told: bool) -> Markup {
     let steps = account::next_steps(view);
     html! {
         @if !steps.is_empty() { h2 { "What to do next" } ul { @for step in &steps { li { (step) } } } }
-        @if !view.escalations.is_empty() {
+        @if !view.escalations.is_empty() && !is_told {
             h2 { "Escalated" }
             ul {
                 @for raised in &view.escalations {
@@ -142,7 +153,7 @@ fn drawn(view: &RunView, outlines: &[StepOutline]) -> Markup {
 
 /// What the steps that run have printed so far, without those that have printed nothing; none when nothing runs.
 fn output(call: &Call, view: &RunView, run: &RunId) -> Option<Markup> {
-    let state = &call.shared.host.services.site.state;
+    let state = &call.shared.host.services().site.state;
     let running: Vec<&StepView> = view.steps.iter().filter(|step| step.state == StepState::Running).collect();
     let said = running.iter().filter_map(|step| Some((&step.key, live::read(state, run, &step.key)?)));
     let shown = html! {
@@ -168,11 +179,9 @@ fn folded(told: &[Section]) -> Markup {
 }
 
 /// Sections as the report renders them, which escapes all data itself.
-fn reported(call: &Call, named: &Named) -> Vec<Section> {
-    // A journal that cannot be read has told so when the run was looked up.
-    let cases = escalations::cases(call.shared.host.journal.as_ref()).unwrap_or_default();
-    let escalation = cases.get(&named.run).cloned();
-    let incident = Incident { records: &named.records, gallery: Gallery::default(), audit_head: None, escalation };
+fn reported(named: &Named) -> Vec<Section> {
+    let incident =
+        Incident { records: &named.records, gallery: Gallery::default(), audit_head: None, escalation: None };
     let mut all = sections(&incident.document());
     all.retain(|(title, _)| !TOLD_ALREADY.contains(title));
     all

@@ -132,7 +132,7 @@ impl Peer<'_> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let services = &self.host.services;
+        let services = self.host.services();
         let mut request = services.http().request(method, url).timeout(TIME_LIMIT);
         if let Some(token) = &self.settings.token {
             request = request.bearer_auth(token.resolve(&services.site.secrets).await?.reveal());

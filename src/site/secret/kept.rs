@@ -1,4 +1,4 @@
-//! Secrets that were fetched: each one once in a process, and masked from that moment on.
+//! Secrets that were fetched: each one once until the site file is read again, and masked from that moment on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -18,7 +18,13 @@ pub(super) async fn once(reference: &SecretReference) -> Result<Secret<String>, 
     cell.get_or_try_init(|| fetch_and_learn(reference)).await.cloned()
 }
 
-async fn fetch_and_learn(reference: &SecretReference) -> Result<Secret<String>, SecretError> {
+/// From now on each is fetched again when it is needed. Those of before stay masked.
+pub(super) fn forget() {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// Fetches it now, and keeps nothing but what masks it.
+pub(super) async fn fetch_and_learn(reference: &SecretReference) -> Result<Secret<String>, SecretError> {
     let secret = reference.fetch().await?;
     redaction::learn(secret.reveal())
         .map_err(|source| SecretError::TooShort { place: reference.to_string(), source })?;

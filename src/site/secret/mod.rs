@@ -1,6 +1,6 @@
 //! Secrets by reference: the site file and playbooks say where a secret is, never what it is.
 //!
-//! One file a source. A secret is fetched when it is first needed, once in a process, and is masked from
+//! One file a source. A secret is fetched when it is first needed, once until the site file is read again, and is masked from
 //! then on in everything that the program writes, shows or sends ([`crate::base::redaction`]).
 
 mod age;
@@ -43,9 +43,14 @@ pub enum SecretReference {
 }
 
 impl SecretReference {
-    /// Fetches the secret, at the first call of this process; a name is looked up in `named`.
+    /// Fetches the secret, at the first call since the site file was read; a name is looked up in `named`.
     pub async fn resolve(&self, named: &Secrets) -> Result<Secret<String>, SecretError> {
         kept::once(named.behind(self)?).await
+    }
+
+    /// Fetches the secret now, whatever was fetched before.
+    pub async fn resolve_anew(&self, named: &Secrets) -> Result<Secret<String>, SecretError> {
+        kept::fetch_and_learn(named.behind(self)?).await
     }
 
     /// Fetches it now. A trailing line break is not part of a secret.
@@ -99,6 +104,11 @@ impl std::fmt::Display for SecretReference {
 pub struct Secrets(BTreeMap<String, SecretReference>);
 
 impl Secrets {
+    /// From now on each secret is fetched again when it is needed.
+    pub(super) fn forget() {
+        kept::forget();
+    }
+
     /// Fetches these and the others, as far as no program has to be started for it. What cannot be had is said
     /// when it is needed.
     pub(super) async fn meet(&self, others: impl Iterator<Item = SecretReference>) {

@@ -22,7 +22,7 @@ escalate: {policy: on-call}
 ";
 
 /// A place with a ladder of three, whose levels have so long.
-fn ladder(pager: &Pager, within: &str) -> Runbook {
+pub fn ladder(pager: &Pager, within: &str) -> Runbook {
     let runbook =
         place("    pd: {pagerduty: {secret: {env: PD}}}\n").variable("PAGES", SECRET).variable("PD", "pd-secret");
     let mut site = runbook.read("runbook.yaml");

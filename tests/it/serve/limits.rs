@@ -8,9 +8,8 @@ use serde_json::json;
 use super::{ALERTS, PLAYBOOK, Served, alerts, place, start, token};
 
 /// Opens the events of a run and reads until they begin.
-fn looks_on(served: &Served, run: &str) -> TcpStream {
+pub fn looks_on(served: &Served, run: &str, token: &str) -> TcpStream {
     let mut stream = served.client.connect();
-    let token = token("viewer");
     write!(stream, "GET /api/v1/runs/{run}/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n")
         .expect("sent");
     let mut seen = Vec::new();
@@ -30,7 +29,7 @@ fn only_so_many_look_on_and_a_place_is_free_again_when_one_goes() {
     let mut served = start(&runbook);
     let started = served.client.post("/api/v1/runs", Some(&token("operator")), &json!({"playbook": "note"})).is(202);
     let run = started.json()["run"].as_str().expect("a run").to_owned();
-    let first = looks_on(&served, &run);
+    let first = looks_on(&served, &run, &token("viewer"));
     let path = format!("/api/v1/runs/{run}/events");
     let refused = served.client.get(&path, Some(&token("viewer"))).is(503);
     assert!(refused.headers.to_lowercase().contains("retry-after"), "{}", refused.headers);

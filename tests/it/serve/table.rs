@@ -56,6 +56,7 @@ fn rows() -> Vec<Row> {
         ("DELETE", "/api/v1/silences/{silence}", Value::Null, [401, 401, 403, 404, 404, 404, 404]),
         ("POST", "/api/v1/freeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
         ("POST", "/api/v1/unfreeze", reason(), [401, 401, 403, 403, 403, 200, 403]),
+        ("POST", "/api/v1/reload", Value::Null, [401, 401, 403, 403, 403, 200, 403]),
     ]
 }
 
