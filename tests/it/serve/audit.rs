@@ -98,7 +98,7 @@ fn the_page_verifies_as_the_command_line_does_in_the_same_words() {
         (vec![("head", &*head)], vec!["--head", &*head]),
         (vec![("key", &*key), ("anchor", &*kept)], vec!["--key", &*key, "--anchor", "kept"]),
     ] {
-        let said = runbook.args(["audit", "verify"].iter().chain(&arguments)).done().exits(0).stdout();
+        let said = runbook.args(["audit", "verify"].iter().chain(&arguments).copied()).done().exits(0).stdout();
         let shown = verified(&viewer, &fields, 200);
         // The time that has passed since is not the same.
         for line in without_spaces(&said).iter().filter(|line| !line.starts_with("Undetectable")) {
@@ -107,7 +107,7 @@ fn the_page_verifies_as_the_command_line_does_in_the_same_words() {
     }
     for (fields, why) in [
         (vec![("head", "7")], "7"),
-        (vec![("key", "nonsense")], "nonsense"),
+        (vec![("key", "nonsense")], "not a public key"),
         (vec![("anchor", &*kept)], "without the public key"),
         (vec![("key", &*key), ("anchor", "nothing")], "holds no checkpoint"),
     ] {
