@@ -23,6 +23,7 @@ mod health;
 mod listen;
 mod matching;
 mod metrics;
+mod nowhere;
 mod openapi;
 mod pace;
 mod page;

@@ -16,6 +16,7 @@ mod limits;
 mod listing;
 mod live_output;
 mod logs;
+mod methods;
 mod metrics;
 mod outside;
 mod page_answers;
