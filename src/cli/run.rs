@@ -11,10 +11,10 @@ use super::output::{self, Failure};
 use super::setup::{self, runtime_failure};
 use super::{Emergency, Exit, Format, ResumeArguments, RunArguments};
 use crate::base::{RunId, environment};
+use crate::engine::RunState;
 use crate::engine::event::DRILL;
-use crate::engine::{RunState, What};
 use crate::journal::{Journal, RunFilter, find_run};
-use crate::runtime::{Approver, BreakGlass, Ended, Nobody, RuntimeError, Yes, stop_requests};
+use crate::runtime::{Approver, BreakGlass, Ended, Nobody, RuntimeError, Spoken, Yes, stop_requests};
 
 pub fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
@@ -74,7 +74,7 @@ pub fn resume(config: Option<&Path>, arguments: &ResumeArguments) -> Result<Exit
     let mut nothing = Failure::new(Exit::Invalid, "every run has ended; there is nothing to go on with");
     for run in runs {
         let approver = approver_in(&arguments.emergency, arguments.yes, arguments.format);
-        match try_to_go_on(config, &run, Vec::new(), approver, arguments.format)? {
+        match try_to_go_on(config, &run, Spoken::default(), approver, arguments.format)? {
             Err(error) if error.spoils_only_this_run() && arguments.run.is_none() => {
                 output::error(&format!("left as it is: run {run}"));
                 nothing = runtime_failure(&error);
@@ -111,7 +111,7 @@ pub(super) fn state(journal: &dyn Journal, run: &RunId) -> Result<RunState, Fail
 pub(super) fn go_on(
     config: Option<&Path>,
     run: &RunId,
-    first: Vec<What>,
+    first: impl Into<Spoken>,
     approver: Arc<dyn Approver>,
     format: Format,
 ) -> Result<Exit, Failure> {
@@ -122,7 +122,7 @@ pub(super) fn go_on(
 fn try_to_go_on(
     config: Option<&Path>,
     run: &RunId,
-    first: Vec<What>,
+    first: impl Into<Spoken>,
     approver: Arc<dyn Approver>,
     format: Format,
 ) -> Result<Result<Exit, RuntimeError>, Failure> {

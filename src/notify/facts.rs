@@ -57,6 +57,8 @@ pub struct Facts {
     pub drill: bool,
     /// Whether somebody is asked to take over.
     pub asks: bool,
+    /// Whether the same may have been told before.
+    pub repeated: bool,
     /// A page on which they can say that they do.
     pub acknowledge: Option<String>,
 }
@@ -112,6 +114,7 @@ impl Facts {
             link: None,
             drill: false,
             asks: false,
+            repeated: false,
             acknowledge: None,
         }
     }
@@ -225,7 +228,7 @@ impl Facts {
             "estimate": self.estimate, "updates": self.updates(), "escalated_to": self.escalated_to,
             "causes": causes, "actions_done": self.actions_done, "next_steps": self.next_steps,
             "approval": approval, "facts": facts, "command": self.command(), "again": self.again(), "link": self.link,
-            "drill": self.drill, "acknowledge": self.acknowledge,
+            "drill": self.drill, "repeated": self.repeated, "acknowledge": self.acknowledge,
         }))
     }
 

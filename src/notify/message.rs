@@ -58,6 +58,9 @@ fn subject_or_title<'a>(subject: &'a str, facts: &'a Facts) -> &'a str {
     [subject, &facts.title, &facts.playbook].into_iter().find(|text| !text.trim().is_empty()).unwrap_or("runbook")
 }
 
+const REPEATED: &str =
+    "You may have this message already: runbook was stopped while it was sent, and nobody is known to have it.\n\n";
+
 /// Whatever a template says, the last line is what the reader can do now.
 fn ending_with_command(facts: &Facts, body: &str, command: &str) -> String {
     let purpose = match facts.on {
@@ -70,7 +73,8 @@ fn ending_with_command(facts: &Facts, body: &str, command: &str) -> String {
     let page = facts.acknowledge.as_ref();
     let page = page.map(|page| format!("To take it over in a browser: {}\n\n", visible(page))).unwrap_or_default();
     let again = facts.again().map(|again| format!("To run it again:\n{again}\n\n")).unwrap_or_default();
-    format!("{drill}{body}\n\n{link}{page}{again}{purpose}:\n{command}")
+    let repeated = if facts.repeated { REPEATED } else { "" };
+    format!("{drill}{repeated}{body}\n\n{link}{page}{again}{purpose}:\n{command}")
 }
 
 /// Two runs of a playbook with the same inputs look at the same fault, so the second one's
@@ -171,6 +175,14 @@ mod tests {
             assert!(message.text.starts_with("This is a drill.\n"), "{}", message.text);
             assert_ne!(message.dedup_key, sent(&real).dedup_key);
         }
+    }
+
+    #[test]
+    fn what_may_have_been_told_before_says_so() {
+        let once = Facts { asks: true, ..Facts::sample(Occasion::Escalated) };
+        let again = Facts { repeated: true, ..once.clone() };
+        assert_eq!(sent(&again).text, format!("{REPEATED}{}", sent(&once).text));
+        assert_eq!(sent(&again).dedup_key, sent(&once).dedup_key, "it joins the incident that may be open");
     }
 
     #[test]

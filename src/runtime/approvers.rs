@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::host::{Host, RuntimeError};
+use super::spoken::Spoken;
 use crate::base::{Redacted, RunId, StepKey, entropy, redaction};
 use crate::engine::event::Record;
 use crate::engine::state::ItemState;
@@ -85,31 +86,38 @@ pub(super) fn refuse_secrets(answers: &BTreeMap<String, Given>) -> Result<(), Ru
 
 impl Host {
     /// What somebody says to the open questions of a run, or to that of one step: `word` makes the answer to each,
-    /// from its step and the digest of what is asked. An answer that may not count is kept and told, and the run
-    /// stays as it is.
+    /// from its step and the digest of what is asked. Nobody else has the run until it is said. An answer that may
+    /// not count is kept and told, and the run stays as it is.
     pub async fn answers(
         self: &Arc<Self>,
         run: &RunId,
         step: Option<&str>,
         word: impl Fn(StepKey, String) -> Answered,
-    ) -> Result<Vec<What>, AnswerError> {
+    ) -> Result<Spoken, AnswerError> {
+        self.open_questions(run, step)?;
+        // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
+        let held = self.hold(&self.waiting_caller(run)?.unwrap_or_else(|| run.clone()))?;
+        // Somebody may have answered until then.
+        let waiting = self.open_questions(run, step)?;
+        let words: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, shown))).collect();
+        let whys = self.refusals(run, &words).await?;
+        match whys.is_empty() {
+            true => Ok(Spoken { words, held }),
+            false => Err(AnswerError::NotCounted { whys }),
+        }
+    }
+
+    fn open_questions(&self, run: &RunId, step: Option<&str>) -> Result<Vec<(StepKey, String)>, AnswerError> {
         let (_, _, state) = self.history_of(run)?;
         let waiting = waiting(&state, step);
         if waiting.is_empty() {
             return Err(AnswerError::NothingWaits { run: run.clone(), step: step.map(str::to_owned) });
         }
-        let answers: Vec<What> = waiting.into_iter().map(|(key, shown)| What::Answered(word(key, shown))).collect();
-        let whys = self.refusals(run, &answers).await?;
-        match whys.is_empty() {
-            true => Ok(answers),
-            false => Err(AnswerError::NotCounted { whys }),
-        }
+        Ok(waiting)
     }
 
     /// Keeps the answers that do not count, without waking the run, and says why they do not.
     async fn refusals(self: &Arc<Self>, run: &RunId, answers: &[What]) -> Result<Vec<String>, RuntimeError> {
-        // A run that is under way elsewhere answers for itself: nobody else adds to its entries.
-        let _held = self.hold(run)?;
         self.services().site.meet_secrets().await;
         for what in answers {
             if let What::Answered(answer) = what {

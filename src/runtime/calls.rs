@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::answers::Approver;
 use super::driver::Ended;
 use super::host::{Host, Prepared, RuntimeError};
+use super::spoken::Spoken;
 use crate::base::{RunId, StepKey};
 use crate::engine::event::{Event, Outcome, Phase};
 use crate::engine::state::ItemState;
@@ -110,14 +111,16 @@ impl Host {
     pub async fn go_on(
         self: &Arc<Self>,
         run: &RunId,
-        first: Vec<What>,
+        first: impl Into<Spoken>,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        let first = first.into();
         let Some(caller) = self.waiting_caller(run)? else { return self.resume(run, first, approver, stops).await };
-        let something = !first.is_empty();
-        self.said.keep(run, first);
-        let ended = self.resume(&caller, Vec::new(), approver, stops).await?;
+        let Spoken { words, held } = first;
+        let something = !words.is_empty();
+        self.said.keep(run, words);
+        let ended = self.resume(&caller, Spoken { words: Vec::new(), held }, approver, stops).await?;
         // A freeze, for example, keeps the caller from going on with it.
         if self.said.take(run).is_empty() || !something {
             return Ok(ended);
@@ -126,7 +129,7 @@ impl Host {
     }
 
     /// The outermost caller of a called run, if it waits for it.
-    fn waiting_caller(&self, run: &RunId) -> Result<Option<RunId>, RuntimeError> {
+    pub(super) fn waiting_caller(&self, run: &RunId) -> Result<Option<RunId>, RuntimeError> {
         let Some(caller) = run.with_callers().next().filter(|_| run.is_child()) else { return Ok(None) };
         let state = RunState::replay(&self.journal.read(&caller)?)
             .map_err(|source| RuntimeError::Damaged { run: caller.to_string(), source })?;

@@ -16,6 +16,7 @@ use super::guards::Guards;
 use super::outbox::Entrance;
 use super::place::Place;
 use super::running::Running;
+use super::spoken::Spoken;
 use super::turns::Turns;
 use crate::base::{Clock, Diagnostic, RunId, entropy, private, redaction};
 use crate::engine::event::{ApprovalVerdict, Risk};
@@ -269,12 +270,16 @@ impl Host {
     pub async fn resume(
         self: &Arc<Self>,
         run: &RunId,
-        first: Vec<What>,
+        first: impl Into<Spoken>,
         approver: Arc<dyn Approver>,
         stops: Option<mpsc::UnboundedReceiver<bool>>,
     ) -> Result<Ended, RuntimeError> {
+        let Spoken { words, held } = first.into();
         // Before the journal is read, so that nobody adds to it meanwhile.
-        let running = self.hold(run)?;
+        let running = match held.filter(|held| held.is_of(run)) {
+            Some(held) => Some(held),
+            None => self.hold(run)?,
+        };
         self.services().site.meet_secrets().await;
         let (prepared, state, open) = self.restore(run)?;
         let records = self.journal.read(run)?;
@@ -282,7 +287,7 @@ impl Host {
         let mut driver = Driver::new(self.clone(), prepared, state, approver);
         let goes_on = driver.take_over(open);
         driver.catch_up(&records);
-        driver.queue(first);
+        driver.queue(words);
         let ended = driver.run(What::Resumed { by, goes_on }, stops).await?;
         let_go(running, &ended);
         Ok(ended)

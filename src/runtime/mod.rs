@@ -29,6 +29,7 @@ pub mod routing;
 mod running;
 mod signals;
 mod spoiled;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -42,3 +43,4 @@ pub use look::Look;
 pub use place::{BadTemplates, NextSite};
 pub use running::is_running;
 pub use signals::stop_requests;
+pub use spoken::Spoken;

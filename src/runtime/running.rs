@@ -11,6 +11,7 @@ use crate::engine::event::Outcome;
 /// Held by the process that runs a run.
 #[derive(Debug)]
 pub(super) struct Running {
+    run: RunId,
     path: PathBuf,
     /// Locked until it is closed; closed in every program that a step starts.
     _file: File,
@@ -23,10 +24,14 @@ impl Running {
         private::create_folder(path.parent().unwrap_or(state))?;
         let file = private::create(&path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Running { path, _file: file })),
+            Ok(()) => Ok(Some(Running { run: run.clone(), path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    pub(super) fn is_of(&self, run: &RunId) -> bool {
+        self.run == *run
     }
 
     /// Lets go of a run. The file of one that is over is of no more use; that of another stays, so that two

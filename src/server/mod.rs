@@ -17,7 +17,6 @@ mod browser;
 mod connections;
 mod desk;
 mod door;
-mod escalation_page;
 mod escalations;
 mod health;
 mod listen;
@@ -37,6 +36,7 @@ mod shelf;
 mod silences;
 mod supervisor;
 mod timekeeper;
+mod turns;
 mod watch;
 
 use std::fs::{File, TryLockError};
@@ -231,7 +231,6 @@ impl Server {
     /// while the supervisor gets signs of life.
     pub async fn run(self, stop: CancellationToken, supervisor: Supervisor) {
         let Server { shared, listener, work, timekeeper, silences, keeper, _alone } = self;
-        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
         shared.read_trust_store();
         let desk = tokio::spawn(work.run());
         let time = tokio::spawn(timekeeper.run(shared.stopping.clone()));
@@ -242,6 +241,7 @@ impl Server {
         let alive = tokio::spawn(supervisor.keep_alive(shared.clone()));
         stop.cancelled().await;
         shared.stopping.cancel();
+        let grace = Duration::from_secs_f64(shared.host.services().site.serve.grace);
         // What has not ended by then is interrupted as by a crash, and goes on at the next start.
         if tokio::time::timeout(grace, shared.runs.all_ended()).await.is_err() {
             tracing::warn!("some runs go on at the next start: they did not end within {grace:?}");

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::access::{self, Access, Who};
 use super::browser::{self, Peer};
 use super::sessions::Session;
-use super::{Shared, api, escalation_page, nowhere, page, reply};
+use super::{Shared, api, nowhere, page, reply};
 use crate::site::Role;
 use crate::site::serve::MetricsFor;
 
@@ -89,8 +89,8 @@ routes! {
     POST "/api/v1/escalations/{run}/ack" Access::Role(Role::Operator) => api::escalations::acknowledge;
     POST "/api/v1/escalations/{run}/next" Access::Role(Role::Operator) => api::escalations::next;
     POST "/api/v1/escalations/{run}/close" Access::Role(Role::Operator) => api::escalations::close;
-    GET "/ack/{run}" Access::Link => escalation_page::show;
-    POST "/ack/{run}" Access::Link => escalation_page::acknowledge;
+    GET "/ack/{run}" Access::Link => page::take_over::show;
+    POST "/ack/{run}" Access::Link => page::take_over::acknowledge;
     GET "/api/v1/holds" Access::Role(Role::Viewer) => api::holds::show;
     GET "/api/v1/silences" Access::Role(Role::Viewer) => api::silences::list;
     POST "/api/v1/silences" Access::Role(Role::Operator) => api::silences::add;
@@ -209,7 +209,7 @@ fn admit(
     let headers = request.headers();
     match route.access {
         Access::Anybody => Ok((Who::nobody("anybody"), None)),
-        Access::Link => Ok((escalation_page::admit(shared, path, request.uri())?, None)),
+        Access::Link => Ok((page::take_over::admit(shared, path, request.uri())?, None)),
         Access::Hook => Ok((api::hooks::admit(shared, path.get("hook").map_or("", String::as_str), headers)?, None)),
         Access::Role(needed) => Ok((bearer(shared, needed, headers)?, None)),
         Access::RoleOrLoopback(_) if is_open_to(shared, request) => Ok((Who::of_this_machine(), None)),

@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_util::task::TaskTracker;
 
+use super::turns::Turns;
 use crate::base::RunId;
 use crate::engine::event::Outcome;
 use crate::engine::intake::Demand;
 use crate::engine::{Event, Record, RunState, What};
 use crate::journal::JournalError;
 use crate::playbook::inputs;
-use crate::runtime::{Ended, Host, Nobody, Prepared, RuntimeError};
+use crate::runtime::{Ended, Host, Nobody, Prepared, RuntimeError, Spoken};
 
 /// How often a run that is out of this server's hands is looked at: a person has just answered, and looks on.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -49,6 +50,7 @@ pub(super) struct Runs {
     finished: mpsc::UnboundedSender<Finished>,
     receiver: Mutex<Option<mpsc::UnboundedReceiver<Finished>>>,
     going_on: TaskTracker,
+    answering: Turns,
 }
 
 /// How one stretch of a run ended.
@@ -68,7 +70,14 @@ impl Runs {
         // Unbounded is bounded here: one message for each live run.
         let (finished, receiver) = mpsc::unbounded_channel();
         let receiver = Mutex::new(Some(receiver));
-        Arc::new(Runs { host, live: Mutex::default(), finished, receiver, going_on: TaskTracker::new() })
+        Arc::new(Runs {
+            host,
+            live: Mutex::default(),
+            finished,
+            receiver,
+            going_on: TaskTracker::new(),
+            answering: Turns::default(),
+        })
     }
 
     /// Where ends are told; for the desk, once.
@@ -230,11 +239,16 @@ impl Runs {
         handle.is_some_and(|handle| handle.tell.send(Said { run: run.clone(), words }).is_ok())
     }
 
+    /// Waits until nobody else is answering this run, or one of those that it is part of.
+    pub(super) async fn turn(&self, run: &RunId) -> OwnedMutexGuard<()> {
+        self.answering.take(&outermost(run)).await
+    }
+
     /// The same; a run that was started elsewhere goes on here.
-    pub(super) fn answer(self: &Arc<Self>, run: &RunId, answers: Vec<What>) -> bool {
+    pub(super) fn answer(self: &Arc<Self>, run: &RunId, answers: Spoken) -> bool {
         let outermost = outermost(run);
         if self.lock().contains_key(&outermost) {
-            return self.tell(run, answers);
+            return self.tell(run, answers.into_words());
         }
         let (stop, stops) = mpsc::unbounded_channel();
         let (tell, _) = mpsc::unbounded_channel();

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::peer::{Labels, Peer, PeerError};
 use super::desk::Desk;
 use super::watch::Watch;
-use crate::base::{Redacted, RunId, Timestamp};
+use crate::base::{Clock, Redacted, RunId, Timestamp};
 use crate::engine::silence::{Open, STREAM, Silence, Silences};
 use crate::engine::{Event, Record};
 use crate::journal::JournalError;
@@ -107,7 +107,8 @@ impl Keeper {
 
     /// Makes sure that the alert of a run is silenced for a while.
     async fn keep(&mut self, run: &RunId, wanted: Wanted) -> Result<(), JournalError> {
-        let now = self.host.clock.now();
+        // As the clocks are now: another machine reads these times.
+        let now = Clock::start().now();
         let placed = self.silences.open.get(run).and_then(|open| open.placed.clone());
         let lasts = placed.as_ref().is_some_and(|(_, until)| until.since(now) > LEFT);
         if lasts || self.refused.contains(run) {
@@ -134,7 +135,9 @@ impl Keeper {
             self.write(Silence::Asked { run: run.clone(), alertmanager, labels }).await?;
         }
         let until = now.plus(LENGTH);
-        match place(&peer, run, &wanted.labels, placed.map(|(id, _)| id), now, until).await {
+        // Past also by a clock that is behind this one: it counts at once.
+        let from = now.minus(LENGTH);
+        match place(&peer, run, &wanted.labels, placed.map(|(id, _)| id), from, until).await {
             Ok(id) => self.write(Silence::Placed { run: run.clone(), id, until }).await,
             Err(error) => {
                 complain(run, &wanted.alertmanager, &error);

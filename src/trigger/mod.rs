@@ -199,7 +199,7 @@ macro_rules! sources {
     };
 }
 
-sources! { alertmanager, generic, standard_webhooks, github, grafana, pagerduty }
+sources! { alertmanager, generic, standard_webhooks, github, grafana, pagerduty, opsgenie }
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod chromium;
 mod contract;
 mod escalations;
 mod health;
+mod in_doubt;
 mod intake;
 mod limits;
 mod listing;
@@ -36,6 +37,7 @@ mod stopped;
 mod storm;
 mod systemd;
 mod table;
+mod take_over;
 mod tls;
 mod webdriver;
 

@@ -135,12 +135,21 @@ fn told(case: &Case, notice: u64, channel: &str, what: &What) -> Option<Fact> {
 
 /// The next thing that time alone makes true.
 fn due(cases: &Cases, now: Timestamp) -> Option<Fact> {
-    cases.all().find_map(|case| doubt(case, now).or_else(|| overdue_level(case, now)).or_else(|| update(case, now)))
+    let due = |case| doubt(case, now).or_else(|| again(case)).or_else(|| overdue_level(case, now));
+    cases.all().find_map(|case| due(case).or_else(|| update(case, now)))
 }
 
 fn doubt(case: &Case, now: Timestamp) -> Option<Fact> {
     let (told, channel) = case.pending().find(|(told, _)| told.at.plus(IN_DOUBT_AFTER) <= now)?;
     Some(Fact::Doubted { case: case.run.clone(), notice: told.notice, channel: channel.clone() })
+}
+
+/// The last message of a ladder once more, when nobody may have it.
+fn again(case: &Case) -> Option<Fact> {
+    let doubted = case.last_in_doubt()?;
+    let (notice, to) = (case.notices.len() as u64 + 1, doubted.to.keys().cloned().collect());
+    let (case, words) = (case.run.clone(), doubted.words.clone());
+    Some(Fact::Tell { case, notice, words, to, repeats: Some(doubted.notice) })
 }
 
 fn overdue_level(case: &Case, now: Timestamp) -> Option<Fact> {
@@ -170,5 +179,5 @@ fn update(case: &Case, now: Timestamp) -> Option<Fact> {
 
 fn tell(case: &Case, before: usize, words: Words, to: BTreeSet<String>) -> Fact {
     let notice = (case.notices.len() + before) as u64 + 1;
-    Fact::Tell { case: case.run.clone(), notice, words, to }
+    Fact::Tell { case: case.run.clone(), notice, words, to, repeats: None }
 }

@@ -15,8 +15,12 @@
 //! | any but closed | `Closed` | closed |
 //!
 //! `Tell` is the intent: it is durable before anything is sent, and names who is sent something. Each of them then
-//! has one end: `Told`, or `Doubted` when the program died in between. What is in doubt is never sent again; when
+//! has one end: `Told`, or `Doubted` when the program died in between. What is in doubt is not sent again; when
 //! nobody of a level was certainly reached, the next level is due at once.
+//!
+//! The last level has no next one, and neither have those at the very end. There, waiting could mean that nobody knows
+//! of the fault at all, and to be called twice is the smaller harm: who is in doubt is told again, once, by a `Tell`
+//! that names the message it repeats, so that its text can say so.
 
 mod decide;
 mod state;
@@ -71,6 +75,9 @@ pub enum Fact {
         notice: u64,
         words: Words,
         to: BTreeSet<String>,
+        /// The number of a message that may have reached nobody, and that this one tells again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repeats: Option<u64>,
     },
     Told {
         case: RunId,
@@ -83,7 +90,7 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread: Option<String>,
     },
-    /// Whether the message was sent is not known, and it is not sent again.
+    /// Whether the message was sent is not known.
     Doubted {
         case: RunId,
         notice: u64,

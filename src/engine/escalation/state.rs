@@ -84,6 +84,9 @@ pub struct Notice {
     pub at: Timestamp,
     #[serde(flatten)]
     pub words: Words,
+    /// The message that this one tells again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
     pub to: BTreeMap<String, Sent>,
 }
 
@@ -200,6 +203,18 @@ impl Climb {
     }
 }
 
+impl Notice {
+    /// Whether it asks somebody to take over.
+    fn asks(&self) -> bool {
+        matches!(self.words, Words::Level { .. } | Words::Final)
+    }
+
+    /// Whether nobody is known to have it, and nobody sends it any more.
+    fn is_unheard(&self) -> bool {
+        self.to.values().all(|sent| matches!(sent, Sent::Failed { .. } | Sent::Doubtful))
+    }
+}
+
 impl Case {
     fn new(run: &RunId, subject: &Subject) -> Self {
         Case {
@@ -216,7 +231,10 @@ impl Case {
 
     fn apply(&mut self, at: Timestamp, fact: &Fact) {
         match fact {
-            Fact::Tell { notice, words, to, .. } => self.tell(at, *notice, words, to),
+            Fact::Tell { notice, words, to, repeats, .. } => {
+                let to = to.iter().map(|channel| (channel.clone(), Sent::Pending)).collect();
+                self.tell(Notice { notice: *notice, at, words: words.clone(), repeats: *repeats, to });
+            }
             Fact::Told { notice, channel, delivered, error, thread, .. } => {
                 self.threads.extend(thread.iter().map(|thread| (channel.clone(), thread.clone())));
                 let sent = match delivered {
@@ -240,16 +258,15 @@ impl Case {
         }
     }
 
-    fn tell(&mut self, at: Timestamp, notice: u64, words: &Words, to: &BTreeSet<String>) {
-        match (words, &mut self.climb, &mut self.updates) {
+    fn tell(&mut self, notice: Notice) {
+        match (&notice.words, &mut self.climb, &mut self.updates) {
             (Words::Level { level, round }, Some(climb), _) => {
-                (climb.level, climb.round, climb.level_at) = (*level, *round, at);
+                (climb.level, climb.round, climb.level_at) = (*level, *round, notice.at);
             }
-            (Words::Update { status }, _, Some(updates)) => updates.last = Some((at, status.clone())),
+            (Words::Update { status }, _, Some(updates)) => updates.last = Some((notice.at, status.clone())),
             _ => {}
         }
-        let to = to.iter().map(|channel| (channel.clone(), Sent::Pending)).collect();
-        self.notices.push(Notice { notice, at, words: words.clone(), to });
+        self.notices.push(notice);
     }
 
     fn settle(&mut self, notice: u64, channel: &str, end: Sent) {
@@ -273,7 +290,7 @@ impl Case {
 
     /// The channels that were asked to take over; those that may have been are among them.
     pub fn asked(&self) -> BTreeSet<String> {
-        let asked = self.notices.iter().filter(|told| matches!(told.words, Words::Level { .. } | Words::Final));
+        let asked = self.notices.iter().filter(|told| told.asks());
         let reached = asked.flat_map(|told| told.to.iter().filter(|(_, sent)| !matches!(sent, Sent::Failed { .. })));
         reached.map(|(channel, _)| channel.clone()).collect()
     }
@@ -288,7 +305,21 @@ impl Case {
     /// Whether nobody of the current level was certainly reached, and nobody is at it any more.
     fn is_unheard(&self) -> bool {
         let level = self.notices.iter().rev().find(|told| matches!(told.words, Words::Level { .. }));
-        level.is_some_and(|told| told.to.values().all(|sent| matches!(sent, Sent::Failed { .. } | Sent::Doubtful)))
+        level.is_some_and(Notice::is_unheard)
+    }
+
+    /// The last request to take over, if it may have reached nobody and nobody comes after it who could be told at
+    /// once. What is a repeat itself is not told again: whatever kills the program each time must not call people
+    /// for ever.
+    pub(super) fn last_in_doubt(&self) -> Option<&Notice> {
+        let climb = self.climb.as_ref().filter(|_| self.acknowledged.is_none() && self.closed.is_none())?;
+        let asked = self.notices.iter().rev().find(|told| told.asks())?;
+        let is_last = match asked.words {
+            Words::Level { level, .. } => level as usize == climb.ladder.levels.len(),
+            _ => true,
+        };
+        let is_in_doubt = asked.is_unheard() && asked.to.values().any(|sent| *sent == Sent::Doubtful);
+        (is_last && is_in_doubt && asked.repeats.is_none()).then_some(asked)
     }
 
     /// When the next level is due by itself, if it is.

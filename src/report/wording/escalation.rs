@@ -32,6 +32,7 @@ fn told(case: &Case, notice: &Notice) -> String {
         Words::Closed => "the end".to_owned(),
         Words::Update { status } => format!("an update ({status})"),
     };
+    let what = if notice.repeats.is_some() { format!("{what}, again") } else { what };
     let each: Vec<String> = notice.to.iter().map(|(channel, sent)| format!("{channel} {}", how(sent))).collect();
     match each.is_empty() {
         true => format!("{what}: no channel reaches them"),

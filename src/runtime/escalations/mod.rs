@@ -94,7 +94,7 @@ impl Host {
         let (facts, cases) = self.write_escalations(&whats).await?;
         let mut sends = Vec::new();
         for fact in &facts {
-            if let Fact::Tell { case, notice, words, to } = fact {
+            if let Fact::Tell { case, notice, words, to, .. } = fact {
                 let each =
                     to.iter().map(|channel| self.clone().send(case.clone(), *notice, words.clone(), channel.clone()));
                 sends.extend(each.map(tokio::spawn));
@@ -146,7 +146,7 @@ impl Host {
     }
 
     async fn tell(&self, case: RunId, notice: u64, words: Words, channel: String) -> Option<What> {
-        let (delivered, error, attempts, thread) = match wording::message(self, &case, &words, &channel) {
+        let (delivered, error, attempts, thread) = match wording::message(self, &case, notice, &words, &channel) {
             Err(error) => (None, Some(error.to_string()), 0, None),
             Ok((message, thread)) => match messages::deliver(self, &channel, message, thread.as_ref()).await {
                 Event::NotificationSent { delivered, error, attempts, thread, .. } => {

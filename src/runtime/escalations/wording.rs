@@ -25,6 +25,7 @@ pub(super) enum WordingError {
 pub(super) fn message(
     host: &Host,
     run: &RunId,
+    notice: u64,
     words: &Words,
     channel: &str,
 ) -> Result<(Message, Option<String>), WordingError> {
@@ -37,13 +38,17 @@ pub(super) fn message(
     let about = raised.or(records.last()).ok_or_else(damaged)?;
     let about = Record { at: now(), ..about.clone() };
     let facts = messages::facts(occasion(words), &about, &state).ok_or_else(damaged)?;
-    let facts = told(host, case, words, channel, facts);
+    let facts = Facts { repeated: is_repeat(case, notice), ..told(host, case, words, channel, facts) };
     let template = match (words, &case.updates) {
         (Words::Update { .. }, Some(updates)) => updates.follow.template.as_str(),
         _ => "default",
     };
     let thread = case.threads.get(channel).or_else(|| state.threads.get(channel)).cloned();
     Ok((host.templates().message(template, &facts), thread))
+}
+
+fn is_repeat(case: &Case, notice: u64) -> bool {
+    case.notices.iter().any(|told| told.notice == notice && told.repeats.is_some())
 }
 
 fn occasion(words: &Words) -> Occasion {

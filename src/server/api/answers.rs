@@ -144,6 +144,8 @@ pub(in crate::server) async fn answer(call: Call, verdict: ApprovalVerdict, said
         Ok(found) => found,
         Err(refused) => return refused,
     };
+    // Until the answer is durable: who comes next finds the run as it leaves it.
+    let _turn = call.shared.runs.turn(&run).await;
     // Before it can be written down, so that it is not missed.
     let (who, news) = (call.who.name.clone(), call.shared.watch.subscribe());
     let word = |key, shown| Answered {

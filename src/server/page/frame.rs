@@ -14,6 +14,10 @@ use crate::server::route::Call;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// A page that is opened by its address alone has no script at all.
+const LINKED: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
 /// The pages that every page leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
@@ -55,12 +59,23 @@ pub(super) fn page(call: &Call, status: StatusCode, here: Here, title: &str, con
         div #frozen data-live { @if let Some(freeze) = freeze { (frozen(freeze, call)) } }
         main #content tabindex="-1" { h1 { (title) } (content) }
     };
-    send(status, title, &body)
+    send(status, POLICY, whole(title, &body, &script()))
 }
 
 /// A page without anything around it, for whoever is not signed in or may not see more.
 pub(super) fn bare(status: StatusCode, title: &str, content: &Markup) -> Response {
-    send(status, title, &html! { main #content { h1 { (title) } (content) } })
+    send(status, POLICY, whole(title, &alone(title, content), &script()))
+}
+
+/// A page for whoever has its address, which is signed. The address is the right to answer, so it goes to nobody else.
+pub(super) fn linked(status: StatusCode, title: &str, content: &Markup) -> Response {
+    let mut response = send(status, LINKED, whole(title, &alone(title, content), &html! {}));
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+fn alone(title: &str, content: &Markup) -> Markup {
+    html! { main #content { h1 { (title) } (content) } }
 }
 
 fn frozen(freeze: &Freeze, call: &Call) -> Markup {
@@ -78,9 +93,14 @@ fn frozen(freeze: &Freeze, call: &Call) -> Markup {
     }
 }
 
-fn send(status: StatusCode, title: &str, body: &Markup) -> Response {
-    let [styles, script, icon] = assets::addresses();
-    let whole = html! {
+fn script() -> Markup {
+    let [_, script, _] = assets::addresses();
+    html! { script src=(script) defer {} }
+}
+
+fn whole(title: &str, body: &Markup, script: &Markup) -> Markup {
+    let [styles, _, icon] = assets::addresses();
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -90,17 +110,20 @@ fn send(status: StatusCode, title: &str, body: &Markup) -> Response {
                 title { (title) " – runbook" }
                 link rel="icon" href=(icon);
                 link rel="stylesheet" href=(styles);
-                script src=(script) defer {}
+                (script)
             }
             body {
                 (body)
                 footer { "runbook " (env!("CARGO_PKG_VERSION")) ". All times are UTC." }
             }
         }
-    };
+    }
+}
+
+fn send(status: StatusCode, policy: &'static str, whole: Markup) -> Response {
     // Markup cannot come from data; characters that hide or turn text around are made visible here, whatever the page.
     let mut response = (status, escape_control_in_lines(&whole.into_string())).into_response();
-    let fixed = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    let fixed = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
     for (name, value) in fixed {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -23,6 +23,7 @@ mod questions;
 pub(super) mod run;
 pub(super) mod runs;
 mod steps;
+pub(super) mod take_over;
 pub(super) mod tickets;
 pub(super) mod verification;
 mod words;

@@ -41,7 +41,14 @@ struct Known {
     id: String,
     created_by: String,
     comment: String,
+    starts_at: String,
     status: Status,
+}
+
+impl Known {
+    fn is_over(&self) -> bool {
+        self.status.state == "expired"
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,7 +83,8 @@ impl Peer<'_> {
         Ok(alerts.iter().any(|alert| without_empty(&alert.labels) != ours))
     }
 
-    /// Places the silence, or moves the end of the one called `id`. Gives back its name.
+    /// Places the silence, or moves the end of the one called `id` unless that is over. Gives back its name.
+    /// `from` is the beginning of a new one; an Alertmanager takes one that is past for its own present.
     pub(super) async fn place(
         &self,
         run: &RunId,
@@ -93,11 +101,27 @@ impl Peer<'_> {
             "matchers": matchers, "startsAt": from.to_rfc3339(), "endsAt": until.to_rfc3339(),
             "createdBy": CREATED_BY, "comment": format!("{}works on this alert", mark(run)),
         });
-        if let Some(id) = id {
-            body["id"] = id.into();
+        let known = match id {
+            Some(id) => self.silence(id).await?,
+            None => None,
+        };
+        if let Some(known) = known.filter(|known| !known.is_over()) {
+            // With another beginning it would be ended, and a new one made that begins when the Alertmanager's clock
+            // says so.
+            body["id"] = known.id.into();
+            body["startsAt"] = known.starts_at.into();
         }
         let answer: Value = read(&self.call(Method::POST, "silences", &[], Some(&body)).await?)?;
         answer["silenceID"].as_str().map(str::to_owned).ok_or(PeerError::Answer)
+    }
+
+    /// `None` when it knows none of this name: it may have lost what it knew.
+    async fn silence(&self, id: &str) -> Result<Option<Known>, PeerError> {
+        match self.call(Method::GET, &format!("silence/{id}"), &[], None).await {
+            Ok(text) => read(&text).map(Some),
+            Err(PeerError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The names of the silences of a run that are not over.
@@ -105,7 +129,7 @@ impl Peer<'_> {
         let known: Vec<Known> = read(&self.call(Method::GET, "silences", &[], None).await?)?;
         let mark = mark(run);
         let ours = known.into_iter().filter(|silence| {
-            silence.created_by == CREATED_BY && silence.comment.starts_with(&mark) && silence.status.state != "expired"
+            silence.created_by == CREATED_BY && silence.comment.starts_with(&mark) && !silence.is_over()
         });
         Ok(ours.map(|silence| silence.id).collect())
     }

@@ -1,5 +1,7 @@
 //! Approvals by the API: who counts, what an answer is bound to, and that it is kept when it is acknowledged.
 
+use std::sync::Barrier;
+
 use serde_json::{Value, json};
 
 use super::{Answer, Served, place, start, token};
@@ -151,6 +153,58 @@ fn a_run_of_the_command_line_goes_on_here_when_it_is_approved_here() {
     waits.approve("ada").is(200);
     waits.approve("grace").is(200);
     waits.until_it_is("resolved");
+}
+
+/// Everybody of the team presses the button at once: two count, and who comes third is told that nothing waits.
+fn all_at_once(waits: &mut Waits) {
+    let digest = waits.approval()["digest"].clone();
+    let body = json!({"step": "remediate.restart", "digest": digest, "reason": "seen"});
+    let path = format!("/api/v1/runs/{}/approve", waits.run);
+    let (ready, client) = (Barrier::new(PEOPLE.len()), &waits.served.client);
+    let answers = std::thread::scope(|scope| {
+        let each = PEOPLE.map(|person| {
+            let (ready, path, body) = (&ready, &path, &body);
+            scope.spawn(move || {
+                ready.wait();
+                client.post(path, Some(&token(person)), body)
+            })
+        });
+        each.map(|one| one.join().expect("an answer"))
+    });
+    let mut said = answers.each_ref().map(|answer| answer.status);
+    said.sort_unstable();
+    assert_eq!(said, [200, 200, 409], "{:?}", answers.each_ref().map(|answer| &answer.body));
+    waits.until_it_is("resolved");
+    let report = waits.runbook.args(["report", &waits.run]).done().exits(0).stdout();
+    for (person, answer) in PEOPLE.iter().zip(&answers) {
+        assert_eq!(report.contains(person), answer.status == 200, "{person}: {report}");
+    }
+    waits.runbook.write("hangs", "");
+}
+
+#[test]
+fn who_approves_a_run_of_the_command_line_in_the_same_moment_as_others_gets_a_clear_answer() {
+    let runbook = team();
+    let served = start(&runbook);
+    let mut waits = Waits { runbook, served, run: String::new() };
+    for _ in 0..8 {
+        waits.runbook.call("run restart").exits(3);
+        waits.run = waits.runbook.newest_run();
+        all_at_once(&mut waits);
+    }
+}
+
+#[test]
+fn who_approves_a_run_of_the_server_in_the_same_moment_as_others_gets_a_clear_answer() {
+    let mut waits = Waits::from_alert();
+    all_at_once(&mut waits);
+    for _ in 1..6 {
+        let started =
+            waits.served.client.post("/api/v1/runs", Some(&token("operator")), &json!({"playbook": "restart"}));
+        waits.run = started.is(202).json()["run"].as_str().expect("a run").to_owned();
+        waits.until_it_is("parked");
+        all_at_once(&mut waits);
+    }
 }
 
 #[test]

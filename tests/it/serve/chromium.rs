@@ -78,12 +78,12 @@ for (const one of document.querySelectorAll('body *')) {
 }
 return least;";
 
-fn until(window: &Window, served: &mut Served, text: &str) {
+pub fn until(window: &Window, served: &mut Served, text: &str) {
     served.running.until(text, || window.text().contains(text));
 }
 
 /// Presses Tab until what has the focus fits; everything on the way must show that it has it.
-fn tab_to(window: &Window, what: &str) {
+pub fn tab_to(window: &Window, what: &str) {
     for _ in 0..80 {
         window.press([TAB]);
         let seen = window.script(
@@ -106,7 +106,7 @@ fn keep(window: &Window, name: &str) {
 }
 
 /// As on a telephone at night, and as on a desk by day: nothing to scroll sideways, and everything can be read.
-fn is_readable(window: &Window, page: &str) {
+pub fn is_readable(window: &Window, page: &str) {
     for (scheme, width) in [("dark", 360), ("light", 1_200)] {
         window.colours(scheme);
         window.size(width, 800);

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 
 use super::pager::{Pager, SECRET};
+use super::visitor::{shown, text_of};
 use super::{Client, Served, place, start, token};
 use crate::clock::other_time;
 use crate::support::{Runbook, wait_until};
@@ -20,6 +21,13 @@ recovery: {within: 0s}
 detect: {any: {down: {file: {path: 'down-{{inputs.target}}'}, holds: exists}}}
 escalate: {policy: on-call}
 ";
+
+/// The path of the page that a message to the first level links to.
+pub fn link(pager: &Pager) -> String {
+    let text = pager.to("first")["text"].as_str().expect("text").to_owned();
+    let link = text.lines().find_map(|line| line.strip_prefix("To take it over in a browser: ")).expect("a link");
+    link.strip_prefix("https://runbook.example.com").expect("the site's address").to_owned()
+}
 
 /// A place with a ladder of three, whose levels have so long.
 pub fn ladder(pager: &Pager, within: &str) -> Runbook {
@@ -40,7 +48,7 @@ pub fn ladder(pager: &Pager, within: &str) -> Runbook {
     runbook
 }
 
-fn escalation(client: &Client) -> Value {
+pub fn escalation(client: &Client) -> Value {
     client.get("/api/v1/escalations", Some(&token("viewer"))).is(200).json()["escalations"][0].clone()
 }
 
@@ -97,6 +105,29 @@ fn nobody_is_told_twice_over_kills_of_the_server() {
     }
 }
 
+/// A server that starts reads what escalated within a day, what is over among it.
+#[test]
+fn what_is_over_is_not_told_again_by_a_server_that_starts_anew() {
+    let pager = Pager::start();
+    let runbook = ladder(&pager, "30m");
+    // The fault of one target, told by the command and closed by the server.
+    let comes_and_goes = |target: &str, resolved: usize| {
+        let (down, run) = (format!("down-{target}"), format!("run down --input target={target}"));
+        runbook.write(&down, "");
+        runbook.call(&run).exits(1);
+        std::fs::remove_file(runbook.path(&down)).expect("it was down");
+        runbook.call(&run).exits(0);
+        wait_until("the server has closed it", || pager.count("first resolved") == resolved);
+    };
+    let served = start(&runbook);
+    comes_and_goes("a", 1);
+    served.running.kill();
+    drop(served.running.done());
+    let _served = start(&runbook);
+    comes_and_goes("b", 2);
+    assert_eq!(pager.count("first escalated"), 2, "each fault once: {:?}", pager.told());
+}
+
 #[test]
 fn a_run_of_the_server_is_escalated_and_acknowledged_by_the_api() {
     let pager = Pager::start();
@@ -133,12 +164,18 @@ fn the_link_of_a_message_shows_and_only_its_form_acknowledges() {
     runbook.call("run down").exits(1);
     let text = pager.to("first")["text"].as_str().expect("text").to_owned();
     assert!(text.ends_with(&format!("runbook ack {}", runbook.newest_run())), "{text}");
-    let link = text.lines().find_map(|line| line.strip_prefix("To take it over in a browser: ")).expect("a link");
-    let path = link.strip_prefix("https://runbook.example.com").expect("the site's address").to_owned();
+    let path = link(&pager);
     let served = start(&runbook);
-    let shown = served.client.get(&path, None).is(200);
-    assert!(shown.body.contains("The &lt;service&gt; is down") && shown.body.contains("I take over"), "{}", shown.body);
-    assert!(shown.headers.to_lowercase().contains("content-security-policy: default-src 'none'"), "{}", shown.headers);
+    let asks = served.client.get(&path, None).is(200);
+    assert!(asks.body.contains("The &lt;service&gt; is down") && !asks.body.contains("<script"), "{}", asks.body);
+    insta::assert_snapshot!("page_take_over", shown(&text_of(&asks.body)));
+    let policy = asks.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'") && !policy.contains("script"), "{policy}");
+    for (header, value) in
+        [("referrer-policy", "no-referrer"), ("cache-control", "no-store"), ("x-frame-options", "DENY")]
+    {
+        assert_eq!(asks.header(header), Some(value), "{header}");
+    }
     assert_eq!(escalation(&served.client)["acknowledged"], Value::Null, "looking changes nothing");
     let forged = path.replace("first", "boss");
     let longer = path.replace("until=1", "until=2");
@@ -149,12 +186,13 @@ fn the_link_of_a_message_shows_and_only_its_form_acknowledges() {
     assert_eq!(escalation(&served.client)["acknowledged"], Value::Null);
     served.client.raw("POST", &path, "content-type: application/json\r\n", b"{}").expect("an answer").is(415);
     let done = served.client.raw("POST", &path, FORM, b"name=Ada+%3Cb%3E").expect("an answer").is(200);
-    assert!(done.body.contains("Acknowledged</strong> by Ada &lt;b&gt; (webhook:first)"), "{}", done.body);
+    assert!(done.body.contains("by <b>Ada &lt;b&gt; (webhook:first)</b>"), "{}", done.body);
+    insta::assert_snapshot!("page_taken_over", shown(&text_of(&done.body)));
     let answer = escalation(&served.client)["acknowledged"].clone();
     assert_eq!((&answer["by"], &answer["way"]), (&json!("Ada <b> (webhook:first)"), &json!("link")));
     wait_until("whoever was told hears of it", || pager.count("first acknowledged") == 1);
     let again = served.client.raw("POST", &path, FORM, b"name=Eve").expect("an answer").is(200);
-    assert!(again.body.contains("by Ada"), "{}", again.body);
+    assert!(again.body.contains("by <b>Ada") && !again.body.contains("Eve"), "{}", again.body);
 }
 
 #[test]
@@ -163,13 +201,12 @@ fn a_link_expires() {
     let pager = Pager::start();
     let runbook = ladder(&pager, "30m");
     runbook.call("run down").exits(1);
-    let text = pager.to("first")["text"].as_str().expect("text").to_owned();
-    let path = text.lines().find_map(|line| line.split("https://runbook.example.com/ack").nth(1)).expect("a link");
+    let path = link(&pager);
     let runbook = runbook.variable("LD_PRELOAD", library.display().to_string()).variable("FAKETIME", "+4d");
     let served = start(&runbook);
-    let expired = served.client.get(&format!("/ack{path}"), None).is(410);
+    let expired = served.client.get(&path, None).is(410);
     assert!(expired.body.contains("expired"), "{}", expired.body);
-    served.client.raw("POST", &format!("/ack{path}"), FORM, b"name=x").expect("an answer").is(410);
+    served.client.raw("POST", &path, FORM, b"name=x").expect("an answer").is(410);
     assert_eq!(escalation(&served.client)["acknowledged"], Value::Null);
 }
 

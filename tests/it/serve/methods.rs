@@ -35,7 +35,7 @@ fn t41_a_wrong_method_is_told_to_those_who_know_the_route_and_to_nobody_else() {
     let browser = Browser::sign_in(&served.client, &token("viewer"));
     let mut tried = 0;
     for (path, (methods, kind)) in paths() {
-        let filled = path.replace('{', "").replace('}', "");
+        let filled = path.replace(['{', '}'], "");
         for method in METHODS.into_iter().filter(|method| !methods.contains(method)) {
             let name = format!("{method} {path}");
             for stranger in [None, Some("nobody-has-this-token")] {

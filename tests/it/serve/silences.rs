@@ -1,9 +1,11 @@
 //! A real Alertmanager is quiet about an alert for as long as its run works on it, and not a moment longer.
 
+use runbook::base::Timestamp;
 use serde_json::{Value, json};
 
 use super::alertmanager::{PROGRAM, alertmanager, free_address, is_installed};
 use super::{ALERTS, Client, Served, place, start};
+use crate::clock::other_time;
 use crate::support::{Runbook, Running, wait_until};
 
 /// Works until a file is there.
@@ -28,19 +30,23 @@ remediate:
 struct Lab {
     runbook: Runbook,
     served: Served,
-    /// Ends with the test.
-    _running: Running,
+    /// The Alertmanager, which ends with the test.
+    running: Running,
     alertmanager: Client,
 }
 
-#[expect(clippy::print_stderr, reason = "what is not here is told")]
 fn lab() -> Option<Lab> {
+    lab_in(place(""))
+}
+
+#[expect(clippy::print_stderr, reason = "what is not here is told")]
+fn lab_in(place: Runbook) -> Option<Lab> {
     if !is_installed(PROGRAM) {
         eprintln!("SKIPPED: silences in a real Alertmanager, which is not here; Debian has prometheus-alertmanager");
         return None;
     }
     let address = free_address();
-    let runbook = place("").file("playbooks/broken.yaml", PLAYBOOK).file("hangs", "");
+    let runbook = place.file("playbooks/broken.yaml", PLAYBOOK).file("hangs", "");
     let site = runbook.read("runbook.yaml");
     runbook.write(
         "runbook.yaml",
@@ -48,7 +54,7 @@ fn lab() -> Option<Lab> {
     );
     let served = start(&runbook);
     let (running, alertmanager) = alertmanager(&runbook, served.client.address(), "target", &address);
-    Some(Lab { runbook, served, _running: running, alertmanager })
+    Some(Lab { runbook, served, running, alertmanager })
 }
 
 impl Lab {
@@ -91,6 +97,73 @@ fn an_alert_is_silenced_while_its_run_works_on_it_and_no_other_alert_is() {
     wait_until("it is lifted", || lab.active().is_empty() && lab.silenced() == 0);
     lab.runbook.call("audit verify").exits(0);
     lab.runbook.call("audit export").exits(0).says(r#"\"silence\":\"placed\""#).says(r#"\"silence\":\"lifted\""#);
+}
+
+fn of(silences: &[Value], target: &str) -> Option<Value> {
+    let is_of =
+        |silence: &&Value| silence["matchers"].as_array().expect("a list").iter().any(|one| one["value"] == target);
+    silences.iter().find(is_of).cloned()
+}
+
+fn end(silence: &Value) -> Timestamp {
+    Timestamp::parse(silence["endsAt"].as_str().expect("a time")).expect("a time")
+}
+
+/// A run works on the first alert, and its server's clock can be put forward; the Alertmanager's stays behind.
+fn lab_with_a_clock() -> Option<Lab> {
+    let library = other_time()?;
+    let site = place("").file("clock", "+0");
+    let clock = site.path("clock").display().to_string();
+    let site = site
+        .variable("LD_PRELOAD", library.display().to_string())
+        .variable("FAKETIME_TIMESTAMP_FILE", clock)
+        .variable("FAKETIME_NO_CACHE", "1")
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let mut lab = lab_in(site)?;
+    lab.runbook.write("ready", "");
+    lab.fire(&[json!({"alertname": "Broken", "target": "a"})]);
+    lab.served.running.until("it works", || lab.runbook.exists("begun"));
+    wait_until("it is silenced", || lab.silenced() == 1);
+    Some(lab)
+}
+
+impl Lab {
+    /// So late that the silence is about to end. The server looks at all of them when something begins.
+    fn put_forward(&self) {
+        // In one step, so that nobody reads half a time.
+        self.runbook.write("clock.new", "+200s");
+        std::fs::rename(self.runbook.path("clock.new"), self.runbook.path("clock")).expect("one folder");
+        self.fire(&[json!({"alertname": "Broken", "target": "b"})]);
+    }
+}
+
+#[test]
+fn a_silence_is_prolonged_while_its_run_works_and_stays_the_same_one() {
+    let Some(lab) = lab_with_a_clock() else { return };
+    let before = of(&lab.active(), "a").expect("it is silenced");
+    lab.put_forward();
+    wait_until("the other one is silenced at once, too", || of(&lab.active(), "b").is_some());
+    let prolonged = || of(&lab.active(), "a").filter(|silence| end(silence) > end(&before));
+    wait_until("it is prolonged", || prolonged().is_some());
+    let after = prolonged().expect("it is there");
+    assert!(end(&after).since(end(&before)).as_secs() >= 190, "{before} {after}");
+    assert_eq!((&after["id"], &after["startsAt"]), (&before["id"], &before["startsAt"]), "never heard meanwhile");
+    lab.runbook.write("go", "");
+    wait_until("it is lifted", || lab.active().is_empty() && lab.silenced() == 0);
+}
+
+#[test]
+fn a_silence_that_the_alertmanager_has_lost_is_placed_anew() {
+    let Some(mut lab) = lab_with_a_clock() else { return };
+    lab.running.kill();
+    drop(lab.running.done());
+    std::fs::remove_dir_all(lab.runbook.path("alertmanager")).expect("what it knew");
+    let (hook, address) = (lab.served.client.address().to_owned(), lab.alertmanager.address().to_owned());
+    (lab.running, lab.alertmanager) = alertmanager(&lab.runbook, &hook, "target", &address);
+    assert_eq!(lab.active(), Vec::<Value>::new());
+    lab.put_forward();
+    wait_until("it is silenced again", || of(&lab.active(), "a").is_some());
+    lab.runbook.write("go", "");
 }
 
 #[test]
