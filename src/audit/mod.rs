@@ -27,6 +27,7 @@ pub mod tree;
 mod tree_check;
 mod trust;
 mod verify;
+mod wording;
 
 use std::fmt;
 use std::str::FromStr;

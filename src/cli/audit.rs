@@ -2,7 +2,6 @@
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -10,8 +9,8 @@ use serde_json::json;
 use super::output::{self, Failure};
 use super::{Exit, Format, setup};
 use crate::audit::export::verify_export;
-use crate::audit::{Completeness, Head, KeyFile, PublicKey, Report, Trust};
-use crate::base::{Clock, Timestamp, units};
+use crate::audit::{Head, KeyFile, PublicKey, Report, Trust};
+use crate::base::{Clock, Timestamp};
 use crate::journal::{self, JournalError};
 use crate::report::escape_control;
 
@@ -47,7 +46,10 @@ pub fn verify(config: Option<&Path>, arguments: &VerifyArguments) -> Result<Exit
     let now = Clock::start().now();
     match arguments.format {
         Format::Json => output::json(&as_json(&report, now)),
-        Format::Text => lines(&report, !arguments.key.is_empty(), now).iter().for_each(|line| output::line(line)),
+        Format::Text => {
+            let lines = report.lines(!arguments.key.is_empty(), now);
+            lines.iter().for_each(|line| output::line(&escape_control(line)));
+        }
     }
     Ok(if report.is_sound() { Exit::Done } else { Exit::Unresolved })
 }
@@ -82,74 +84,14 @@ fn verify_file(file: &Path, trust: &Trust) -> Result<Report, Failure> {
         .map_err(|error| Failure::because(Exit::Error, &error).help(error.help().to_owned()))
 }
 
-/// How long ago the last entry was written that something kept elsewhere vouches for.
-fn window(report: &Report, now: Timestamp) -> Option<Duration> {
-    report.anchored_at.map(|at| now.since(Timestamp(at)))
-}
-
 fn as_json(report: &Report, now: Timestamp) -> serde_json::Value {
     let mut shown = json!(report);
     shown["intact"] = report.is_intact().into();
     shown["window"] = json!({
         "entries": report.head.count.saturating_sub(report.anchored),
-        "seconds": window(report, now).map(|passed| passed.as_secs()),
+        "seconds": report.window(now).map(|passed| passed.as_secs()),
     });
     shown
-}
-
-fn lines(report: &Report, with_key: bool, now: Timestamp) -> Vec<String> {
-    let mut lines: Vec<String> =
-        report.findings.iter().map(|finding| format!("✗ {}", escape_control(&finding.to_string()))).collect();
-    let read = format!("{} of {}", counted(report.entries, "entry", "entries"), counted(report.runs, "run", "runs"));
-    lines.push(match report.is_sound() {
-        true => format!("✓ The audit trail holds: {read}, each as it was written."),
-        false => {
-            let findings = counted(report.findings.len() as u64, "finding", "findings");
-            format!("The audit trail does not hold: {findings} in {read}.")
-        }
-    });
-    lines.push(format!("  Integrity:    {}", integrity(report, with_key)));
-    lines.push(format!("  Completeness: {}", completeness(report)));
-    if report.is_sound() {
-        lines.push(format!("  Undetectable: {}", undetectable(report, now)));
-        lines.push(format!("  Last entry:   {}", report.head));
-    }
-    lines
-}
-
-fn integrity(report: &Report, with_key: bool) -> String {
-    let signatures = match (with_key, report.signed) {
-        (false, _) => "signatures were not checked, give the public key with --key".to_owned(),
-        (true, 0) => "no checkpoint beside the entries is signed with the key you gave".to_owned(),
-        (true, signed) => format!("{} signed with the key you gave", counted(signed, "checkpoint", "checkpoints")),
-    };
-    let verdict = if report.is_intact() { "every entry fits" } else { "broken, see above" };
-    format!("{verdict}; {signatures}")
-}
-
-fn completeness(report: &Report) -> String {
-    match report.completeness {
-        Completeness::ProvenToAnchor => format!("proven up to entry {} by what was kept elsewhere", report.anchored),
-        Completeness::Incomplete => "entries at the end are gone, see above".to_owned(),
-        Completeness::Unprovable => "the end cannot be proven without an anchor (--anchor FILE or --head)".to_owned(),
-    }
-}
-
-fn undetectable(report: &Report, now: Timestamp) -> String {
-    let entries = report.head.count.saturating_sub(report.anchored);
-    match (report.anchored, entries) {
-        (0, _) => "whoever can write the journal, and its key, could have rewritten all of it".to_owned(),
-        (_, 0) => "nothing; no entry is newer than the last one that is anchored".to_owned(),
-        (anchored, _) => {
-            let since = window(report, now).map(|passed| format!(", of the last {}", units::show_duration(passed)));
-            let newer = counted(entries, "entry", "entries");
-            format!("changes to the {newer} after entry {anchored}{}", since.unwrap_or_default())
-        }
-    }
-}
-
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Prints the public key; makes the key if there is none yet.

@@ -1,6 +1,5 @@
 //! `silence`: what starts no run by itself for some time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -9,7 +8,7 @@ use super::orders::{give, given, journal_and_standing, parse_duration, parse_mom
 use super::output::{self, Failure};
 use super::{Exit, Format};
 use crate::base::{Clock, environment};
-use crate::engine::standing::{Matches, Order, Silence};
+use crate::engine::standing::{Comparison, Matcher, Matches, Order, Silence, Unfit};
 use crate::report::escape_control;
 
 #[derive(Debug, Subcommand)]
@@ -34,8 +33,10 @@ pub struct AddArguments {
     /// A playbook that is not started; may be given several times. Default: any that the labels leave.
     #[arg(long = "playbook", value_name = "NAME")]
     playbooks: Vec<String>,
-    /// A label that the alert has, with its whole value; may be given several times, and all have to fit.
-    #[arg(long = "label", value_name = "NAME=VALUE")]
+    /// What a label of the alert is, as in Alertmanager: team=a, team!=a, 'team=~"web|db"', 'team!~"test.*"'. A pattern is
+    /// one for the whole value, and a label that is missing counts as an empty one. May be given several times, and all
+    /// have to fit.
+    #[arg(long = "label", value_name = "MATCHER")]
     labels: Vec<String>,
     /// How long, such as 2h.
     #[arg(long = "for", value_name = "DURATION", conflicts_with = "until", required_unless_present = "until")]
@@ -75,21 +76,44 @@ fn add(config: Option<&Path>, arguments: &AddArguments) -> Result<Exit, Failure>
 }
 
 fn matches(arguments: &AddArguments) -> Result<Matches, Failure> {
-    let playbooks: BTreeSet<String> = arguments.playbooks.iter().cloned().collect();
-    let mut labels = BTreeMap::new();
-    for label in &arguments.labels {
-        let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            let help = "write --label NAME=VALUE, such as --label host=gpu-3".to_owned();
-            return Err(Failure::new(Exit::Invalid, format!("'{label}' is no label with its value")).help(help));
-        };
-        labels.insert(name.to_owned(), value.to_owned());
+    let mut matches = Matches { playbooks: arguments.playbooks.iter().cloned().collect(), ..Matches::default() };
+    for text in &arguments.labels {
+        let matcher: Matcher = text.parse().map_err(|error| {
+            let help = "write --label NAME=VALUE, such as --label host=gpu-3, or with != or =~ or !~".to_owned();
+            Failure::because(Exit::Invalid, &error).help(help)
+        })?;
+        require(&mut matches, matcher)?;
     }
-    let matches = Matches { playbooks, labels };
-    if matches.is_empty() {
-        let help = "name what it is about with --playbook or --label; `runbook freeze` is for everything".to_owned();
-        return Err(Failure::new(Exit::Invalid, "a silence of nothing").help(help));
-    }
+    matches.check().map_err(|error| {
+        let failure = Failure::new(Exit::Invalid, error.to_string());
+        match error {
+            Unfit::Nothing => failure.help(format!("name what it is about with --playbook or --label; {FREEZE}")),
+            Unfit::Everything(_) => {
+                failure.help(format!("say what it is about with --playbook or another --label, too; {FREEZE}"))
+            }
+            Unfit::TooMany | Unfit::Pattern(..) => failure,
+        }
+    })?;
     Ok(matches)
+}
+
+const FREEZE: &str = "`runbook freeze` is for everything";
+
+/// What has a value is written down as ever; only what is more than that is a matcher there.
+fn require(matches: &mut Matches, matcher: Matcher) -> Result<(), Failure> {
+    if matcher.comparison != Comparison::Is || matcher.value.is_empty() {
+        matches.matchers.push(matcher);
+        return Ok(());
+    }
+    let Matcher { label, value, .. } = matcher;
+    match matches.labels.insert(label.clone(), value.clone()) {
+        Some(other) if other != value => {
+            let message = format!("nothing has '{other}' and '{value}' as its label {label}");
+            let help = format!("one of them: --label '{label}=~\"A|B\"'");
+            Err(Failure::new(Exit::Invalid, message).help(help))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn list(config: Option<&Path>, format: Format) -> Result<Exit, Failure> {
@@ -117,10 +141,7 @@ fn end(config: Option<&Path>, number: u64) -> Result<Exit, Failure> {
 
 /// A silence in one line.
 pub(super) fn line(silence: &Silence) -> String {
-    let Matches { playbooks, labels } = &silence.matches;
-    let labels = labels.iter().map(|(name, value)| format!("{name}={value}"));
-    let about: Vec<String> = playbooks.iter().cloned().chain(labels).collect();
     let until = silence.until.to_local_date_time();
-    let what = format!("{} by {}, until {until}: {}", about.join(" "), silence.by, silence.reason);
+    let what = format!("{} by {}, until {until}: {}", silence.matches, silence.by, silence.reason);
     format!("silence {}: {}", silence.number, escape_control(&what))
 }

@@ -34,6 +34,7 @@ pub mod graph;
 mod input;
 pub mod intake;
 mod judge;
+mod matches;
 pub mod outbox;
 mod outcome;
 mod phases;

@@ -2,11 +2,12 @@
 //! the journal as the events of a stream of its own, so that they survive restarts and the audit trail
 //! tells who gave and who lifted them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Record};
+pub use super::matches::{Comparison, Matcher, Matches, Unfit};
 use crate::base::Timestamp;
 
 /// The name under which the orders stand in the journal; no run has a name like it.
@@ -50,31 +51,6 @@ pub enum Order {
         silence: u64,
         by: String,
     },
-}
-
-/// What a silence is about; whatever is named here has to fit. One that names nothing is about nothing.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Matches {
-    /// Playbooks, one of which it has to be.
-    #[serde(default)]
-    pub playbooks: BTreeSet<String>,
-    /// Labels of the alert, each with its whole value.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Matches {
-    /// Whether it names nothing: such a silence would be taken for one of everything, which a freeze is for.
-    pub fn is_empty(&self) -> bool {
-        self.playbooks.is_empty() && self.labels.is_empty()
-    }
-
-    fn fits(&self, playbook: &str, labels: &BTreeMap<String, String>) -> bool {
-        let named = self.playbooks.is_empty() || self.playbooks.contains(playbook);
-        let labelled = self.labels.iter().all(|(name, value)| labels.get(name) == Some(value));
-        !self.is_empty() && named && labelled
-    }
 }
 
 /// A silence as it stands.
@@ -225,6 +201,7 @@ mod tests {
             matches: Matches {
                 playbooks: playbooks.iter().map(|name| (*name).to_owned()).collect(),
                 labels: labels(of),
+                ..Matches::default()
             },
             by: "ada".into(),
             reason: "planned".into(),

@@ -10,14 +10,43 @@ use crate::audit::{Entry, Report, Trust, Verifier};
 /// Checks every entry. `trust` are keys, heads and checkpoints that were kept where nobody who can
 /// write the journal could change them; without one the end of the journal proves nothing.
 pub fn verify(journal: &dyn Journal, trust: &Trust) -> Result<Report, JournalError> {
-    let mut checking = Checking { trust, verifier: Verifier::new() };
+    Ok(check(journal, trust, &|_| true)?.verifier.finish())
+}
+
+/// The same for as long as `goes_on` says so; `None` once it does not. It is asked with the number of entries that there
+/// are, before the first one, and with the number of those read, before each.
+pub fn verify_while(
+    journal: &dyn Journal,
+    trust: &Trust,
+    goes_on: &dyn Fn(u64) -> bool,
+) -> Result<Option<Report>, JournalError> {
+    let checked = check(journal, trust, goes_on)?;
+    Ok((!checked.is_stopped).then(|| checked.verifier.finish()))
+}
+
+fn check<'a>(
+    journal: &dyn Journal,
+    trust: &'a Trust,
+    goes_on: &'a dyn Fn(u64) -> bool,
+) -> Result<Checking<'a>, JournalError> {
+    let mut checking = Checking { trust, verifier: Verifier::new(), goes_on, read: 0, is_stopped: false };
     journal.entries(&mut checking)?;
-    Ok(checking.verifier.finish())
+    Ok(checking)
 }
 
 struct Checking<'a> {
     trust: &'a Trust,
     verifier: Verifier,
+    goes_on: &'a dyn Fn(u64) -> bool,
+    read: u64,
+    is_stopped: bool,
+}
+
+impl Checking<'_> {
+    fn stop_unless(&mut self, goes_on: bool) -> ControlFlow<()> {
+        self.is_stopped |= !goes_on;
+        if self.is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 impl Visitor for Checking<'_> {
@@ -27,10 +56,14 @@ impl Visitor for Checking<'_> {
         if let Some(root) = stored.root {
             self.verifier.tree_ends_with(root);
         }
-        ControlFlow::Continue(())
+        self.stop_unless((self.goes_on)(stored.head.count))
     }
 
     fn entry(&mut self, entry: Entry) -> ControlFlow<()> {
+        if self.stop_unless((self.goes_on)(self.read)).is_break() {
+            return ControlFlow::Break(());
+        }
+        self.read += 1;
         self.verifier.feed(entry);
         ControlFlow::Continue(())
     }

@@ -33,7 +33,7 @@ use crate::audit::{Entry, Hash, Head, Note};
 use crate::base::{Redacted, RunId};
 use crate::engine::Record;
 
-pub use check::{JournalExportError, export, verify};
+pub use check::{JournalExportError, export, verify, verify_while};
 pub use error::JournalError;
 pub use find::{FindRunError, find_run};
 pub use memory::MemoryJournal;

@@ -212,6 +212,8 @@ impl Work {
     /// What stands at this moment. When it cannot be read, what was known last counts.
     fn look_at_orders(&mut self) {
         match orders::standing(self.host.journal.as_ref()) {
+            // Patterns that were compiled are kept as long as nothing new was ordered.
+            Ok(standing) if standing.seq == self.standing.seq => {}
             Ok(standing) => self.standing = standing,
             Err(error) => tracing::error!(%error, "whether something is silenced cannot be read"),
         }

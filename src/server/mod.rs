@@ -22,6 +22,7 @@ mod health;
 mod listen;
 mod matching;
 mod metrics;
+mod nowhere;
 mod openapi;
 mod pace;
 mod page;
@@ -132,6 +133,8 @@ pub struct Shared {
     health: health::Health,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
+    /// The place for the one who verifies the audit trail.
+    verifying: Arc<Semaphore>,
     encryption: listen::Encryption,
     reloading: reload::Reloading,
     stopping: CancellationToken,
@@ -205,6 +208,7 @@ impl Server {
             watch,
             metrics,
             health,
+            verifying: Arc::new(Semaphore::new(1)),
             streams: Arc::new(Semaphore::new(site.serve.streams)),
             encryption: listener.encryption(),
             reloading: reload::Reloading::of(site_file),

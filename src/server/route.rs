@@ -1,7 +1,7 @@
 //! The table of routes, and the one way into all of them: who calls is known by the headers before a body is read,
 //! and a body is read within limits before anything looks at it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, RawPathParams, Request};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::access::{self, Access, Who};
 use super::browser::{self, Peer};
 use super::sessions::Session;
-use super::{Shared, api, page, reply};
+use super::{Shared, api, nowhere, page, reply};
 use crate::site::Role;
 use crate::site::serve::MetricsFor;
 
@@ -80,6 +80,7 @@ routes! {
     POST "/api/v1/runs/{run}/resolve" Access::Role(Role::Operator) => api::orders::resolve;
     POST "/api/v1/runs/{run}/approve" Access::Role(Role::Approver) => api::answers::approve;
     POST "/api/v1/runs/{run}/reject" Access::Role(Role::Approver) => api::answers::reject;
+    POST "/api/v1/runs/{run}/break-glass" Access::Role(Role::Admin) => api::answers::break_glass;
     GET "/api/v1/audit/checkpoint" Access::Role(Role::Viewer) => api::audit::checkpoint;
     GET "/api/v1/audit/proofs/inclusion" Access::Role(Role::Viewer) => api::audit::inclusion;
     GET "/api/v1/audit/proofs/consistency" Access::Role(Role::Viewer) => api::audit::consistency;
@@ -109,6 +110,7 @@ routes! {
     POST "/runs/{run}/resolve" Access::Page(Role::Operator) => page::orders::resolve;
     POST "/runs/{run}/approve" Access::Page(Role::Approver) => page::orders::approve;
     POST "/runs/{run}/reject" Access::Page(Role::Approver) => page::orders::reject;
+    POST "/runs/{run}/break-glass" Access::Page(Role::Admin) => page::orders::break_glass;
     POST "/runs/{run}/acknowledge" Access::Page(Role::Operator) => page::escalation::acknowledge;
     POST "/runs/{run}/next-level" Access::Page(Role::Operator) => page::escalation::next_level;
     POST "/runs/{run}/close" Access::Page(Role::Operator) => page::escalation::close;
@@ -119,48 +121,41 @@ routes! {
     POST "/freeze" Access::Page(Role::Admin) => page::freeze::freeze;
     POST "/unfreeze" Access::Page(Role::Admin) => page::freeze::unfreeze;
     GET "/audit" Access::Page(Role::Viewer) => page::audit::show;
-}
-
-/// The routes, ready to be served. What is no route asks for a token first, so that it tells strangers nothing.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let mut paths: BTreeMap<&str, MethodRouter> = BTreeMap::new();
-    for route in ROUTES {
-        let methods =
-            paths.remove(route.path).unwrap_or_else(|| MethodRouter::new().fallback(stranger(shared.clone())));
-        paths.insert(route.path, methods.merge(on(filter(&route.method), handler(shared.clone(), route))));
-    }
-    let empty = Router::new().fallback(stranger(shared));
-    paths.into_iter().fold(empty, |router, (path, methods)| router.route(path, methods))
-}
-
-fn filter(method: &Method) -> MethodFilter {
-    MethodFilter::try_from(method.clone()).expect("the table has only methods of HTTP itself")
+    POST "/audit/verify" Access::Page(Role::Viewer) => page::verification::verify;
 }
 
 type Handler = std::pin::Pin<Box<dyn Future<Output = Response> + Send>>;
 
-fn handler(shared: Arc<Shared>, route: &'static Route) -> impl Fn(RawPathParams, Request) -> Handler + Clone {
-    move |path, request| Box::pin(answer(shared.clone(), route, path, request))
+/// The routes, ready to be served. What is no route asks for a token first, so that it tells strangers nothing. `any` and
+/// not one handler for each method: axum would name the methods of a route in its answer to a stranger.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let paths: BTreeSet<&'static str> = ROUTES.iter().map(|route| route.path).collect();
+    let elsewhere = shared.clone();
+    let empty = Router::new().fallback(move |request: Request| {
+        std::future::ready(guarded(nowhere::answer(&elsewhere, None, request.headers())))
+    });
+    paths.into_iter().fold(empty, |router, path| router.route(path, any(handler(shared.clone(), path))))
 }
 
-fn stranger(shared: Arc<Shared>) -> impl Fn(Request) -> Handler + Clone {
-    move |request| {
-        let by_token = shared.door().tokens.who(request.headers()).is_some();
-        let by_session = shared.session_of(request.headers()).is_some();
+fn handler(shared: Arc<Shared>, path: &'static str) -> impl Fn(RawPathParams, Request) -> Handler + Clone {
+    move |parts, request| {
+        let shared = shared.clone();
         Box::pin(async move {
-            let mut response = match (by_token, by_session) {
-                (true, _) => reply::problem(StatusCode::NOT_FOUND, "there is no such route", ""),
-                (false, true) => page::problem::nowhere(),
-                (false, false) => reply::unknown(),
-            };
-            reply::guard(response.headers_mut());
-            response
+            guarded(match route_of(path, request.method()) {
+                Some(route) => serve(shared, route, parts, request).await,
+                None => nowhere::answer(&shared, Some(path), request.headers()),
+            })
         })
     }
 }
 
-async fn answer(shared: Arc<Shared>, route: &Route, path: RawPathParams, request: Request) -> Response {
-    let mut response = serve(shared, route, path, request).await;
+fn route_of(path: &str, method: &Method) -> Option<&'static Route> {
+    // What HEAD asks for is what GET would answer, without its body (RFC 9110, 9.3.2).
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    ROUTES.iter().find(|route| route.path == path && route.method == *method)
+}
+
+fn guarded(mut response: Response) -> Response {
     reply::guard(response.headers_mut());
     response
 }

@@ -17,6 +17,7 @@ mod limits;
 mod listing;
 mod live_output;
 mod logs;
+mod methods;
 mod metrics;
 mod outside;
 mod page_answers;

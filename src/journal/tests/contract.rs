@@ -10,7 +10,9 @@ use crate::audit::Trust;
 use crate::audit::{Entry, Head, export::verify_export};
 use crate::base::StepKey;
 use crate::engine::event::StepStatus;
-use crate::journal::{FindRunError, JournalError, MemoryJournal, RunFilter, Stored, Visitor, export, find_run, verify};
+use crate::journal::{
+    FindRunError, JournalError, MemoryJournal, RunFilter, Stored, Visitor, export, find_run, verify, verify_while,
+};
 
 /// Runs the test on an empty journal of each sort.
 fn on_each(test: impl Fn(&dyn Journal)) {
@@ -52,6 +54,31 @@ fn what_was_appended_is_read_back() {
         let report = verify(journal, &Trust::default().heads([journal.head().unwrap()])).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!((report.entries, report.runs, report.anchored), (4, 2, 4));
+    });
+}
+
+#[test]
+fn checking_stops_when_it_may_not_go_on_and_says_nothing_then() {
+    on_each(|journal| {
+        add(journal, &run("one"), 1, [started("one"), phase(), phase()]);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let noting = |most: u64| {
+            asked.borrow_mut().clear();
+            let goes_on = |entries| {
+                asked.borrow_mut().push(entries);
+                entries <= most
+            };
+            verify_while(journal, &Trust::default(), &goes_on).unwrap()
+        };
+        let whole = noting(3);
+        assert_eq!(whole, Some(verify(journal, &Trust::default()).unwrap()));
+        assert_eq!(*asked.borrow(), [3, 0, 1, 2], "how many there are, and then how many were read");
+        assert_eq!(noting(2), None);
+        assert_eq!(*asked.borrow(), [3], "not one is read");
+        let counted = std::cell::Cell::new(0);
+        let twice = |_| counted.replace(counted.get() + 1) < 2;
+        assert_eq!(verify_while(journal, &Trust::default(), &twice).unwrap(), None);
+        assert_eq!(counted.get(), 3);
     });
 }
 

@@ -1,5 +1,5 @@
-//! `POST /api/v1/runs/RUN/approve` and `/reject`: what people say to a run that waits for them, under the name of
-//! their token. 200 is said when the answer is durable.
+//! `POST /api/v1/runs/RUN/approve`, `/reject` and `/break-glass`: what people say to a run that waits for them, under
+//! the name of their token. 200 is said when the answer is durable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,6 +46,22 @@ pub(in crate::server) struct Body {
     answers: BTreeMap<String, Value>,
 }
 
+/// An approval in an emergency, without those who should agree.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = GlassToBreak)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct Emergency {
+    /// The step that waits, as `approvals` of the run shows it.
+    step: String,
+    /// What was shown, as `approvals` of the run says it.
+    digest: String,
+    /// Why nobody else can be waited for; not empty. It stands in the journal and in the report, and people are told.
+    reason: String,
+    /// What the step wants to be told, by name.
+    #[serde(default)]
+    answers: BTreeMap<String, Value>,
+}
+
 /// An answer that is durable.
 #[derive(Serialize, ToSchema)]
 pub(in crate::server) struct ApprovalKept {
@@ -59,14 +75,33 @@ pub(in crate::server) struct Said {
     pub step: Option<String>,
     pub digest: Option<String>,
     pub reason: String,
+    /// Why nobody else can be waited for, in an emergency.
+    pub break_glass: Option<String>,
     pub answers: BTreeMap<String, Given>,
 }
 
 impl From<Body> for Said {
     fn from(body: Body) -> Self {
-        let answers = body.answers.into_iter().map(|(name, value)| (name, Given::Value(value))).collect();
-        Said { step: body.step, digest: body.digest, reason: body.reason, answers }
+        let answers = given(body.answers);
+        Said { step: body.step, digest: body.digest, reason: body.reason, break_glass: None, answers }
     }
+}
+
+impl From<Emergency> for Said {
+    fn from(body: Emergency) -> Self {
+        Said {
+            step: Some(body.step),
+            digest: Some(body.digest),
+            // The one reason is that of the emergency, as on the command line.
+            reason: String::new(),
+            break_glass: Some(body.reason),
+            answers: given(body.answers),
+        }
+    }
+}
+
+fn given(answers: BTreeMap<String, Value>) -> BTreeMap<String, Given> {
+    answers.into_iter().map(|(name, value)| (name, Given::Value(value))).collect()
 }
 
 /// Approves exactly what the caller was shown: neither the step nor its digest is guessed.
@@ -85,12 +120,25 @@ pub async fn reject(call: Call) -> Response {
     }
 }
 
+/// Approves without those who should agree, in an emergency. The engine says who may: it is the same as on the command
+/// line.
+pub async fn break_glass(call: Call) -> Response {
+    match call.json::<Emergency>() {
+        Ok(body) => answer(call, ApprovalVerdict::Approved, body.into()).await,
+        Err(refused) => refused,
+    }
+}
+
 /// Hands in an answer under the name of the caller. What is approved is exactly what the caller was shown: neither the
 /// step nor its digest is guessed.
 pub(in crate::server) async fn answer(call: Call, verdict: ApprovalVerdict, said: Said) -> Response {
     if verdict == ApprovalVerdict::Approved && (said.step.is_none() || said.digest.is_none()) {
         let help = "`approvals` of GET /api/v1/runs/RUN has both, with what will be done";
         return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "`step` and `digest` say what you approve", help);
+    }
+    if said.break_glass.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        let help = "say why nobody else can be waited for";
+        return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "breaking the glass needs a reason", help);
     }
     let Named { run, .. } = match named(&call) {
         Ok(found) => found,
@@ -102,6 +150,7 @@ pub(in crate::server) async fn answer(call: Call, verdict: ApprovalVerdict, said
     let (who, news) = (call.who.name.clone(), call.shared.watch.subscribe());
     let word = |key, shown| Answered {
         digest: Some(said.digest.clone().unwrap_or(shown)),
+        break_glass: said.break_glass.clone(),
         answers: said.answers.clone(),
         ..Answered::new(key, verdict, who.clone(), said.reason.clone())
     };

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::holds::Done;
 use super::journal_failed;
 use crate::base::units;
-use crate::engine::standing::{Matches, Order, Silence};
+use crate::engine::standing::{Matches, Order, Silence, Unfit};
 use crate::runtime::orders;
 use crate::server::reply;
 use crate::server::route::Call;
@@ -62,9 +62,13 @@ pub async fn add(call: Call) -> Response {
         Ok(wanted) => wanted,
         Err(refused) => return refused,
     };
-    if matches.is_empty() {
-        let help = "name playbooks or labels; POST /api/v1/freeze is for everything";
-        return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "a silence of nothing", help);
+    if let Err(unfit) = matches.check() {
+        let help = match unfit {
+            Unfit::Nothing => "name playbooks or labels; POST /api/v1/freeze is for everything",
+            Unfit::Everything(_) => "name playbooks or a label that it has, too; POST /api/v1/freeze is for everything",
+            Unfit::TooMany | Unfit::Pattern(..) => "",
+        };
+        return reply::problem(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string(), help);
     }
     if !is_for(&call, &matches) {
         return reply::problem(

@@ -127,6 +127,17 @@ fn of_one_run() -> Vec<Operation> {
             .answers::<answers::ApprovalKept>(200, "The answer is durable.")
             .refuses(404, NO_RUN)
             .refuses(409, "The answer does not count; the problem says why."),
+        post(
+            "/api/v1/runs/{run}/break-glass",
+            "breakGlass",
+            "Approves in an emergency, without those who should agree.",
+        )
+        .about("For who started the run, and those who may answer. The reason is kept, and the owner is told.")
+        .reads::<answers::Emergency>(true)
+        .answers::<answers::ApprovalKept>(200, "The answer is durable.")
+        .refuses(404, NO_RUN)
+        .refuses(409, "The answer does not count; the problem says why.")
+        .refuses(422, "The reason is empty."),
         post("/api/v1/runs/{run}/resolve", "resolveDoubt", "Says what became of a step in doubt.")
             .reads::<orders::Resolve>(true)
             .answers::<orders::Told>(202, "It has been told.")

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::frame::{self, Here};
 use super::problem::Problem;
-use super::words;
+use super::{verification, words};
 use crate::audit::{Checkpoint, Head};
 use crate::base::Timestamp;
 use crate::journal::JournalError;
@@ -35,14 +35,19 @@ fn trail(call: &Call) -> Result<Trail, JournalError> {
 }
 
 pub async fn show(call: Call) -> Response {
-    let trail = match trail(&call) {
+    page(&call, StatusCode::OK, &html! {}).await
+}
+
+/// The page, with what a verification came to above it.
+pub(super) async fn page(call: &Call, status: StatusCode, notice: &Markup) -> Response {
+    let trail = match trail(call) {
         Ok(trail) => trail,
         Err(error) => {
             let problem = Problem::of(journal_failed(&error)).await;
-            return problem.map_or_else(|| super::see("/runs"), |problem| problem.page(&call, Here::Audit));
+            return problem.map_or_else(|| super::see("/runs"), |problem| problem.page(call, Here::Audit));
         }
     };
-    frame::page(&call, StatusCode::OK, Here::Audit, "Audit", &content(&call, &trail))
+    frame::page(call, status, Here::Audit, "Audit", &html! { (notice) (content(call, &trail)) })
 }
 
 fn content(call: &Call, trail: &Trail) -> Markup {
@@ -70,7 +75,12 @@ fn content(call: &Call, trail: &Trail) -> Markup {
             dd { @if anchors.is_empty() { "none; " code { "audit.anchors" } " of the site file keeps checkpoints elsewhere" } @else { @for anchor in &anchors { code { (anchor) } " " } } }
         }
         h2 { "To verify it" }
-        p { "Kept outside of this machine, the last entry proves every entry up to it. Verifying reads all of them, so a page does not do it:" }
+        @if call.who.may_touch_all() {
+            (verification::form(call))
+        } @else {
+            p.quiet { "A token for all playbooks verifies it." }
+        }
+        p { "Kept outside of this machine, the last entry proves every entry up to it. To believe nothing that this machine says, verify it from the command line, or an export on another one:" }
         pre tabindex="0" { "runbook audit verify --head " (head) }
     }
 }

@@ -25,6 +25,7 @@ pub(super) mod runs;
 mod steps;
 pub(super) mod take_over;
 pub(super) mod tickets;
+pub(super) mod verification;
 mod words;
 
 use axum::body::Body;

@@ -22,6 +22,14 @@ pub async fn reject(call: Call) -> Response {
     answer(call, ApprovalVerdict::Rejected, "reject").await
 }
 
+/// The reason of this form is that of the emergency.
+pub async fn break_glass(call: Call) -> Response {
+    let mut said = said(call.form());
+    said.break_glass = Some(std::mem::take(&mut said.reason));
+    let answered = answers::answer(call.clone(), ApprovalVerdict::Approved, said).await;
+    back(&call, "break-glass", answered).await
+}
+
 async fn answer(call: Call, verdict: ApprovalVerdict, word: &str) -> Response {
     let said = said(call.form());
     let answered = answers::answer(call.clone(), verdict, said).await;
@@ -35,7 +43,7 @@ fn said(mut form: BTreeMap<String, String>) -> Said {
     let typed = form.into_iter().filter(|(_, value)| !value.trim().is_empty());
     let answers =
         typed.filter_map(|(name, value)| Some((name.strip_prefix("answer.")?.to_owned(), Given::Text(value))));
-    Said { step, digest, reason, answers: answers.collect() }
+    Said { step, digest, reason, break_glass: None, answers: answers.collect() }
 }
 
 pub async fn resolve(call: Call) -> Response {

@@ -80,3 +80,9 @@ pub(in crate::server) fn stale(call: &Call) -> Response {
 pub(in crate::server) fn nowhere() -> Response {
     frame::bare(StatusCode::NOT_FOUND, "There is no such page", &html! { p { a href="/runs" { "To the runs" } } })
 }
+
+/// A page that is there for another method, for somebody who is signed in.
+pub(in crate::server) fn wrong_method() -> Response {
+    let content = html! { p { "This address is there, and not for what was asked of it." } p { a href="/runs" { "To the runs" } } };
+    frame::bare(StatusCode::METHOD_NOT_ALLOWED, "Nothing was done", &content)
+}

@@ -35,6 +35,7 @@ fn question(call: &Call, view: &RunView, approval: &Approval, path: &str, now: T
             (terms(approval, now))
             @if call.who.may(Role::Approver) {
                 (answer_form(call, approval, path, number))
+                @if call.who.may(Role::Admin) && asks_others(call, approval) { (glass(call, approval, path, number)) }
             } @else {
                 p { "Somebody with the role approver answers this here, or with " code { (approval::command(view, &approval.key)) } }
             }
@@ -57,20 +58,50 @@ fn terms(approval: &Approval, now: Timestamp) -> Markup {
 }
 
 fn answer_form(call: &Call, approval: &Approval, path: &str, number: usize) -> Markup {
-    // Those after the first agree to what the first has said.
-    let asks = if approval.counted.is_empty() { approval.asks.as_slice() } else { &[] };
     let reason = format!("reason-{number}");
     html! {
         form.stack method="post" action=(format!("{path}/approve")) {
-            (words::csrf(call))
-            input type="hidden" name="step" value=(approval.key);
-            input type="hidden" name="digest" value=(approval.asked_digest());
-            @for (place, asked) in asks.iter().enumerate() { (typed(asked, &format!("answer-{number}-{place}"))) }
+            (what_is_answered(call, approval, &format!("answer-{number}")))
             label for=(reason) { "Reason " span.quiet { "(kept in the audit trail)" } }
             input id=(reason) name="reason" autocomplete="off" maxlength="500";
             div.buttons {
                 button type="submit" { "✓ Approve" }
                 button.bad type="submit" formaction=(format!("{path}/reject")) formnovalidate { "✗ Reject" }
+            }
+        }
+    }
+}
+
+/// The question that a form answers, and what whoever approves it has to say.
+fn what_is_answered(call: &Call, approval: &Approval, id: &str) -> Markup {
+    // Those after the first agree to what the first has said.
+    let asks = if approval.counted.is_empty() { approval.asks.as_slice() } else { &[] };
+    html! {
+        (words::csrf(call))
+        input type="hidden" name="step" value=(approval.key);
+        input type="hidden" name="digest" value=(approval.asked_digest());
+        @for (place, asked) in asks.iter().enumerate() { (typed(asked, &format!("{id}-{place}"))) }
+    }
+}
+
+/// Whether others have to agree, or have to be the ones who do.
+fn asks_others(call: &Call, approval: &Approval) -> bool {
+    let own_did_not_count = approval.refused.iter().any(|(by, _)| *by == call.who.name);
+    approval.quorum > 1 || !approval.by.is_empty() || own_did_not_count
+}
+
+/// Folded, so that nobody takes it for the ordinary way.
+fn glass(call: &Call, approval: &Approval, path: &str, number: usize) -> Markup {
+    let reason = format!("glass-reason-{number}");
+    html! {
+        details.glass id=(format!("glass-{number}")) {
+            summary { (words::state(Mark::Alarm, "Emergency: break the glass")) }
+            p { "It is done without those who should agree. That stands in the journal and in the report with your name and the reason, and the owner is told at once." }
+            form.stack method="post" action=(format!("{path}/break-glass")) {
+                (what_is_answered(call, approval, &format!("glass-answer-{number}")))
+                label for=(reason) { "Why nobody else can be waited for " span.quiet { "(kept in the audit trail)" } }
+                input id=(reason) name="reason" required autocomplete="off" maxlength="500";
+                div.buttons { button.bad type="submit" { "▲ Break the glass and approve" } }
             }
         }
     }

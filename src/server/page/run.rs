@@ -32,9 +32,10 @@ const ESCALATION_SECONDS: usize = 15;
 const MOST_CALLED: usize = 50;
 
 /// What a form came to, by the word in the address.
-const SAID: [(&str, &str); 7] = [
+const SAID: [(&str, &str); 8] = [
     ("approve", "Approved; the answer is in the journal."),
     ("reject", "Rejected; the answer is in the journal."),
+    ("break-glass", "Approved; the answer and why are in the journal."),
     ("resolve", "Said; the run goes on with that."),
     ("acknowledge", "You have taken over; those who were told hear it."),
     ("next-level", "The next level is told."),

@@ -26,8 +26,8 @@ const PEOPLE: [&str; 3] = ["ada", "grace", "edsger"];
 fn team() -> Runbook {
     let mut runbook = place("");
     let mut site = runbook.read("runbook.yaml");
-    for person in PEOPLE {
-        site.push_str(&format!("    {person}: {{token: {{env: TOKEN_{person}}}, role: approver}}\n"));
+    for (person, role) in PEOPLE.into_iter().zip(["approver", "approver", "admin"]) {
+        site.push_str(&format!("    {person}: {{token: {{env: TOKEN_{person}}}, role: {role}}}\n"));
         runbook = runbook.variable(&format!("TOKEN_{person}"), token(person));
     }
     site.push_str("contacts: {team: {members: [ada, grace, edsger]}, ada: {}, grace: {}, edsger: {}}\n");
@@ -240,4 +240,39 @@ fn a_called_run_is_approved_and_its_callers_go_on() {
     let Served { running, client } = &mut waits.served;
     running.until("the caller is resolved", || client.tickets()["closed"][0]["outcome"] == json!("resolved"));
     assert!(!waits.runbook.exists("hangs"));
+}
+
+#[test]
+fn t54_glass_is_broken_as_on_the_command_line_with_a_reason_and_by_nobody_else() {
+    let mut waits = Waits::from_alert();
+    let digest = waits.approval()["digest"].clone();
+    let said = |digest: &Value, reason: &str| json!({"step": "remediate.restart", "digest": digest, "reason": reason});
+    let exact = said(&digest, "the team sleeps");
+    for (person, body, status, why) in [
+        ("viewer", &exact, 403, "may not do that"),
+        ("operator", &exact, 403, "may not do that"),
+        ("approver", &exact, 403, "may not do that"),
+        ("ada", &exact, 403, "may not do that"),
+        ("narrow", &exact, 404, "no run"),
+        // The role is not enough: it is for who started the run, and those who may answer.
+        ("admin", &exact, 409, "none of those who may answer"),
+        ("edsger", &said(&digest, " "), 422, "needs a reason"),
+        ("edsger", &said(&json!("0000"), "x"), 409, "what is asked is"),
+        ("edsger", &json!({"step": "remediate.restart", "digest": digest}), 400, "reason"),
+        ("edsger", &json!({"step": "remediate.restart", "reason": "x"}), 400, "digest"),
+        ("edsger", &json!({"digest": digest, "reason": "x"}), 400, "step"),
+    ] {
+        let answer = waits.say(person, "break-glass", body);
+        assert_eq!(answer.status, status, "{person} {body}: {}", answer.body);
+        assert!(answer.body.contains(why), "{person} {body}: {}", answer.body);
+        assert!(waits.runbook.exists("hangs"));
+    }
+    let exported = |waits: &Waits| waits.runbook.call("audit export").exits(0).stdout();
+    assert!(!exported(&waits).contains("glass_broken"));
+    waits.say("edsger", "break-glass", &exact).is(200);
+    waits.until_it_is("resolved");
+    assert!(!waits.runbook.exists("hangs"));
+    assert!(exported(&waits).contains("\"kind\":\"glass_broken\""));
+    let report = waits.runbook.args(["report", &waits.run]).done().exits(0);
+    report.says("glass broken by edsger: the team sleeps");
 }

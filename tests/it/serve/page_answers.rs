@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::visitor::{Browser, field, text_of};
+use super::visitor::{Browser, field, from_here, text_of};
 use super::{Served, place, start, token};
 use crate::support::Runbook;
 
@@ -114,6 +114,42 @@ fn what_a_role_may_not_do_is_not_shown_and_is_refused() {
         }
     }
     assert!(runbook.exists("hangs"));
+}
+
+/// The form of an emergency stands apart, and only where others have to agree.
+#[test]
+fn the_glass_is_broken_by_a_form_of_its_own_with_a_reason() {
+    {
+        let runbook = asks();
+        let (served, path) = waits(&runbook);
+        let admin = Browser::sign_in(&served.client, &token("admin"));
+        assert!(!admin.get(&path).body.contains("/break-glass"), "one who may answer needs no glass");
+    }
+    let runbook = asks().file("playbooks/note.yaml", PLAYBOOK.replace("quorum: 1", "quorum: 2"));
+    let (mut served, path) = waits(&runbook);
+    {
+        let approver = Browser::sign_in(&served.client, &token("approver"));
+        assert!(!approver.get(&path).body.contains("/break-glass"));
+        let admin = Browser::sign_in(&served.client, &token("admin"));
+        let page = admin.get(&path).is(200).body;
+        assert!(text_of(&page).contains("Emergency: break the glass"), "{}", text_of(&page));
+        assert!(page.contains(&format!("action=\"{path}/break-glass\"")), "{page}");
+        let (step, digest) = (field(&page, "step").expect("a form"), field(&page, "digest").expect("a form"));
+        let fields = |reason: &'static str| {
+            [("step", &*step), ("digest", &*digest), ("reason", reason), ("answer.ticket", "OPS-7")]
+        };
+        let refused = admin.post(&format!("{path}/break-glass"), &fields(" ")).is(422);
+        assert!(text_of(&refused.body).contains("breaking the glass needs a reason"), "{}", text_of(&refused.body));
+        approver.post(&format!("{path}/break-glass"), &fields("the team sleeps")).is(403);
+        admin.raw_post(&format!("{path}/break-glass"), &from_here(&served.client), &fields("the team sleeps")).is(403);
+        assert!(runbook.exists("hangs"));
+        let broken = admin.post(&format!("{path}/break-glass"), &fields("the team sleeps")).is(303);
+        assert_eq!(broken.header("location"), Some(format!("{path}?said=break-glass").as_str()));
+    }
+    until_it_is(&mut served, &path, "resolved");
+    let viewer = Browser::sign_in(&served.client, &token("viewer"));
+    let text = viewer.reads(&path);
+    assert!(text.contains("glass broken by admin") && text.contains("the team sleeps"), "{text}");
 }
 
 #[test]

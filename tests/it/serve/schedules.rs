@@ -1,10 +1,11 @@
 //! Schedules and watches through the real server: due, once, over kills and days without a server.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Client, PLAYBOOK, place, start, token};
+use super::{Client, PLAYBOOK, Served, place, start, token};
 use crate::clock::other_time;
 use crate::support::Runbook;
 
@@ -72,24 +73,62 @@ fn a_tick_runs_once_over_restarts_and_kills() {
     assert!(verified.contains(&format!("{} run", all.len())), "the streams are no runs: {verified}");
 }
 
+/// A place whose clock is in a file, and whose schedules a server has seen that is gone.
+fn before_days_without_a_server(runbook: Runbook, library: &Path) -> Runbook {
+    let runbook = runbook.file("clock", "@2026-03-27 12:00:00");
+    let runbook = runbook.variable("LD_PRELOAD", library.display().to_string()).variable("FAKETIME_NO_CACHE", "1");
+    let clock = runbook.path("clock").display().to_string();
+    let runbook = runbook.variable("FAKETIME_TIMESTAMP_FILE", clock).variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let mut served = start(&runbook);
+    let known = |one: &Value| one["next"].is_array();
+    served.running.until("all are known", || {
+        runbook.call("schedule --format json").json().as_array().is_some_and(|all| all.iter().all(known))
+    });
+    let count = runbook.call("schedule --format json").json().as_array().map_or(0, Vec::len);
+    served.running.until("all count", || runbook.call("audit export").stdout().matches("began").count() >= count);
+    served.running.kill();
+    runbook
+}
+
+/// A server over the change of the clocks, three days later, which knows what was missed.
+fn back_after_three_days(runbook: &Runbook) -> Served {
+    runbook.write("clock", "@2026-03-30 12:00:00");
+    let mut served = start(runbook);
+    let Served { running, client } = &mut served;
+    running.until("what was missed is known", || {
+        schedules(client).as_array().is_some_and(|all| all.iter().all(|one| one["last_missed"].is_i64()))
+    });
+    served
+}
+
+/// The figure is about all schedules of a playbook and what its journal knows, so a restart neither forgets nor doubles.
+#[test]
+fn missed_ticks_are_a_figure_that_outlives_the_server() {
+    let Some(library) = other_time() else { return };
+    let figure = |client: &Client| client.figure("runbook_schedule_missed_ticks_total{playbook=\"note\"}");
+    let two = "schedule: {cron: '0 6 * * *', timezone: Europe/Berlin, missed: skip}\n  \
+               - schedule: {cron: '0 7 * * *', timezone: Europe/Berlin, missed: run_once}";
+    let runbook = before_days_without_a_server(with(two), &library);
+    let mut served = back_after_three_days(&runbook);
+    served.running.until("what is made up for has run", || ran(&runbook) == 1);
+    let metrics = served.client.metrics();
+    assert_eq!(figure(&served.client), 5.0, "three of one, and two of the other:\n{metrics}");
+    assert_eq!(figure(&served.client), 5.0, "looking counts nothing");
+    served.running.until("nothing goes on", || served.client.tickets()["open"] == json!([]));
+    served.running.kill();
+    drop(served);
+    let served = back_after_three_days(&runbook);
+    assert_eq!(figure(&served.client), 5.0, "{}", served.client.metrics());
+    assert!(served.client.metrics().contains("# TYPE runbook_schedule_missed_ticks_total counter"));
+}
+
 #[test]
 fn t11_days_without_a_server_are_made_up_for_as_the_schedule_says() {
     let Some(library) = other_time() else { return };
     for (missed, runs) in [("skip", 0), ("run_once", 1), ("run_all, catch_up: 2", 2)] {
-        let runbook = with(&format!("schedule: {{cron: '0 6 * * *', timezone: Europe/Berlin, missed: {missed}}}"))
-            .file("clock", "@2026-03-27 12:00:00");
-        let runbook = runbook.variable("LD_PRELOAD", library.display().to_string()).variable("FAKETIME_NO_CACHE", "1");
-        let clock = runbook.path("clock").display().to_string();
-        let runbook = runbook.variable("FAKETIME_TIMESTAMP_FILE", clock).variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let mut served = start(&runbook);
-        served.running.until("it is known", || runbook.call("schedule --format json").json()[0]["next"].is_array());
-        served.running.until("it counts", || runbook.call("audit export").stdout().contains("began"));
-        served.running.kill();
-        drop(served);
-        // Over the change of the clocks, three days later.
-        runbook.write("clock", "@2026-03-30 12:00:00");
-        let mut served = start(&runbook);
-        served.running.until("what was missed is known", || schedules(&served.client)[0]["last_missed"].is_i64());
+        let runbook = with(&format!("schedule: {{cron: '0 6 * * *', timezone: Europe/Berlin, missed: {missed}}}"));
+        let runbook = before_days_without_a_server(runbook, &library);
+        let mut served = back_after_three_days(&runbook);
         served.running.until("what is made up for has run", || ran(&runbook) == runs);
         let listed = schedules(&served.client)[0].clone();
         assert_eq!(listed["missed"], json!(3 - runs), "{missed}: {listed}");

@@ -70,7 +70,7 @@ fn a_silence_says_what_it_is_about_and_ends() {
     let all = ["silence", "add", "--for", "1h", "--reason", "x"];
     runbook.args(all).done().exits(2).says("a silence of nothing").says("runbook freeze");
     let label = ["silence", "add", "--label", "host", "--for", "1h", "--reason", "x"];
-    runbook.args(label).done().exits(2).says("'host' is no label with its value");
+    runbook.args(label).done().exits(2).says("'host' is no matcher of a label");
     runbook.args(["silence", "add", "--playbook", "note", "--reason", "x"]).done().exits(2).says("--for");
     let past = ["silence", "add", "--playbook", "note", "--until", "2020-01-01 00:00", "--reason", "x"];
     runbook.args(past).done().exits(2).says("has passed; nothing was silenced");
@@ -104,4 +104,60 @@ detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}
     assert_eq!(history(), 0);
     runbook.call("silence end 1").exits(0);
     served.running.until("a run has started", || history() == 1);
+}
+
+#[test]
+fn matchers_silence_as_in_alertmanager_over_a_restart() {
+    let runbook = place("");
+    let added = |matchers: &[&str]| {
+        let labels = matchers.iter().flat_map(|matcher| ["--label", *matcher]);
+        let rest = ["--for", "2h", "--reason", "planned work"];
+        runbook.args(["silence", "add"].into_iter().chain(labels).chain(rest)).done()
+    };
+    added(&["alertname=Note", r#"target=~"web|db""#]).exits(0).says("Silence 1: until ");
+    added(&[r#"target=~"x.*""#, "target!=xylophone", "team!~web.+"]).exits(0).says("Silence 2: until ");
+    runbook.call("silence list").exits(0).says(r#"silence 1: alertname=Note target=~"web|db" by tester"#);
+    let mut served = start(&runbook);
+    for (ticket, target) in [(1, "web"), (2, "x-ray")] {
+        send(&served.client, target);
+        assert!(why(&served.client, ticket).contains(&format!("(silence {ticket})")), "{}", served.client.tickets());
+    }
+    for target in ["web2", "mydb", "xylophone"] {
+        send(&served.client, target);
+        served.running.until_it_says("healthy");
+        served.running.stdout.clear();
+    }
+    assert_eq!(runbook.call("history --format json").exits(0).json().as_array().map(Vec::len), Some(3));
+    let silence = json!({"matches": {"matchers": ["target=~\"mail-[0-9]+\""]}, "for": "1h", "reason": "move"});
+    served.client.post("/api/v1/silences", Some(&token("operator")), &silence).is(201);
+    send(&served.client, "mail-7");
+    assert!(why(&served.client, 6).contains("by operator: move (silence 3)"), "{}", served.client.tickets());
+    let listed = served.client.get("/api/v1/silences", Some(&token("viewer"))).json();
+    assert_eq!(listed["silences"][2]["matchers"], silence["matches"]["matchers"], "{listed}");
+}
+
+#[test]
+fn matchers_that_would_silence_everything_or_cannot_be_read_are_refused() {
+    let runbook = place("");
+    let served = start(&runbook);
+    for (matcher, why) in [
+        ("team!=a", "a silence of everything but a few: team!=\"a\" fits whatever has no such label"),
+        ("team!~a", "a silence of everything but a few"),
+        ("team=~.*", "a silence of everything but a few"),
+        ("team=~(", "the pattern of team=~\"(\" cannot be used"),
+        ("team=~x)|(y", "cannot be used"),
+        (r"team=~(?:\w{300}){300}", "size limit"),
+        ("team=\"a", "the quotes do not end"),
+    ] {
+        let add = ["silence", "add", "--label", matcher, "--for", "1h", "--reason", "x"];
+        runbook.args(add).done().exits(2).says(why);
+        let silence = json!({"matches": {"matchers": [matcher]}, "for": "1h", "reason": "x"});
+        let refused = served.client.post("/api/v1/silences", Some(&token("admin")), &silence);
+        assert!(matches!(refused.status, 400 | 422), "{matcher}: {}", refused.body);
+        let told = refused.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(told.contains(why), "{told}");
+    }
+    let twice = ["silence", "add", "--label", "team=a", "--label", "team=b", "--for", "1h", "--reason", "x"];
+    runbook.args(twice).done().exits(2).says("nothing has 'a' and 'b' as its label team");
+    runbook.call("silence list").exits(0).says("Nothing is silenced.");
 }

@@ -20,6 +20,7 @@ fn rows() -> Vec<Row> {
     let reason = || json!({"reason": "x"});
     let start = json!({"playbook": "note", "inputs": {"target": "NOT IT"}});
     let answer = json!({"step": "diagnose.noted", "digest": "0"});
+    let glass = json!({"step": "diagnose.noted", "digest": "0", "reason": "x"});
     let silence = json!({"matches": {"playbooks": ["note"]}, "for": "1h", "reason": "x"});
     let doubt = json!({"step": "diagnose.noted", "resolution": "done", "reason": "x"});
     vec![
@@ -40,6 +41,7 @@ fn rows() -> Vec<Row> {
         ("POST", "/api/v1/runs/{run}/resolve", doubt, [401, 401, 403, 409, 409, 409, 404]),
         ("POST", "/api/v1/runs/{run}/approve", answer, [401, 401, 403, 403, 409, 409, 404]),
         ("POST", "/api/v1/runs/{run}/reject", reason(), [401, 401, 403, 403, 409, 409, 404]),
+        ("POST", "/api/v1/runs/{run}/break-glass", glass, [401, 401, 403, 403, 403, 409, 404]),
         ("GET", "/api/v1/audit/checkpoint", Value::Null, SEEN),
         ("GET", "/api/v1/audit/proofs/inclusion", Value::Null, [401, 401, 200, 200, 200, 200, 403]),
         ("GET", "/api/v1/audit/proofs/consistency", Value::Null, SEEN),
