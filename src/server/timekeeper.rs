@@ -17,7 +17,7 @@ use crate::engine::schedule::{Fact, STREAM, Timetable, observe, plan};
 use crate::engine::{Event, Record};
 use crate::journal::JournalError;
 use crate::playbook::inputs;
-use crate::runtime::{Host, Look};
+use crate::runtime::{Host, Look, orders};
 use crate::trigger::{Looks, Timed, Timer};
 
 /// The longest sleep: a wall clock that somebody sets, and a machine that slept, are noticed within it.
@@ -52,6 +52,8 @@ pub(super) struct Timekeeper {
     looked: (mpsc::UnboundedSender<Looked>, mpsc::UnboundedReceiver<Looked>),
     /// Watches that are being looked at.
     looking: HashSet<String>,
+    /// Watches that wait for the end of a silence.
+    silent: HashSet<String>,
     /// When each watch was last looked at, by the clock of the process, which nobody sets.
     last_looks: HashMap<String, Timestamp>,
 }
@@ -77,8 +79,8 @@ impl Timekeeper {
         let table = Table(Arc::new(Mutex::new(timetable)));
         // Unbounded is bounded here: one message for each watch.
         let looked = mpsc::unbounded_channel();
-        let (looking, last_looks) = (HashSet::new(), HashMap::new());
-        Ok(Timekeeper { host, desk, armed: Box::new(armed), table, beat, looked, looking, last_looks })
+        let (looking, silent, last_looks) = (HashSet::new(), HashSet::new(), HashMap::new());
+        Ok(Timekeeper { host, desk, armed: Box::new(armed), table, beat, looked, looking, silent, last_looks })
     }
 
     pub(super) fn table(&self) -> Table {
@@ -189,10 +191,13 @@ impl Timekeeper {
     }
 
     /// Hands in what is pending. Tells whether something has to wait.
-    async fn hand_in(&self, armed: &[Armed]) -> bool {
+    async fn hand_in(&mut self, armed: &[Armed]) -> bool {
         let mut waits = false;
         for Armed { timer, .. } in armed {
             while let Some(tick) = self.next_for_the_desk(timer, &mut waits) {
+                if self.is_silent(timer, tick) {
+                    break;
+                }
                 match self.desk.take(vec![What::Offered(Box::new(demand(timer, tick)))]).await {
                     Ok(_) => self.table.lock().reached(&timer.key, tick),
                     Err(error) => {
@@ -204,6 +209,23 @@ impl Timekeeper {
             }
         }
         waits
+    }
+
+    /// Whether what a watch sees waits for the end of a silence. The time of a schedule is missed instead: it passes,
+    /// and what a watch sees stays.
+    fn is_silent(&mut self, timer: &Timer, tick: Timestamp) -> bool {
+        let demand = demand(timer, tick);
+        let silent = matches!(timer.timed, Timed::Watch(_))
+            && orders::standing(self.host.journal.as_ref())
+                .is_ok_and(|all| all.silence_of(&demand.playbook, &demand.labels, Clock::start().now()).is_some());
+        match silent {
+            true if self.silent.insert(timer.key.clone()) => {
+                tracing::info!(watch = timer.key, "silenced: a run starts after it if the detection still holds");
+            }
+            true => {}
+            false => drop(self.silent.remove(&timer.key)),
+        }
+        silent
     }
 
     fn next_for_the_desk(&self, timer: &Timer, waits: &mut bool) -> Option<Timestamp> {

@@ -5,11 +5,12 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::orders::back;
-use super::words;
+use super::{path_of, words};
 use crate::base::Timestamp;
-use crate::engine::escalation::{Case, Climb, Level, Words};
+use crate::engine::escalation::{Case, Climb, Ladder, Level, Words};
 use crate::report::line::Mark;
 use crate::report::wording::escalation::how;
+use crate::runtime::escalations::cases;
 use crate::server::api::escalations;
 use crate::server::route::Call;
 use crate::site::Role;
@@ -29,6 +30,35 @@ pub(super) fn all(call: &Call, case: &Case, path: &str, now: Timestamp) -> Marku
             @if case.closed.is_none() && call.who.may(Role::Operator) { (forms(call, case, path)) }
         }
     }
+}
+
+/// Whatever is escalated and not closed: what nobody has taken over first, then what is worst.
+pub(super) fn open(call: &Call, now: Timestamp) -> Markup {
+    // A journal that cannot be read has told so when the runs were listed.
+    let cases = cases(call.shared.host.journal.as_ref()).unwrap_or_default();
+    let mine = cases.open_cases().filter(|case| call.who.may_touch(&case.subject.playbook));
+    let mut open: Vec<(&Case, &Climb)> = mine.filter_map(|case| Some((case, case.climb.as_ref()?))).collect();
+    open.sort_by_key(|(case, climb)| (!asks(case), std::cmp::Reverse(climb.raised_at)));
+    html! {
+        @if !open.is_empty() {
+            h2 { "Escalated" }
+            ul { @for (case, climb) in open { li { (line(case, climb, now)) } } }
+        }
+    }
+}
+
+fn line(case: &Case, climb: &Climb, now: Timestamp) -> Markup {
+    html! {
+        a href=(path_of(case.run.as_str())) { (case.subject.title) } ", " (case.subject.severity) ": "
+        (state(case, climb))
+        @if let Some(answer) = &case.acknowledged { " (" (answer.by) ")" }
+        @if let Some(level) = climb.current() { "; told last: " b { (level.names.join(", ")) } " " (words::moment(climb.level_at, now)) }
+    }
+}
+
+/// Whom a policy would tell, one level after the other.
+pub(super) fn levels(ladder: &Ladder) -> Markup {
+    html! { @for (level, number) in ladder.levels.iter().zip(1..) { @if number > 1 { " → " } (level.names.join(", ")) } }
 }
 
 fn asks(case: &Case) -> bool {

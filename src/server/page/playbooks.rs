@@ -7,12 +7,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::frame::{self, Here};
-use super::{path_of, words};
+use super::{escalation, path_of, words};
 use crate::base::units::show_duration;
 use crate::base::{Clock, Timestamp};
+use crate::engine::event::Severity;
 use crate::journal::{RunFilter, RunSummary};
-use crate::playbook::Playbook;
+use crate::playbook::{Escalate, Playbook};
 use crate::report::line::Mark;
+use crate::runtime::escalations::ladder;
 use crate::server::route::Call;
 use crate::server::schedules::{Kind, Listed, listed};
 
@@ -45,7 +47,7 @@ pub async fn show(call: Call) -> Response {
         @if mine.is_empty() { p.quiet { "There is no playbook here." } } @else {
             div.wide {
                 table.steps {
-                    thead { tr { @for title in ["Playbook", "Started by", "Next", "Latest run"] { th scope="col" { (title) } } } }
+                    thead { tr { @for title in ["Playbook", "Started by", "Next", "Latest run", "Escalated to"] { th scope="col" { (title) } } } }
                     tbody { @for playbook in &mine { (row(&call, playbook, &timers, runs.get(&playbook.header.name), now)) } }
                 }
             }
@@ -99,7 +101,21 @@ fn row(call: &Call, playbook: &Playbook, timers: &[Listed], latest: Option<&RunS
                     None => "–",
                 }
             }
+            td data-title="Escalated to" { (escalated_to(call, playbook)) }
         }
+    }
+}
+
+/// Whom its policy tells as the site file is now, for a fault whose severity nothing has raised.
+fn escalated_to(call: &Call, playbook: &Playbook) -> Markup {
+    let services = call.shared.host.services();
+    let ladder = |escalate: &Escalate| ladder(&services.site, &escalate.policy, Severity::Medium.label());
+    match playbook.header.escalate.as_ref() {
+        None => html! { "–" },
+        Some(escalate) => match ladder(escalate) {
+            Some(ladder) => html! { code { (escalate.policy) } ": " (escalation::levels(&ladder)) },
+            None => html! { code { (escalate.policy) } ": " (words::state(Mark::Error, "reaches nobody")) },
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::frame::{self, Here};
 use super::problem::Problem;
-use super::{path_of, words};
+use super::{escalation, path_of, words};
 use crate::base::Timestamp;
 use crate::base::units::show_duration;
 use crate::engine::event::Outcome;
@@ -121,6 +121,7 @@ fn content(call: &Call, all: &[RunSummary], asked: &Asked) -> Markup {
     html! {
         div #live data-every=(ANEW_SECONDS) {
             @if asked.is_everything() {
+                section #escalated data-live { (escalation::open(call, now)) }
                 section #now data-live {
                     h2 { "Now" }
                     @if live.is_empty() { p.quiet { "Nothing runs, and nothing waits for a person." } } @else { (table(&live, now)) }

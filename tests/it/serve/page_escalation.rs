@@ -24,6 +24,11 @@ fn the_page_of_a_run_says_who_is_told_and_somebody_takes_over_there() {
     assert!(text.contains("webhook:boss: not told") && text.contains("I take over"), "{text}");
     assert!(operator.get(&page).body.contains("data-every=\"15\""), "it looks again: people answer elsewhere");
     assert!(!viewer.reads(&page).contains("I take over"));
+    let list = viewer.reads("/runs");
+    assert!(list.contains("nobody has taken over yet; told last: webhook:first"), "{list}");
+    assert!(!Browser::sign_in(&served.client, &token("narrow")).reads("/runs").contains("Escalated"));
+    let playbooks = viewer.reads("/playbooks");
+    assert!(playbooks.contains("on-call: webhook:first → lead → webhook:boss"), "{playbooks}");
     viewer.post(&format!("{page}/acknowledge"), &[]).is(403);
     operator.post(&format!("{page}/next-level"), &[("reason", "")]).is(303);
     wait_until("the lead is told", || operator.reads(&page).contains("webhook:lead told"));
@@ -38,5 +43,6 @@ fn the_page_of_a_run_says_who_is_told_and_somebody_takes_over_there() {
     let text = operator.reads(&page);
     assert!(text.contains("escalation closed") && text.contains("closed by operator: repaired by hand"), "{text}");
     assert!(!operator.get(&page).body.contains("data-every"), "nothing more comes");
+    assert!(!viewer.reads("/runs").contains("Escalated"));
     wait_until("they hear of it", || pager.count("first resolved") == 1 && pager.count("lead resolved") == 1);
 }

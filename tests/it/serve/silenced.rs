@@ -137,3 +137,27 @@ fn matchers_that_would_silence_everything_or_cannot_be_read_are_refused() {
     runbook.args(twice).done().exits(2).says("nothing has 'a' and 'b' as its label team");
     runbook.call("silence list").exits(0).says("Nothing is silenced.");
 }
+
+#[test]
+fn what_a_watch_sees_waits_for_the_end_of_the_silence() {
+    let watched = "
+runbook: 1
+name: hangs
+title: It hangs
+recovery: {within: 0s}
+triggers:
+  - watch: {every: 1s}
+detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}
+";
+    let runbook = place("").file("playbooks/hangs.yaml", watched);
+    runbook.args(["silence", "add", "--playbook", "hangs", "--for", "2h", "--reason", "x"]).done().exits(0);
+    let mut served = start(&runbook);
+    runbook.write("hangs", "");
+    let watch = || served.client.get("/api/v1/schedules", Some(&token("viewer"))).json().to_string();
+    served.running.until("it is seen", || watch().contains("\"holds\":true"));
+    let history = || runbook.call("history --format json").exits(0).json().as_array().map_or(0, Vec::len);
+    served.client.get("/health", None).is(200);
+    assert_eq!(history(), 0);
+    runbook.call("silence end 1").exits(0);
+    served.running.until("a run has started", || history() == 1);
+}
