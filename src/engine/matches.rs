@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_used_is_refused_and_is_about_nothing() {
-        for text in ["a=~(", "a=~x)|(y", r"a=~(?:\w{300}){300}", "a!~(", "a!~x)|(y"] {
+        for text in ["a=~(", "a=~x)|(y", r"a=~(?:\w{100}){20}", "a!~(", "a!~x)|(y"] {
             assert!(matches!(about(&["h=1", text]).check(), Err(Unfit::Pattern(..))), "{text}");
             assert!(!fits(&about(&["h=1", text]), &[("h", "1"), ("a", "x")]), "{text}");
         }
