@@ -6,7 +6,7 @@ use super::event::{Event, Outcome, Record, Resolution, Role, StepStatus};
 use super::graph::Graph;
 use super::input::{Input, What};
 use super::state::{IllegalTransition, ItemState, RunState};
-use super::{approval, judge, phases};
+use super::{approval, escalating, judge, phases};
 use crate::base::{RunId, StepKey};
 use serde_json::Value;
 
@@ -27,6 +27,9 @@ pub fn decide(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
         What::Resumed { by, goes_on } => resumed(state, by, goes_on),
         What::DoubtResolved { key, resolution, by, reason } => doubt_resolved(state, key, *resolution, by, reason),
         What::Notified(event) => vec![event.clone()],
+        What::Proceed if state.finished == Some(Outcome::Parked) => {
+            escalating::before_the_end(graph, state, input.at).into_iter().collect()
+        }
         What::Proceed => phases::proceed(graph, state, input),
     }
 }
@@ -44,7 +47,8 @@ fn is_open_for(state: &RunState, what: &What) -> bool {
         (What::Start | What::StartAnew(_), _) => state.header.is_none(),
         (What::Notified(_), _) => state.header.is_some(),
         // A parked run records who tried to answer and may not; what may count has to resume it.
-        (What::Answered(_), Some(Outcome::Parked)) => state.header.is_some(),
+        // And people are called when nobody answers.
+        (What::Answered(_) | What::Proceed, Some(Outcome::Parked)) => state.header.is_some(),
         (What::Resumed { .. }, outcome) => state.header.is_some() && matches!(outcome, None | Some(Outcome::Parked)),
         (_, outcome) => state.header.is_some() && outcome.is_none(),
     }

@@ -26,6 +26,7 @@
 
 pub mod approval;
 mod decide;
+pub mod escalating;
 pub mod escalation;
 pub mod event;
 mod fan;

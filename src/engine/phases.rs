@@ -8,14 +8,14 @@
 //! finally ◄──────────────────────────────────────────────── undo
 //! ```
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::event::{Cause, Event, Finding, Outcome, Phase, Severity, StepStatus};
 use super::graph::{Detection, Graph, StepIndex, Verdict};
 use super::input::Input;
 use super::scope::RunScope;
 use super::state::{ItemState, RECHECK, RunState};
-use super::{judge, outcome, rollback, steps};
+use super::{escalating, judge, outcome, rollback, steps};
 use crate::base::value::show;
 use crate::language::{Expression, Truth};
 
@@ -33,6 +33,9 @@ pub(super) fn proceed(graph: &Graph, state: &RunState, input: &Input) -> Vec<Eve
     let Some(phase) = state.phase else { return vec![start_phase(first_phase(graph))] };
     if graph.look_only.is_some_and(|end| phase >= end) {
         return Vec::new();
+    }
+    if let Some(escalation) = escalating::before_the_end(graph, state, input.at) {
+        return vec![escalation];
     }
     let events = early_decision(graph, state, phase);
     if !events.is_empty() {
@@ -259,29 +262,10 @@ fn after_all(graph: &Graph, state: &RunState, input: &Input) -> Vec<Event> {
     }
     let (outcome, why) = outcome::of(graph, state);
     let end = finish(state, outcome, why);
-    match escalation(graph, state, input, outcome) {
+    match escalating::at_the_end(graph, state, input.at, outcome) {
         Some(escalation) if !state.escalated => vec![escalation, end],
         _ => vec![end],
     }
-}
-
-fn escalation(graph: &Graph, state: &RunState, input: &Input, outcome: Outcome) -> Option<Event> {
-    let escalation = graph.escalation.as_ref()?;
-    let unresolved = outcome == Outcome::Unresolved;
-    let Some(when) = &escalation.when else {
-        let why = "the fault is not resolved".to_owned();
-        return unresolved.then(|| Event::EscalationRaised { policy: escalation.policy.clone(), why });
-    };
-    let extra = [
-        ("unresolved", json!(unresolved)),
-        ("mitigated", json!(outcome == Outcome::Mitigated)),
-        ("error", json!(outcome == Outcome::Error)),
-        ("phase_elapsed", json!(input.at.since(state.phase_started_at).as_secs_f64())),
-        ("run_elapsed", json!(input.at.since(state.started_at).as_secs_f64())),
-    ];
-    let scope = RunScope::new(graph, state).with_extra(&extra);
-    let why = format!("{} ({})", when.text(), judge::evidence(when, &scope));
-    (when.truth(&scope) == Truth::True).then(|| Event::EscalationRaised { policy: escalation.policy.clone(), why })
 }
 
 /// When nothing runs, no timer is set, no question is open, and something waits for a person, the run

@@ -61,6 +61,13 @@ impl Expression {
         &self.references
     }
 
+    /// The numbers that are written in it, those with units in seconds or bytes.
+    pub fn numbers(&self) -> Vec<f64> {
+        let mut numbers = Vec::new();
+        collect_numbers(&self.tree, &mut numbers);
+        numbers
+    }
+
     /// The type of its value, or every mistake in it.
     pub fn check(&self, names: &dyn Names) -> Result<Type, Vec<LanguageError>> {
         typecheck::check(&self.text, &self.tree, names)
@@ -84,6 +91,17 @@ impl Expression {
         };
         self.references.iter().filter_map(known).collect()
     }
+}
+
+fn collect_numbers(node: &Node, numbers: &mut Vec<f64>) {
+    match node.operator() {
+        Operator::Const { value } => numbers.extend(value.as_number().ok()),
+        Operator::VariableIdentifierRead { identifier } => {
+            numbers.extend(parse_unit(identifier).map(|(number, _)| number));
+        }
+        _ => {}
+    }
+    node.children().iter().for_each(|child| collect_numbers(child, numbers));
 }
 
 /// The number that a literal with a unit stands for: seconds or bytes.

@@ -141,7 +141,8 @@ pub struct Budget {
 pub struct Escalate {
     /// An escalation policy or contact group of the site file.
     pub policy: String,
-    /// Default: when the run ends unresolved. Names: `unresolved`, `mitigated`, `error`, `phase_elapsed`, `run_elapsed`.
+    /// Default: when the run ends unresolved. Names: `unresolved`, `mitigated`, `error`, which are known at the end, and
+    /// `phase_elapsed`, `run_elapsed`, which count before it too, once a fault is found.
     #[serde(default)]
     #[schemars(extend("x-expression" = true))]
     pub when: Option<String>,

@@ -19,6 +19,7 @@ use super::host::{Host, Prepared, RuntimeError};
 use super::messages::Messages;
 use super::receipts::Receipts;
 use crate::base::{Clock, Redacted, RunId, StepKey, Timestamp, entropy};
+use crate::engine::escalating;
 use crate::engine::event::{AttemptResult, Event, Outcome, Phase, Resolution, Role};
 use crate::engine::graph::Repeat;
 use crate::engine::{Answered, Command, Graph, Input, Record, RunState, What, advance_all, commands_for};
@@ -241,7 +242,10 @@ impl Driver {
 
     /// The next thing that happens, and everything that has happened meanwhile.
     async fn next_inputs(&mut self, stops: &mut Option<mpsc::UnboundedReceiver<bool>>) -> Vec<What> {
-        let wait = match self.state.next_wake(self.decided_at).filter(|_| self.state.finished.is_none()) {
+        let (graph, decided) = (&self.prepared.graph, self.decided_at);
+        let due =
+            self.state.next_wake(decided).into_iter().chain(escalating::next_wake(graph, &self.state, decided)).min();
+        let wait = match due.filter(|_| self.state.finished.is_none()) {
             Some(at) => at.since(self.clock.now()),
             // Far enough to be never, near enough for every timer implementation.
             None => Duration::from_secs(86_400),

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::turns::Turns;
-use crate::base::RunId;
+use crate::base::{RunId, Timestamp};
 use crate::engine::event::Outcome;
 use crate::engine::intake::Demand;
 use crate::engine::{Event, Record, RunState, What};
@@ -199,10 +199,17 @@ impl Runs {
 
     /// Until somebody tells it something, or it turns out to have moved without this server.
     async fn wait(&self, run: &RunId, told: &mut mpsc::UnboundedReceiver<Said>) -> Option<Said> {
+        let calls_after = |then| self.host.escalates_at(run, then).ok().flatten();
+        let mut calls_at = calls_after(Timestamp::default());
         loop {
             tokio::select! {
                 Some(said) = told.recv() => return Some(said),
                 () = tokio::time::sleep(GLANCE) => {}
+            }
+            let now = self.host.clock.now();
+            if calls_at.is_some_and(|at| at <= now) {
+                self.call_for_help(run).await;
+                calls_at = calls_after(now);
             }
             match self.host.journal.read(run).map(|records| position(&records)) {
                 Ok(Position::Parked) => {}
@@ -210,6 +217,14 @@ impl Runs {
                 Ok(_) => return None,
                 Err(error) => tracing::warn!(%run, %error, "the run cannot be looked at"),
             }
+        }
+    }
+
+    async fn call_for_help(&self, run: &RunId) {
+        match self.host.tell_the_rest(run).await {
+            // Whoever goes on with it knows the time, too.
+            Ok(()) | Err(RuntimeError::RunsElsewhere(_)) => {}
+            Err(error) => tracing::error!(%run, "nobody is called for help: {}", self::told(&error)),
         }
     }
 

@@ -18,6 +18,7 @@ mod listing;
 mod live_output;
 mod logs;
 mod methods;
+mod meanwhile;
 mod metrics;
 mod outside;
 mod page_answers;

@@ -18,10 +18,11 @@ impl RunState {
         if self.header.is_none() && !matches!(record.event, Event::RunStarted(_)) {
             return Err(illegal("the run has not started"));
         }
-        let reopens = matches!(record.event, Event::Resumed { .. })
+        let of_parked = matches!(record.event, Event::ApprovalRefused { .. } | Event::EscalationRaised { .. });
+        let may_follow = matches!(record.event, Event::Resumed { .. })
             || record.event.is_about_a_message()
-            || (matches!(record.event, Event::ApprovalRefused { .. }) && self.finished == Some(Outcome::Parked));
-        if self.finished.is_some() && !reopens {
+            || (of_parked && self.finished == Some(Outcome::Parked));
+        if self.finished.is_some() && !may_follow {
             return Err(illegal("the run has ended"));
         }
         self.seq = record.seq;

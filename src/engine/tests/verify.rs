@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::plan::{Plan, any};
 use super::world::{World, failure, key, measured, problem, resolve};
-use crate::engine::event::{Event, Outcome, Phase, Resolution, Role, StepStatus};
+use crate::engine::event::{ApprovalVerdict, Event, Outcome, Phase, Resolution, Role, StepStatus};
 use crate::engine::graph::Repeat;
+use crate::engine::{What, escalating};
 
 fn fixing() -> Plan {
     Plan::detecting().step("remediate.a").undo(Repeat::Safe).step("remediate.b").undo(Repeat::Safe).needs(&["a"])
@@ -245,6 +246,62 @@ fn escalated(plan: Plan, broken_after: bool) -> (World, usize) {
     }
     let escalations = world.count(|event| matches!(event, Event::EscalationRaised { .. }));
     (world, escalations)
+}
+
+/// How often it has escalated so many seconds after its start, while it waits for the fault to go.
+fn escalated_meanwhile(when: &str, seconds: u64) -> usize {
+    let mut world = fixed(fixing().escalate(Some(when)));
+    world.now = world.now.plus(std::time::Duration::from_secs(seconds));
+    world.feed([What::Proceed]);
+    world.feed([What::Proceed]);
+    assert_eq!(world.outcome(), None, "it goes on");
+    world.count(|event| matches!(event, Event::EscalationRaised { .. }))
+}
+
+#[test]
+fn a_run_escalates_before_its_end_when_the_time_has_come_and_only_once() {
+    for (when, seconds, expected) in [
+        ("unresolved || run_elapsed > 15m", 899, 0),
+        ("unresolved || run_elapsed > 15m", 901, 1),
+        ("phase_elapsed > 600", 601, 1),
+        // How it will end is not known yet, so neither is what depends on that.
+        ("!mitigated", 901, 0),
+        ("unresolved && run_elapsed > 15m", 901, 0),
+        ("error", 901, 0),
+    ] {
+        assert_eq!(escalated_meanwhile(when, seconds), expected, "{when}");
+    }
+}
+
+#[test]
+fn a_parked_run_escalates_stays_parked_and_goes_on_with_its_answer() {
+    let plan = Plan::detecting().step("remediate.a").approve(None).escalate(Some("run_elapsed > 15m"));
+    let mut world = World::start(plan);
+    world.pass("detect.fault", json!({"broken": true}));
+    world.answer("remediate.a", ApprovalVerdict::Parked);
+    assert_eq!(world.outcome(), Some(Outcome::Parked));
+    let raised = |world: &World| world.count(|event| matches!(event, Event::EscalationRaised { .. }));
+    for (minutes, expected) in [(14, 0), (2, 1), (10, 1)] {
+        world.wait(f64::from(minutes) * 60.0);
+        assert_eq!((raised(&world), world.outcome()), (expected, Some(Outcome::Parked)), "{minutes}");
+    }
+    world.crash();
+    world.answer("remediate.a", ApprovalVerdict::Approved);
+    world.pass("remediate.a", json!({}));
+    world.pass("recheck.fault", json!({"broken": false}));
+    assert_eq!((raised(&world), world.outcome()), (1, Some(Outcome::Resolved)));
+}
+
+#[test]
+fn a_run_wakes_when_a_time_in_its_condition_has_passed() {
+    let mut world = fixed(fixing().escalate(Some("unresolved || run_elapsed > 15m || phase_elapsed > 20m")));
+    let started = world.state.started_at;
+    let wake = |world: &World| escalating::next_wake(&world.graph, &world.state, world.now);
+    assert_eq!(wake(&world), Some(started.plus(std::time::Duration::from_millis(900_001))));
+    world.now = started.plus(std::time::Duration::from_secs(901));
+    assert!(wake(&world).is_some_and(|at| at > world.now), "the other time");
+    world.feed([What::Proceed]);
+    assert_eq!(wake(&world), None, "it has escalated");
 }
 
 #[test]
