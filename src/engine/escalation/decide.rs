@@ -135,13 +135,23 @@ fn told(case: &Case, notice: u64, channel: &str, what: &What) -> Option<Fact> {
 
 /// The next thing that time alone makes true.
 fn due(cases: &Cases, now: Timestamp) -> Option<Fact> {
-    let due = |case| doubt(case, now).or_else(|| again(case)).or_else(|| overdue_level(case, now));
+    let due = |case| {
+        let level = || overdue_level(case, now).or_else(|| anew(case, now));
+        doubt(case, now).or_else(|| again(case)).or_else(level)
+    };
     cases.all().find_map(|case| due(case).or_else(|| update(case, now)))
 }
 
 fn doubt(case: &Case, now: Timestamp) -> Option<Fact> {
     let (told, channel) = case.pending().find(|(told, _)| told.at.plus(IN_DOUBT_AFTER) <= now)?;
     Some(Fact::Doubted { case: case.run.clone(), notice: told.notice, channel: channel.clone() })
+}
+
+/// The first level again, when no channel has taken any message so far.
+fn anew(case: &Case, now: Timestamp) -> Option<Fact> {
+    case.begins_anew_at().filter(|at| *at <= now)?;
+    let (round, first) = case.climb.as_ref().and_then(|climb| Some((climb.round, climb.ladder.levels.first()?)))?;
+    Some(tell(case, 0, Words::Level { level: 1, round }, first.to.clone()))
 }
 
 /// The last message of a ladder once more, when nobody may have it.

@@ -9,6 +9,11 @@ use super::{Fact, Follow, IN_DOUBT_AFTER, Ladder, Level, Subject, Words};
 use crate::base::{RunId, Timestamp};
 use crate::engine::event::{Event, Record};
 
+/// Long enough for a network to come back, short enough for a fault that nobody knows of.
+const ANEW_AFTER: Duration = Duration::from_secs(5 * 60);
+/// After a day somebody has noticed by other means, and what takes no message by then never will.
+const ANEW_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+
 /// Whoever took over is at it for a shift; after that a fault that is still there needs somebody anew.
 const SHIFT: Duration = Duration::from_secs(8 * 3_600);
 
@@ -262,6 +267,7 @@ impl Case {
         match (&notice.words, &mut self.climb, &mut self.updates) {
             (Words::Level { level, round }, Some(climb), _) => {
                 (climb.level, climb.round, climb.level_at) = (*level, *round, notice.at);
+                climb.exhausted = false;
             }
             (Words::Update { status }, _, Some(updates)) => updates.last = Some((notice.at, status.clone())),
             _ => {}
@@ -308,11 +314,16 @@ impl Case {
         level.is_some_and(Notice::is_unheard)
     }
 
+    /// Where it stands, if somebody should still take over; also after everybody was told.
+    fn unanswered(&self) -> Option<&Climb> {
+        self.climb.as_ref().filter(|_| self.acknowledged.is_none() && self.closed.is_none())
+    }
+
     /// The last request to take over, if it may have reached nobody and nobody comes after it who could be told at
     /// once. What is a repeat itself is not told again: whatever kills the program each time must not call people
     /// for ever.
     pub(super) fn last_in_doubt(&self) -> Option<&Notice> {
-        let climb = self.climb.as_ref().filter(|_| self.acknowledged.is_none() && self.closed.is_none())?;
+        let climb = self.unanswered()?;
         let asked = self.notices.iter().rev().find(|told| told.asks())?;
         let is_last = match asked.words {
             Words::Level { level, .. } => level as usize == climb.ladder.levels.len(),
@@ -320,6 +331,18 @@ impl Case {
         };
         let is_in_doubt = asked.is_unheard() && asked.to.values().any(|sent| *sent == Sent::Doubtful);
         (is_last && is_in_doubt && asked.repeats.is_none()).then_some(asked)
+    }
+
+    /// When the ladder is begun anew because not a single request has reached anybody: a network that is down for some
+    /// minutes must not use up every level.
+    pub fn begins_anew_at(&self) -> Option<Timestamp> {
+        let climb = self.unanswered()?;
+        let asked = || self.notices.iter().filter(|told| told.asks());
+        let last = asked().next_back()?;
+        let is_refused = |told: &Notice| told.to.values().all(|sent| matches!(sent, Sent::Failed { .. }));
+        let at_the_end = climb.level as usize == climb.ladder.levels.len() && asked().any(|told| !told.to.is_empty());
+        let at = last.at.plus(ANEW_AFTER);
+        (at_the_end && asked().all(is_refused) && at.since(climb.raised_at) < ANEW_WITHIN).then_some(at)
     }
 
     /// When the next level is due by itself, if it is.
@@ -343,6 +366,6 @@ impl Case {
 
     fn next_wake(&self) -> Option<Timestamp> {
         let doubts = self.pending().map(|(told, _)| told.at.plus(IN_DOUBT_AFTER));
-        doubts.chain(self.next_level_at()).chain(self.next_update_at()).min()
+        doubts.chain(self.next_level_at()).chain(self.begins_anew_at()).chain(self.next_update_at()).min()
     }
 }

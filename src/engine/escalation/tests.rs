@@ -1,6 +1,7 @@
 //! What escalations promise, whatever happens and whenever the program dies.
 
 mod doubt;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -15,6 +15,9 @@ pub fn account(case: &Case) -> Vec<(Timestamp, String)> {
     if let Some(due) = case.next_level_at() {
         lines.push((due, "the next level is due unless somebody acknowledges".to_owned()));
     }
+    if let Some(due) = case.begins_anew_at() {
+        lines.push((due, "nobody was reached: the first level is told again then".to_owned()));
+    }
     lines.sort_by_key(|(at, _)| *at);
     lines
 }

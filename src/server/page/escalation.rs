@@ -94,6 +94,7 @@ fn told(case: &Case, climb: &Climb, level: &Level, number: u32, now: Timestamp) 
     let to_it = |words: &Words| matches!(words, Words::Level { level, .. } if *level == number);
     let notice = case.notices.iter().rev().find(|notice| to_it(&notice.words));
     let due = case.next_level_at().filter(|_| climb.next().is_some_and(|(next, _)| next == number));
+    let due = due.or_else(|| case.begins_anew_at().filter(|_| number == 1));
     html! {
         @if let Some(notice) = notice {
             @for (channel, sent) in &notice.to { code { (channel) } " " (how(sent)) ", " }
