@@ -116,22 +116,30 @@ fn told(case: &Case) {
         };
         output::line(&format!("{channel}: {}", escape_control(&how)));
         if let (Sent::Delivered { receipt }, "console") = (sent, channel.as_str()) {
-            output::error(&format!("\n{}\n", escape_control(receipt)));
+            output::message(receipt);
         }
+    }
+}
+
+/// Shows the newest of these messages, if the console was told it.
+fn show_last(case: &Case, wanted: fn(&Words) -> bool) {
+    let last = case.notices.iter().rev().find(|notice| wanted(&notice.words));
+    if let Some(Sent::Delivered { receipt }) = last.and_then(|notice| notice.to.get("console")) {
+        output::message(receipt);
     }
 }
 
 /// After a run: whom its escalation has told, and who tells the next ones.
 pub fn say(site: &Site, journal: &dyn Journal, run: &RunId) {
     let Ok(Some(case)) = of(journal, run) else { return };
+    if case.run == *run {
+        show_last(&case, |words| matches!(words, Words::Update { .. }));
+    }
     let Some(climb) = case.climb.as_ref().filter(|_| case.closed.is_none()) else { return };
     if case.run != *run {
         return output::error(&format!("Escalated already with run {}: `runbook ack {}`.", case.run, case.run));
     }
-    let level = case.notices.iter().rev().find(|notice| matches!(notice.words, Words::Level { .. }));
-    if let Some(Sent::Delivered { receipt }) = level.and_then(|notice| notice.to.get("console")) {
-        output::error(&format!("\n{}\n", escape_control(receipt)));
-    }
+    show_last(&case, |words| matches!(words, Words::Level { .. }));
     let names = climb.current().map(|level| level.names.join(", ")).unwrap_or_default();
     output::error(&format!("Escalated to level {} ({names}). `runbook ack {run}` takes over.", climb.level));
     let further = (climb.level as usize) < climb.ladder.levels.len() || climb.ladder.repeat > 0;

@@ -9,6 +9,7 @@ use super::output::{self, Failure};
 use super::{Exit, Format, HistoryArguments, ShowArguments, ValidateArguments, ack, run, setup};
 use crate::base::{Clock, Diagnostic};
 use crate::journal::{Journal, RunFilter};
+use crate::notify::Templates;
 use crate::plan;
 use crate::playbook;
 use crate::playbook::library::{self, Library};
@@ -20,11 +21,12 @@ pub fn validate(config: Option<&Path>, arguments: &ValidateArguments) -> Result<
     let site = setup::site(config)?;
     notice::without_journal(&site);
     let library = Library::new(site.playbooks.clone());
+    let templates = setup::templates(&site)?;
     let files = files(&library, &arguments.playbooks)?;
     warn_of_gap(&site, &files);
     let mut problems: Vec<Diagnostic> = Vec::new();
     for file in &files {
-        problems.extend(problems_of(file, &library, &site));
+        problems.extend(problems_of(file, &library, &site, &templates));
     }
     match arguments.format {
         Format::Json => output::json(&Value::Array(problems.iter().map(Diagnostic::to_json).collect())),
@@ -45,7 +47,7 @@ fn warn_of_gap(site: &Site, files: &[PathBuf]) {
 }
 
 /// Every mistake of a file, whatever its kind, in the order of the text.
-fn problems_of(file: &Path, library: &Library, site: &Site) -> Vec<Diagnostic> {
+fn problems_of(file: &Path, library: &Library, site: &Site, templates: &Templates) -> Vec<Diagnostic> {
     let source = match library::source(file) {
         Ok(source) => source,
         Err(problems) => return problems,
@@ -55,6 +57,7 @@ fn problems_of(file: &Path, library: &Library, site: &Site) -> Vec<Diagnostic> {
         problems.extend(plan::check(playbook));
         problems.extend(plan::check_calls(playbook, library));
         problems.extend(playbook::check_escalation(playbook, site));
+        problems.extend(playbook::check_notify(playbook, site, templates));
     }
     problems.sort_by_key(|problem| problem.place.as_ref().map(|(_, span)| span.start));
     problems

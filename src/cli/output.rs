@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::Exit;
 use crate::base::{Diagnostic, environment, redaction};
+use crate::report::escape_control_in_lines;
 
 /// Why a command could not do what was asked.
 #[derive(Debug)]
@@ -121,6 +122,11 @@ impl<W: Write> Drop for Masked<W> {
 /// Writes a line to standard output. A reader that went away (`| head`) is no error of ours.
 pub fn line(text: &str) {
     drop(writeln!(stdout(), "{text}"));
+}
+
+/// Shows a message of the `console` channel, whose receipt is its text: beside the output, with its lines.
+pub fn message(text: &str) {
+    error(&format!("\n{}\n", escape_control_in_lines(text)));
 }
 
 /// Writes text to standard output as it is.

@@ -16,6 +16,7 @@ use crate::engine::{Event, Record};
 use crate::journal::{Journal, JournalError, MemoryJournal, Observer, SqliteJournal};
 use crate::language::Given;
 use crate::notify::Templates;
+use crate::notify::template::TemplateError;
 use crate::playbook::{self, Playbook};
 use crate::report::{FanOut, Gallery, Glyphs, Json, Look, Plain, Progress, Reporter, Sketches, TimeZoneChoice};
 use crate::runtime::{Approver, Host, RuntimeError};
@@ -86,9 +87,10 @@ pub fn host_without_trace(site: Site, approver: Arc<dyn Approver>, reporter: Fan
 }
 
 pub fn templates(site: &Site) -> Result<Templates, Failure> {
-    Templates::load(site.templates.as_deref()).map_err(|errors| {
+    Templates::of(site).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Failure::new(Exit::Invalid, all.join("\n"))
+        let help = errors.iter().find_map(TemplateError::help);
+        Failure::new(Exit::Invalid, all.join("\n")).help(help)
     })
 }
 
@@ -182,7 +184,7 @@ impl Reporter for Console {
         if let Event::NotificationSent { channel, delivered: Some(text), .. } = &record.event
             && channel == "console"
         {
-            output::error(&format!("\n{}\n", crate::report::escape_control(text)));
+            output::message(text);
         }
     }
 }

@@ -191,6 +191,9 @@ pub enum Event {
     CausesFound {
         causes: Vec<Cause>,
         severity: Severity,
+        /// What the fault means for those who use the system, where the playbook says so and there is a fault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        impact: Option<Impact>,
     },
     SeverityRaised {
         severity: Severity,
@@ -320,6 +323,24 @@ pub struct Cause {
     pub title: String,
     #[serde(flatten)]
     pub finding: Finding,
+}
+
+/// What a fault means for those who use the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impact {
+    /// What is affected, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected: Option<String>,
+    /// What that means, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+impl std::fmt::Display for Impact {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let said: Vec<&str> = self.affected.iter().chain(&self.summary).map(String::as_str).collect();
+        formatter.write_str(&said.join(": "))
+    }
 }
 
 impl Event {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{Phase, Risk, RunStarted, Severity};
-use crate::language::{Declaration, Expression, Request};
+use crate::language::{Declaration, Expression, Request, Template};
 
 /// Index of a step in [`Graph::steps`].
 pub type StepIndex = usize;
@@ -23,6 +23,7 @@ pub struct Graph {
     pub causes: Vec<CauseRule>,
     /// The first rule that holds decides; medium without one.
     pub severity: Vec<(Option<Expression>, Severity)>,
+    pub impact: ImpactTexts,
     pub recovery: Recovery,
     pub escalation: Option<Escalation>,
     pub parallel: usize,
@@ -33,6 +34,13 @@ pub struct Graph {
     /// Nobody is asked for answers: their placeholders stay, as in a plan.
     pub open_answers: bool,
     pub index: HashMap<String, StepIndex>,
+}
+
+/// What is said of a fault to those who use the system, with the places of what is only known in a run.
+#[derive(Debug, Clone, Default)]
+pub struct ImpactTexts {
+    pub affected: Option<Template>,
+    pub summary: Option<Template>,
 }
 
 #[derive(Debug, Clone)]

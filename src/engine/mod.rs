@@ -32,6 +32,7 @@ pub mod event;
 mod fan;
 mod gate;
 pub mod graph;
+mod impact;
 mod input;
 pub mod intake;
 mod judge;

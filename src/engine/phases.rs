@@ -15,7 +15,7 @@ use super::graph::{Detection, Graph, StepIndex, Verdict};
 use super::input::Input;
 use super::scope::RunScope;
 use super::state::{ItemState, RECHECK, RunState};
-use super::{escalating, judge, outcome, rollback, steps};
+use super::{escalating, impact, judge, outcome, rollback, steps};
 use crate::base::value::show;
 use crate::language::{Expression, Truth};
 
@@ -187,19 +187,20 @@ fn after_diagnosis(graph: &Graph, state: &RunState) -> Vec<Event> {
             Cause { title: rule.title.clone(), finding }
         })
         .collect();
-    let severity = severity(graph, state, &causes);
-    vec![Event::CausesFound { causes, severity }]
+    // What is said of the fault may ask for causes, which are facts only after this event: it is looked at in a copy
+    // of the state that already has them.
+    let mut known = state.clone();
+    known.causes = Some(causes.clone());
+    let (severity, impact) = (severity(graph, &known), impact::stated(graph, &known));
+    vec![Event::CausesFound { causes, severity, impact }]
 }
 
-/// The first rule that holds. Rules may ask for causes, which are facts only after this event, so they
-/// are looked at in a copy of the state that already has them.
-fn severity(graph: &Graph, state: &RunState, causes: &[Cause]) -> Severity {
+/// The first rule that holds.
+fn severity(graph: &Graph, known: &RunState) -> Severity {
     if graph.severity.is_empty() {
         return Severity::Medium;
     }
-    let mut with_causes = state.clone();
-    with_causes.causes = Some(causes.to_vec());
-    let scope = RunScope::new(graph, &with_causes);
+    let scope = RunScope::new(graph, known);
     let applies = |(when, _): &&(Option<Expression>, Severity)| {
         when.as_ref().is_none_or(|when| when.truth(&scope) == Truth::True)
     };

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::event::{
-    Answers, AttemptResult, Cause, Event, Outcome, Phase, Record, Role, RunStarted, Severity, StepStatus,
+    Answers, AttemptResult, Cause, Event, Impact, Outcome, Phase, Record, Role, RunStarted, Severity, StepStatus,
 };
 use super::graph::StepIndex;
 use crate::base::{RunId, StepKey, Timestamp};
@@ -183,6 +183,7 @@ pub struct RunState {
     pub recheck_at: Option<Timestamp>,
     pub causes: Option<Vec<Cause>>,
     pub severity: Option<Severity>,
+    pub impact: Option<Impact>,
     /// Why no further step of the phase starts.
     pub stopped: Option<String>,
     pub rejected: Option<String>,

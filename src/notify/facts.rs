@@ -44,8 +44,8 @@ pub struct Facts {
     pub next_steps: Vec<String>,
     pub impact: Option<String>,
     pub escalated_to: Option<String>,
-    /// When the fault may be gone, in words.
-    pub estimate: Option<String>,
+    /// How long it usually takes until such a fault is gone.
+    pub usually: Option<Duration>,
     /// How often a message of this kind comes while the run is open.
     pub update_every: Option<Duration>,
     pub approval: Option<Approval>,
@@ -107,7 +107,7 @@ impl Facts {
             next_steps: Vec::new(),
             impact: None,
             escalated_to: None,
-            estimate: None,
+            usually: None,
             update_every: None,
             approval: None,
             incident: None,
@@ -135,7 +135,7 @@ impl Facts {
             next_steps: vec!["Reload the model".into()],
             impact: Some("deepseek unavailable".into()),
             escalated_to: Some("ml-platform".into()),
-            estimate: Some("15 minutes".into()),
+            usually: Some(Duration::from_secs(900)),
             update_every: Some(Duration::from_secs(1800)),
             approval: Some(Approval {
                 step,
@@ -225,7 +225,7 @@ impl Facts {
             "elapsed": show_duration(self.now.since(self.started_at)),
             "inputs": if self.inputs.is_object() { self.inputs.clone() } else { json!({}) },
             "affected": self.affected(), "status": self.status(), "impact": self.impact,
-            "estimate": self.estimate, "updates": self.updates(), "escalated_to": self.escalated_to,
+            "estimate": self.estimate(), "updates": self.updates(), "escalated_to": self.escalated_to,
             "causes": causes, "actions_done": self.actions_done, "next_steps": self.next_steps,
             "approval": approval, "facts": facts, "command": self.command(), "again": self.again(), "link": self.link,
             "drill": self.drill, "repeated": self.repeated, "acknowledge": self.acknowledge,
@@ -240,6 +240,16 @@ impl Facts {
         }
         let note = format!(" (only the beginning; all of it: runbook show {})", quoted(&self.run));
         shorten(&shown, VALUE_LIMIT.saturating_sub(note.chars().count())) + &note
+    }
+
+    /// When the fault may be gone, in words.
+    fn estimate(&self) -> Option<String> {
+        let usually = self.usually?;
+        let end = self.started_at.plus(usually);
+        Some(match end > self.now {
+            true => format!("about {}", show_time(end)),
+            false => format!("later than usual, which is after {}", show_duration(usually)),
+        })
     }
 
     fn updates(&self) -> String {

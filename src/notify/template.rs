@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Facts, Occasion};
 use crate::base::suggestion::did_you_mean;
+use crate::site::Site;
 
 /// Name and text of the shipped templates: one an occasion, and the status update that goes to
 /// people who do not run anything themselves.
@@ -88,11 +89,19 @@ impl Templates {
 
     /// The shipped ones and those of a site's folder, where `started.hbs` replaces the shipped
     /// `started` and any other name adds a template. Reports everything that is wrong.
-    pub fn load(folder: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
+    fn load(folder: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
         let mut templates = Templates::shipped();
         let files = folder.map_or(Ok(Vec::new()), template_files).map_err(|error| vec![error])?;
         let errors: Vec<TemplateError> = files.iter().filter_map(|path| templates.add_file(path).err()).collect();
         if errors.is_empty() { Ok(templates) } else { Err(errors) }
+    }
+
+    /// Those of a site, and what its own status updates use.
+    pub fn of(site: &Site) -> Result<Self, Vec<TemplateError>> {
+        let templates = Templates::load(site.templates.as_deref())?;
+        let used = site.notify.status.iter().filter_map(|status| status.template.as_deref());
+        let unknown: Vec<TemplateError> = used.filter_map(|name| templates.check(name).err()).collect();
+        if unknown.is_empty() { Ok(templates) } else { Err(unknown) }
     }
 
     /// Whether a playbook can name this template.
@@ -225,7 +234,7 @@ mod tests {
 Status: Mitigating
 Impact: deepseek unavailable
 Started: 2026-11-22 17:40:12 UTC
-ETA: 15 minutes
+ETA: about 2026-11-22 17:55:12 UTC
 
 Current Actions:
 - remediate.restore: downloaded model.onnx

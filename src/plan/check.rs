@@ -15,6 +15,7 @@ pub(super) fn all(playbook: &Playbook) -> Vec<Diagnostic> {
     playbook.steps.iter().for_each(|step| checker.step(step));
     checker.causes();
     checker.severity();
+    checker.impact();
     checker.escalation();
     checker.budget();
     checker.problems
@@ -109,6 +110,20 @@ impl<'a> Checker<'a> {
             if let Some(when) = when {
                 self.condition(when, &place, &Route::of(["severity"]).index(position).key("when"));
             }
+        }
+    }
+
+    fn impact(&mut self) {
+        let Some(impact) = &self.playbook.header.impact else { return };
+        let place = Place { causes: true, ..self.general(Phase::Diagnose) };
+        for (name, text) in [("affected", &impact.affected), ("summary", &impact.summary)] {
+            let Some(text) = text else { continue };
+            let problems = match Template::parse(text) {
+                Ok(template) => template.check(&place),
+                Err(problem) => vec![problem],
+            };
+            let route = Route::of(["impact", name]);
+            problems.iter().for_each(|problem| self.language("bad-template", problem, &route));
         }
     }
 

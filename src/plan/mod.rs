@@ -19,9 +19,11 @@ use crate::base::{Diagnostic, Route};
 use crate::engine::RECHECK;
 use crate::engine::event::{FORMAT, Phase, Risk, RunStarted, StepOutline};
 use crate::engine::graph::{
-    Approval, CauseRule, Detection, Escalation, ForEach, Graph, Recovery, Repeat, Retry, SideAction, Step, StepIndex,
+    Approval, CauseRule, Detection, Escalation, ForEach, Graph, ImpactTexts, Recovery, Repeat, Retry, SideAction, Step,
+    StepIndex,
 };
 use crate::kind::Effect;
+use crate::language::Template;
 use crate::playbook::{self, Action, FanOut, Look, OnError, Playbook, RetryOn, RetryStatus};
 
 /// Every mistake of a playbook that parsed: names, types, cycles. Needs no inputs.
@@ -65,6 +67,7 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
             .map(|cause| CauseRule { name: cause.name.clone(), title: cause.title.clone(), when: cause.when.clone() })
             .collect(),
         severity: playbook.severity.clone(),
+        impact: playbook.header.impact.as_ref().map(impact).unwrap_or_default(),
         recovery: Recovery {
             within: Duration::from_secs_f64(playbook.header.recovery.within),
             every: Duration::from_secs_f64(playbook.header.recovery.every.max(0.01)),
@@ -79,6 +82,11 @@ pub fn compile(playbook: &Playbook, settings: Settings) -> Graph {
         open_answers: false,
         steps,
     }
+}
+
+fn impact(impact: &playbook::Impact) -> ImpactTexts {
+    let text = |text: &Option<String>| text.as_deref().and_then(|text| Template::parse(text).ok());
+    ImpactTexts { affected: text(&impact.affected), summary: text(&impact.summary) }
 }
 
 fn compile_step(step: &playbook::Step) -> Step {

@@ -7,6 +7,7 @@ mod escalation;
 pub mod inputs;
 pub mod library;
 mod model;
+mod notification;
 mod publish;
 pub mod registry;
 pub mod site_file;
@@ -23,6 +24,7 @@ use crate::yaml;
 pub use escalation::check_escalation;
 pub use library::Library;
 pub use model::*;
+pub use notification::check_notify;
 pub use site_file::{load_site, site_schema};
 pub use step::*;
 

@@ -10,6 +10,7 @@ use crate::base::{Route, Source};
 use crate::engine::event::Severity;
 use crate::language::{Declaration, Expression};
 use crate::notify::Occasion;
+use crate::site::notify::StatusUpdates;
 use crate::trigger::{AlertTrigger, ScheduleTrigger, WatchTrigger};
 use crate::yaml::{Entry, Node};
 
@@ -81,6 +82,9 @@ pub struct Header {
     /// Windows of the site file outside of which it changes nothing; it looks at any time.
     #[serde(default)]
     pub within: Vec<String>,
+    /// What the fault means for those who use the system; messages and reports say it.
+    #[serde(default)]
+    pub impact: Option<Impact>,
     /// Who takes over when it does not help.
     #[serde(default)]
     pub escalate: Option<Escalate>,
@@ -135,6 +139,19 @@ pub struct Budget {
     pub window: f64,
 }
 
+/// What a fault means for those who use the system, said when the diagnosis is complete. Values can be inserted, those of
+/// causes too; a text whose values are not known is left out.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Impact {
+    /// What is affected, in a few words, such as `{{diagnose.health.failed_items}}`. It stands in the subject of updates.
+    #[serde(default)]
+    pub affected: Option<String>,
+    /// What that means for those who use it, in a sentence.
+    #[serde(default)]
+    pub summary: Option<String>,
+}
+
 /// When and to whom a run is handed over.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,23 +178,9 @@ pub struct Notify {
     /// The message template; each occasion has a default one.
     #[serde(default)]
     pub template: Option<String>,
-    /// Updates that are told again and again while the fault is open.
+    /// Updates that are told again and again while the fault is open; those of the site file when absent.
     #[serde(default)]
     pub status: Option<StatusUpdates>,
-}
-
-/// Who is kept informed while a fault is open: at once, whenever the status changes, and again after a while.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StatusUpdates {
-    /// How often while nothing changes, such as 30m.
-    #[schemars(extend("x-unit" = "duration"))]
-    pub every: f64,
-    /// Channels of the site file, such as `email:stakeholders`.
-    pub to: Vec<String>,
-    /// The message template. Default: `status-update`.
-    #[serde(default)]
-    pub template: Option<String>,
 }
 
 /// When the fault exists.

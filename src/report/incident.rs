@@ -98,6 +98,9 @@ fn header(view: &RunView) -> Section {
     if let Some(name) = &view.code {
         rows.insert(3, ("Code", vec![code(name.as_str())]));
     }
+    if let Some(impact) = &view.impact {
+        rows.insert(2, ("Impact", vec![plain(impact.to_string())]));
+    }
     let rows = rows.into_iter().map(|(name, words)| vec![vec![plain(name)], words]).collect();
     Section::new("", [Block::Table { titles: &["", ""], rows }])
 }

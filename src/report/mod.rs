@@ -49,7 +49,7 @@ pub use picture::{Gallery, Glyphs};
 pub use plain::Plain;
 pub use progress::Progress;
 pub use sketch::Sketches;
-pub use text::escape_control;
+pub use text::{escape_control, escape_control_in_lines};
 pub use time::TimeZoneChoice;
 pub use view::RunView;
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::event::{
-    Answers, ApprovalVerdict, AttemptResult, Cause, FORMAT, Finding, Outcome, Phase, Risk, Role, RunStarted, Severity,
-    StepOutline, StepStatus,
+    Answers, ApprovalVerdict, AttemptResult, Cause, FORMAT, Finding, Impact, Outcome, Phase, Risk, Role, RunStarted,
+    Severity, StepOutline, StepStatus,
 };
 use crate::engine::{Event, Record};
 
@@ -139,7 +139,9 @@ impl Story {
     }
 
     fn causes(self, causes: Vec<Cause>) -> Self {
-        self.then(0, Event::CausesFound { causes, severity: Severity::High })
+        let summary = Some("no text is read from pictures".into());
+        let impact = Impact { affected: Some("ocr-v2".into()), summary };
+        self.then(0, Event::CausesFound { causes, severity: Severity::High, impact: Some(impact) })
     }
 
     fn asked(self, key: &str) -> Self {

@@ -16,7 +16,7 @@ use crate::engine::Record;
 use crate::engine::approval::digest_with;
 use crate::engine::escalation::Case;
 use crate::engine::event::{
-    Answers, ApprovalVerdict, AskedAnswer, Cause, Finding, Outcome, Phase, Risk, Severity, StepStatus,
+    Answers, ApprovalVerdict, AskedAnswer, Cause, Finding, Impact, Outcome, Phase, Risk, Severity, StepStatus,
 };
 
 /// Everything a view of a run needs. An empty list of records gives the empty view.
@@ -54,6 +54,8 @@ pub struct RunView {
     /// Who asked for the run to be cancelled.
     pub cancelled_by: Option<String>,
     pub severity: Option<Severity>,
+    /// What the fault means for those who use the system.
+    pub impact: Option<Impact>,
     /// What kept the run from remediating.
     pub withheld: Option<String>,
     pub outcome: Option<Outcome>,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{RunId, StepKey, Timestamp};
 use crate::engine::Record;
-use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Resolution, Role, StepStatus};
+use crate::engine::event::{Cause, Event, Impact, NOT_CALLED_FOR, Outcome, Phase, Resolution, Role, StepStatus};
 
 use super::line::{Entry, Line, Mark};
 use super::sketch::Sketches;
@@ -115,7 +115,7 @@ impl Narrator {
             Event::HoldScheduled { key, at, .. } => vec![self.hold(key, *at)],
             Event::DetectionSettled { recheck, .. } => self.detection(*recheck),
             Event::RecheckScheduled { at } => vec![self.recheck(*at)],
-            Event::CausesFound { causes, .. } => self.causes(causes),
+            Event::CausesFound { causes, impact, .. } => self.causes(causes, impact.as_ref()),
             Event::SeverityRaised { severity, why } => {
                 vec![Entry::new(Mark::Alarm, "severity", format!("raised to {severity}"), why).into()]
             }
@@ -241,13 +241,14 @@ impl Narrator {
         Line::Passing { entry: Entry::new(Mark::Running, account::DETECTION, word, ""), logged: true }
     }
 
-    fn causes(&mut self, causes: &[Cause]) -> Vec<Line> {
+    fn causes(&mut self, causes: &[Cause], impact: Option<&Impact>) -> Vec<Line> {
+        let mut lines = Vec::new();
         // A playbook that knows no causes has none to tell.
-        if causes.is_empty() {
-            return Vec::new();
+        if !causes.is_empty() {
+            lines.extend(self.heading("Cause"));
+            lines.extend(account::causes(causes));
         }
-        let mut lines = self.heading("Cause");
-        lines.extend(account::causes(causes));
+        lines.extend(impact.map(|impact| Entry::new(Mark::Alarm, "impact", impact.to_string(), "").into()));
         lines
     }
 

@@ -128,6 +128,19 @@ impl Host {
         Err(RuntimeError::Unheard { run: run.to_string(), caller: caller.to_string() })
     }
 
+    /// For one fault people are called once: a called run leaves that to those who called it, if one of them does.
+    pub(super) fn leave_escalation(&self, prepared: &mut Prepared) {
+        let escalates = |caller: &RunId| {
+            let (header, ..) = self.history_of(caller)?;
+            Ok::<_, RuntimeError>(self.pinned(caller, &header)?.header.escalate.is_some())
+        };
+        let mut callers = prepared.run.with_callers().filter(|caller| *caller != prepared.run);
+        // Of a caller that cannot be read nobody knows that it does: then rather twice than not at all.
+        if callers.any(|caller| escalates(&caller).unwrap_or(false)) {
+            prepared.graph.escalation = None;
+        }
+    }
+
     /// The outermost caller of a called run, if it waits for it.
     pub(super) fn waiting_caller(&self, run: &RunId) -> Result<Option<RunId>, RuntimeError> {
         let Some(caller) = run.with_callers().next().filter(|_| run.is_child()) else { return Ok(None) };
@@ -175,6 +188,7 @@ fn prepare_text(host: &Host, call: &PlaybookCall, playbook: Playbook) -> Result<
     let mut prepared = prepared.map_err(|error| runtime_error(&call.name, &error))?;
     prepared.run = call.run.clone();
     prepared.graph.header.from_outside = call.from_outside.clone();
+    host.leave_escalation(&mut prepared);
     Ok(prepared)
 }
 

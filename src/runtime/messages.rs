@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::escalations;
 use super::host::{Host, Prepared};
+use super::next_steps;
 use super::routing;
 use crate::base::value::show;
 use crate::base::{Redacted, entropy};
@@ -48,11 +49,16 @@ impl Messages {
 
     /// Keeps people informed, if the playbook asks for it, until the run is over.
     pub(super) fn follow(&self, prepared: &Prepared) {
-        let status = self.notify.as_ref().and_then(|notify| notify.status.as_ref());
+        let services = self.host.services();
+        let own = self.notify.as_ref().and_then(|notify| notify.status.as_ref());
+        // Who called a run keeps people informed for it.
+        let of_the_site = services.site.notify.status.as_ref().filter(|_| !prepared.run.is_child());
+        let status = own.or(of_the_site);
         let Some(status) = status.filter(|_| prepared.graph.look_only.is_none()) else { return };
         let template = status.template.clone().unwrap_or_else(|| Occasion::StatusUpdate.label().to_owned());
-        let every_ms = (status.every * 1_000.0) as u64;
-        let updates = Follow { every_ms, to: status.to.iter().cloned().collect(), template };
+        let milliseconds = |seconds: f64| (seconds * 1_000.0) as u64;
+        let (every_ms, usually_ms) = (milliseconds(status.every), status.usually.map(milliseconds));
+        let updates = Follow { every_ms, to: status.to.iter().cloned().collect(), template, usually_ms };
         self.beside.spawn(self.host.clone().follow(prepared.run.clone(), updates, self.over.clone()));
     }
 
@@ -271,6 +277,9 @@ pub fn facts(on: Occasion, record: &Record, state: &RunState) -> Option<Facts> {
     let found = state.causes.iter().flatten().filter(|cause| cause.finding.holds == Some(true));
     facts.causes = found.map(|cause| (cause.finding.name.clone(), cause.title.clone())).collect();
     facts.actions_done = actions_done(header, state);
+    facts.next_steps = next_steps::told(header, state);
+    facts.affected = state.impact.as_ref().and_then(|impact| impact.affected.clone());
+    facts.impact = state.impact.as_ref().and_then(|impact| impact.summary.clone());
     match &record.event {
         Event::RunFinished { outcome, why, .. } => {
             facts.outcome = Some(outcome.label().to_owned());

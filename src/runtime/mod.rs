@@ -20,6 +20,7 @@ mod guards;
 mod host;
 mod look;
 pub mod messages;
+mod next_steps;
 pub mod orders;
 pub mod outbox;
 mod place;

@@ -66,7 +66,7 @@ pub struct BadTemplates(Vec<TemplateError>);
 impl NextSite {
     /// Nothing is in use yet, and nothing is if this fails.
     pub fn of(site: Site) -> Result<Self, BadTemplates> {
-        let templates = Templates::load(site.templates.as_deref()).map_err(BadTemplates)?;
+        let templates = Templates::of(&site).map_err(BadTemplates)?;
         Ok(NextSite { site, templates })
     }
 

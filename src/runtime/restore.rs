@@ -28,7 +28,9 @@ impl Host {
             return Err(RuntimeError::PlanChanged { run: run.to_string() });
         }
         graph.header = header;
-        Ok((Prepared { run: run.clone(), playbook, graph }, state, open_attempts(&records)))
+        let mut prepared = Prepared { run: run.clone(), playbook, graph };
+        self.leave_escalation(&mut prepared);
+        Ok((prepared, state, open_attempts(&records)))
     }
 
     /// What the journal has of a run.

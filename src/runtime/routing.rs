@@ -11,7 +11,7 @@ use crate::engine::event::{Event, Severity};
 use crate::notify::route::{self, Choice, Subject};
 use crate::notify::{Facts, Occasion};
 use crate::playbook::{Header, Notify};
-use crate::site::Site;
+use crate::site::{Notifications, Site};
 
 /// Who is told of these facts now.
 pub(super) fn choose(host: &Host, notify: Option<&Notify>, prepared: &Prepared, facts: &Facts) -> Choice {
@@ -29,7 +29,10 @@ pub(super) fn choose(host: &Host, notify: Option<&Notify>, prepared: &Prepared, 
     // Windows follow the clock on the wall, as those of freezes do.
     let now = host.clock.now();
     let is_open = |window: &str| site.windows.get(window).is_some_and(|window| window.is_open(now));
-    route::choose(&site.notify, &named, &subject, &is_open)
+    // How a called run fares is its caller's to tell; that it waits for somebody is told wherever it does.
+    let its_callers = prepared.run.is_child() && !facts.on.is_urgent();
+    let routes = if its_callers { &Notifications::default() } else { &site.notify };
+    route::choose(routes, &named, &subject, &is_open)
 }
 
 /// The channels that a playbook names: those who asked to be told; of broken glass everybody who is told of anything,

@@ -19,6 +19,9 @@ pub struct Notifications {
     /// Channels for messages that call for a person and that neither the playbook nor a route takes. Default: `console`
     /// once there are routes.
     pub default: Vec<String>,
+    /// Who is kept informed of every fault, by status updates. Of a playbook that has `notify: {status: …}` of its own,
+    /// only those whom that names.
+    pub status: Option<StatusUpdates>,
     /// How messages that belong together become one. Without it, each is sent on its own. It counts for runs of
     /// `runbook serve`.
     pub group: Option<Group>,
@@ -26,6 +29,24 @@ pub struct Notifications {
     pub limit: Option<Limit>,
     /// The same for single channels, such as `slack:ml-alerts`; it takes the place of `limit`.
     pub limits: BTreeMap<String, Limit>,
+}
+
+/// Who is kept informed while a fault is open: at once, whenever the status changes, and again after a while.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusUpdates {
+    /// How often while nothing changes, such as 30m.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub every: f64,
+    /// Channels of the site file, such as `email:stakeholders`.
+    pub to: Vec<String>,
+    /// How long it usually takes until such a fault is fixed, such as 45m; readers are told when that is.
+    #[serde(default)]
+    #[schemars(extend("x-unit" = "duration"))]
+    pub usually: Option<f64>,
+    /// The message template. Default: `status-update`.
+    #[serde(default)]
+    pub template: Option<String>,
 }
 
 /// A route: which messages it takes, when, and where they go.
@@ -140,7 +161,12 @@ impl Notifications {
 
     /// Every channel that the section names.
     pub fn channels(&self) -> impl Iterator<Item = &String> {
-        self.routes.iter().flat_map(|route| &route.to).chain(&self.default).chain(self.limits.keys())
+        self.routes
+            .iter()
+            .flat_map(|route| &route.to)
+            .chain(&self.default)
+            .chain(self.limits.keys())
+            .chain(self.status.iter().flat_map(|status| &status.to))
     }
 }
 

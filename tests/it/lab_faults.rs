@@ -197,6 +197,24 @@ fn the_procedures_of_operation_do_what_they_say() {
 }
 
 #[test]
+fn a_candidate_is_proven_before_it_is_served() {
+    let lab = Lab::with(&[]);
+    let before = lab.files();
+    for (candidate, outcome, code, causes) in [
+        ("ocr-text/model.onnx", "healthy", 0, vec![]),
+        ("faults/ocr-text/nan.onnx", "unresolved", 1, vec!["wrong_answers"]),
+        ("faults/ocr-text/future-opset.onnx", "unresolved", 1, vec!["does_not_load"]),
+    ] {
+        let candidate = format!("candidate={}/models/{candidate}", env!("CARGO_MANIFEST_DIR"));
+        // The same model twice, on a machine that may be busy with other tests.
+        let inputs = [&candidate, "max_latency_ratio=1000"];
+        let proof = lab.call(&["run", "cad-long-term-prevention"], &inputs);
+        proof.ends(outcome, code).finds(&causes, "medium");
+    }
+    assert!(before == lab.files(), "a file was changed");
+}
+
+#[test]
 fn a_stub_answers_for_a_model_that_cannot_be_loaded_and_says_so() {
     let lab = Lab::with(&["truncated-file"]);
     lab.run("cad-graceful-degradation").ends("resolved", 0).does(&["stub", "reload"]);

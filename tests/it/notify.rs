@@ -140,3 +140,90 @@ fn a_channel_that_is_gone_fails_the_test_but_not_a_run() {
     place.call("notify test discord:ops").exits(5).says("not delivered").does_not_say("hook-hush");
     place.call("notify test discord:opps").exits(2).says("did you mean 'discord:ops'");
 }
+
+const NOT_ON_CALL: &str = "
+runbook: 1
+name: restart
+title: The service hangs
+recovery: {within: 0s}
+detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}
+diagnose: {mark: {file: {path: hangs}}}
+causes: {stuck: {title: It is stuck, when: diagnose.mark.exists}}
+impact: {affected: search, summary: 'Nobody finds anything since {{diagnose.mark.size}} of 3 machines answer'}
+remediate:
+  restart: {fixes: [stuck], command: {argv: [rm, hangs]}, risk: disruptive, help: Restart search}
+";
+
+/// The communication template of the MODEL_LOAD_ERROR runbook: each of its lines says something.
+#[test]
+fn people_who_are_not_on_call_read_what_the_fault_means_for_them() {
+    let service = Service::start();
+    let site = "{channels: {discord: {people: {webhook: {env: HOOK}}}},
+                 notify: {status: {every: 30m, usually: 45m, to: ['discord:people']}}}";
+    let place = Runbook::new()
+        .file("runbook.yaml", site)
+        .file("restart.yaml", NOT_ON_CALL)
+        .file("hangs", "12")
+        .variable("HOOK", &service.address);
+    let parked = place.call("run restart.yaml").exits(3);
+    parked.says("impact search: Nobody finds anything since 2 of 3 machines answer");
+    let run = place.newest_run();
+    place.call(&format!("approve {run} --reason seen")).exits(0);
+    let told: Vec<String> =
+        service.requests.lock().unwrap().iter().map(|(_, body)| body["embeds"][0].to_string()).collect();
+    let before = &told[told.len() - 2];
+    for line in [
+        "The service hangs - search",
+        "Status: Investigating",
+        "Impact: Nobody finds anything since 2 of 3 machines answer",
+        "ETA: about ",
+        "Restart search (somebody has to agree to that)",
+        "Make sure that the fault is gone",
+        "Updates: every 30 minutes or on status change",
+    ] {
+        assert!(before.replace('\\', "").contains(line), "{line}: {told:#?}");
+    }
+    let last = told.last().expect("an update").replace('\\', "");
+    assert!(
+        last.contains("Status: Resolved") && last.contains("- Restart search") && last.contains("ETA: done"),
+        "{last}"
+    );
+    place.call(&format!("report {run}")).exits(0).says("search: Nobody finds anything since 2 of 3 machines answer");
+    place.call(&format!("show {run} --format json")).exits(0).says(r#""affected": "search""#);
+}
+
+const CALLED: &str = "
+runbook: 1
+name: called
+title: Called
+recovery: {within: 0s}
+detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}
+escalate: {policy: ops}
+";
+
+/// A pager that rings once for each of them rings three times for one fault.
+#[test]
+fn a_called_run_leaves_it_to_its_caller_to_tell_how_it_fares() {
+    let caller = "runbook: 1\nname: caller\ntitle: Caller\nrecovery: {within: 0s}\n\
+                  detect: {any: {hangs: {file: {path: hangs}, holds: exists}}}\n\
+                  remediate: {call: {playbook: {name: called}, risk: safe}}\n";
+    let site = "playbooks: [playbooks]\ncontacts: {ops: {channel: console}}\n\
+                notify: {routes: [{to: [console]}], status: {every: 30m, to: [console]}}\n";
+    let place = Runbook::new()
+        .file("runbook.yaml", site)
+        .file("playbooks/called.yaml", CALLED)
+        .file("playbooks/caller.yaml", format!("{caller}escalate: {{policy: ops}}\n"))
+        .file("hangs", "");
+    place
+        .call("run caller")
+        .exits(1)
+        .says("\n[medium] Caller (caller): NOT resolved\n\ncaller ended after ")
+        .says("\n[medium] Caller (caller): escalated to ops\n")
+        .says("\nStatus: Investigating\n")
+        .does_not_say("Called (called)")
+        .does_not_say("Called - called")
+        .does_not_say("\u{21b3} escalation");
+    // Nobody else would call for help.
+    place.write("playbooks/caller.yaml", caller);
+    place.call("run caller").exits(1).says("escalation raised to ops");
+}

@@ -96,6 +96,23 @@ fn calls_are_checked() {
     insta::assert_snapshot!(place.call("validate caller").exits(2).shown());
 }
 
+/// Who would be told nothing at night because of a slip is found when the playbook is written.
+#[test]
+fn whom_a_playbook_tells_is_checked() {
+    let site = "playbooks: [playbooks]\nchannels: {slack: {ml-alerts: {webhook: {env: SLACK}}}}\n";
+    let notify = "notify: {on: [started], to: [console, 'slack:ml-alert'], template: startet, \
+                  status: {every: 30m, to: ['email:people'], template: status-updat}}\n";
+    let text = format!("runbook: 1\nname: told\ntitle: Told\n{notify}");
+    let place = Runbook::new().file("runbook.yaml", site).file("playbooks/told.yaml", &text);
+    insta::assert_snapshot!(place.call("validate told").exits(2).shown());
+    // Without any channels nothing is known of them, as for one who writes playbooks for others.
+    let right = text.replace("startet", "started").replace("status-updat}", "status-update}");
+    let place = Runbook::new().file("runbook.yaml", "playbooks: [playbooks]\n").file("playbooks/told.yaml", right);
+    place.call("validate told").exits(0);
+    place.write("runbook.yaml", "notify: {status: {every: 30m, to: [console], template: status-updat}}\n");
+    place.call("validate playbooks").exits(2).says("did you mean 'status-update'");
+}
+
 #[test]
 fn carets_stand_under_the_mistake_whatever_the_letters() {
     let text = "runbook: 1\nname: letters\ntitle: 'Größe 模型 🦀'\ndiagnose:\n  look: {file: {path: 'Größe 模型 🦀'}, timout: 5s}\n";

@@ -172,6 +172,9 @@ pub struct Follow {
     pub every_ms: u64,
     pub to: BTreeSet<String>,
     pub template: String,
+    /// After how long such a fault usually is fixed, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usually_ms: Option<u64>,
 }
 
 /// Something that the world reports.

@@ -281,7 +281,7 @@ fn what_escalated_before_the_stream_began_is_history() {
 
 fn follow(name: &str) -> What {
     let to = BTreeSet::from(["email:all".to_owned()]);
-    let updates = Follow { every_ms: 30 * MINUTE as u64, to, template: "status-update".into() };
+    let updates = Follow { every_ms: 30 * MINUTE as u64, to, template: "status-update".into(), usually_ms: None };
     What::Follow { case: run(name), subject: subject(), updates }
 }
 

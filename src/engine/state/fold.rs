@@ -73,8 +73,9 @@ impl RunState {
                 Ok(())
             }
             Event::RecheckScheduled { at } => self.schedule_recheck(*at),
-            Event::CausesFound { causes, severity } => {
+            Event::CausesFound { causes, severity, impact } => {
                 self.causes = Some(causes.clone());
+                self.impact.clone_from(impact);
                 self.severity = self.severity.max(Some(*severity));
                 Ok(())
             }

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::plan::Plan;
 use super::world::{World, failure, problem};
-use crate::engine::event::{Cause, Event, NOT_CALLED_FOR, Outcome, Phase, Role, Severity, StepStatus};
+use crate::engine::event::{Cause, Event, Impact, NOT_CALLED_FOR, Outcome, Phase, Role, Severity, StepStatus};
+use crate::engine::graph::ImpactTexts;
+use crate::language::Template;
 
 fn diagnosed() -> Plan {
     Plan::new()
@@ -45,6 +47,48 @@ fn a_cause_is_undecided_when_its_probe_did_not_answer() {
     assert_eq!(holds(&world), [None, Some(false)], "the second is decided: load did not fail");
     let why = causes(&world)[0].finding.why.clone().unwrap_or_default();
     assert!(why.contains("diagnose.file could not be checked"), "{why}");
+}
+
+fn impact(world: &World) -> Option<Impact> {
+    let found = world.records.iter().find_map(|record| match &record.event {
+        Event::CausesFound { impact, .. } => Some(impact.clone()),
+        _ => None,
+    });
+    found.expect("the diagnosis is complete")
+}
+
+fn with_impact() -> Plan {
+    let mut plan = diagnosed();
+    let text = |text| Some(Template::parse(text).expect("a template"));
+    let summary = text("nothing is read with code {{diagnose.load.code}}");
+    plan.graph.impact = ImpactTexts { affected: text("{{diagnose.file.name}}"), summary };
+    plan
+}
+
+#[test]
+fn the_impact_is_said_with_the_values_of_the_diagnosis() {
+    let mut world = World::start(with_impact());
+    world.pass("diagnose.file", json!({"exists": true, "name": ["ocr", "text"]}));
+    world.end("diagnose.load", failure(json!({"code": 3}), "bad opset"));
+    let said = impact(&world).expect("an impact");
+    assert_eq!(said.to_string(), "ocr, text: nothing is read with code 3");
+    assert_eq!(world.state.impact, Some(said));
+}
+
+#[test]
+fn a_sentence_with_an_unknown_value_is_not_said() {
+    let mut world = World::start(with_impact());
+    world.pass("diagnose.file", json!({"exists": false, "name": "ocr"}));
+    world.end("diagnose.load", problem("killed"));
+    assert_eq!(impact(&world), Some(Impact { affected: Some("ocr".into()), summary: None }));
+}
+
+#[test]
+fn without_a_fault_there_is_no_impact() {
+    let mut world = World::start(with_impact());
+    world.pass("diagnose.file", json!({"exists": true, "name": "ocr"}));
+    world.pass("diagnose.load", json!({"code": 0}));
+    assert_eq!(impact(&world), None);
 }
 
 #[test]

@@ -9,14 +9,15 @@ use crate::base::Route;
 use crate::engine::RECHECK;
 use crate::engine::event::{FORMAT, Phase, Risk, RunStarted, Severity, StepOutline};
 use crate::engine::graph::{
-    Approval, CauseRule, Detection, Escalation, ForEach, Graph, Recovery, Repeat, Retry, SideAction, Step, StepIndex,
+    Approval, CauseRule, Detection, Escalation, ForEach, Graph, ImpactTexts, Recovery, Repeat, Retry, SideAction, Step,
+    StepIndex,
 };
 use crate::language::encoding::Encoding;
 use crate::language::{Expression, Request, Slot, Template, Wanted};
 
 /// A plan that is being written; methods that describe a step describe the last one.
 pub(super) struct Plan {
-    graph: Graph,
+    pub(super) graph: Graph,
     needs: Vec<Vec<String>>,
     detection: Option<Detection<&'static str>>,
 }
@@ -80,6 +81,7 @@ impl Plan {
             recheck: None,
             causes: Vec::new(),
             severity: Vec::new(),
+            impact: ImpactTexts::default(),
             recovery: Recovery { within: Duration::ZERO, every: Duration::from_secs(1) },
             escalation: None,
             parallel: 8,

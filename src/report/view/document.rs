@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{Answer, Approval, Detection, Notification, RunView, StepView};
 use crate::base::Timestamp;
-use crate::engine::event::{Answers, ApprovalVerdict, AskedAnswer, Finding, Outcome, Risk, Severity};
+use crate::engine::event::{Answers, ApprovalVerdict, AskedAnswer, Finding, Impact, Outcome, Risk, Severity};
 
 /// A run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +20,10 @@ pub struct RunDocument {
     outcome: Option<Outcome>,
     /// How severe it is; `null` until that is known.
     severity: Option<Severity>,
+    /// What the fault means for those who use the system: `affected` and `summary`, as far as they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    impact: Option<Impact>,
     /// The values of its inputs, by name.
     inputs: Value,
     /// The names of the causes that were found.
@@ -178,6 +182,7 @@ impl RunView {
             digest: self.digest.clone(),
             outcome: self.outcome,
             severity: self.severity,
+            impact: self.impact.clone(),
             inputs: self.inputs.clone(),
             causes: self.cause_names().into_iter().map(str::to_owned).collect(),
             steps: self.steps_document(),

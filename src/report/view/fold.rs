@@ -95,8 +95,9 @@ impl RunView {
                 let detection = Detection { at, holds: *holds, findings: evidence.clone() };
                 *(if *recheck { &mut self.after } else { &mut self.before }) = Some(detection);
             }
-            Event::CausesFound { causes, severity } => {
+            Event::CausesFound { causes, severity, impact } => {
                 self.causes.clone_from(causes);
+                self.impact.clone_from(impact);
                 self.severity = Some(*severity);
             }
             Event::SeverityRaised { severity, .. } => self.severity = Some(*severity),

@@ -64,6 +64,8 @@ fn told(host: &Host, case: &Case, words: &Words, channel: &str, facts: Facts) ->
     let site = &host.services().site;
     let mut facts = Facts { link: site.link_to(&facts.run), ..facts };
     facts.update_every = case.updates.as_ref().map(|updates| Duration::from_millis(updates.follow.every_ms));
+    let usually = case.updates.as_ref().and_then(|updates| updates.follow.usually_ms);
+    facts.usually = usually.map(Duration::from_millis);
     match words {
         Words::Level { level, .. } => {
             let names = case.climb.as_ref().and_then(|climb| climb.ladder.levels.get(*level as usize - 1));

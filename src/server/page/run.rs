@@ -109,6 +109,7 @@ fn facts(view: &RunView, now: Timestamp) -> Markup {
                 dt { "Cause" }
                 dd { @for cause in view.found_causes() { p { "◆ " strong { (cause.title) } " " code { (cause.finding.name) } } } }
             }
+            @if let Some(impact) = &view.impact { dt { "Impact" } dd { (impact) } }
             @if let Some(severity) = view.severity { dt { "Severity" } dd { (severity) } }
             dt { "Playbook" } dd { code { (view.playbook) } @if let Some(code) = &view.code { ", " code { (code) } } }
             dt { "Run" } dd { code { (view.run) } @if let Some(caller) = caller { ", called by " a href=(path_of(caller.as_str())) { (caller) } } }

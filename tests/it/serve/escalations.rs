@@ -295,7 +295,10 @@ fn the_example_tells_its_levels_after_15_and_30_minutes_and_keeps_people_informe
     runbook.call("run service-outage").exits(1);
     assert_eq!(pager.count("on-call escalated"), 1);
     assert!(pager.count("stakeholders status-update") >= 1, "{:?}", pager.told());
-    assert!(pager.to("stakeholders")["text"].as_str().expect("text").contains("Updates: every 30 minutes"));
+    let update = pager.to("stakeholders")["text"].as_str().expect("text").to_owned();
+    for line in ["Impact: Nobody can use it", "ETA: about ", "Updates: every 30 minutes"] {
+        assert!(update.contains(line), "{line}: {update}");
+    }
     let updates = || pager.count("stakeholders status-update");
     let before = updates();
     let Served { running: _running, client } = start(&runbook);
