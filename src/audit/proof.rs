@@ -42,30 +42,6 @@ pub fn consistency<E>(old: u64, new: u64, mut node: impl FnMut(u8, u64) -> Resul
     Ok(proof)
 }
 
-/// The root that follows from a leaf and its inclusion proof; `None` if the proof does not fit the place.
-pub fn root_of_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash]) -> Option<Hash> {
-    if index >= size {
-        return None;
-    }
-    let (mut place, mut last, mut root) = (index, size - 1, *leaf);
-    for sibling in proof {
-        if last == 0 {
-            return None;
-        }
-        if place & 1 == 1 || place == last {
-            root = node_hash(sibling, &root);
-            // A subtree without a right sibling moves up until it is one.
-            while place & 1 == 0 && place != 0 {
-                (place, last) = (place >> 1, last >> 1);
-            }
-        } else {
-            root = node_hash(&root, sibling);
-        }
-        (place, last) = (place >> 1, last >> 1);
-    }
-    (last == 0).then_some(root)
-}
-
 /// Whether the tree of `new` leaves with this root begins with the tree of `old` leaves.
 pub fn is_consistent(old: u64, old_root: &Hash, new: u64, new_root: &Hash, proof: &[Hash]) -> bool {
     match old {
@@ -108,6 +84,30 @@ mod tests {
     use super::*;
 
     const LARGEST: u64 = 40;
+
+    /// The root that follows from a leaf and its inclusion proof; `None` if the proof does not fit the place.
+    fn root_of_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash]) -> Option<Hash> {
+        if index >= size {
+            return None;
+        }
+        let (mut place, mut last, mut root) = (index, size - 1, *leaf);
+        for sibling in proof {
+            if last == 0 {
+                return None;
+            }
+            if place & 1 == 1 || place == last {
+                root = node_hash(sibling, &root);
+                // A subtree without a right sibling moves up until it is one.
+                while place & 1 == 0 && place != 0 {
+                    (place, last) = (place >> 1, last >> 1);
+                }
+            } else {
+                root = node_hash(&root, sibling);
+            }
+            (place, last) = (place >> 1, last >> 1);
+        }
+        (last == 0).then_some(root)
+    }
 
     #[test]
     fn every_leaf_of_every_tree_is_proven_and_no_other() {

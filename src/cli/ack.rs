@@ -140,7 +140,7 @@ pub fn say(site: &Site, journal: &dyn Journal, run: &RunId) {
         return output::error(&format!("Escalated already with run {}: `runbook ack {}`.", case.run, case.run));
     }
     show_last(&case, |words| matches!(words, Words::Level { .. }));
-    let names = climb.current().map(|level| level.names.join(", ")).unwrap_or_default();
+    let names = climb.current().map(|level| site.introduce(&level.names)).unwrap_or_default();
     output::error(&format!("Escalated to level {} ({names}). `runbook ack {run}` takes over.", climb.level));
     let further = (climb.level as usize) < climb.ladder.levels.len() || climb.ladder.repeat > 0;
     let timed = climb.ladder.levels.iter().any(|level| level.within_ms.is_some());

@@ -31,6 +31,7 @@ impl MemoryJournal {
 
     /// Every append from now on fails with `error`; `None` ends that. For tests of what must not
     /// happen without a journal.
+    #[cfg(test)]
     pub fn refuse_with(&self, error: impl Into<Option<JournalError>>) {
         self.memory().refusal = error.into();
     }

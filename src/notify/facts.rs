@@ -49,8 +49,6 @@ pub struct Facts {
     /// How often a message of this kind comes while the run is open.
     pub update_every: Option<Duration>,
     pub approval: Option<Approval>,
-    /// What joins the messages of one incident; without it the playbook and its inputs do.
-    pub incident: Option<String>,
     /// Where the run is shown.
     pub link: Option<String>,
     /// Whether the run is an exercise.
@@ -110,7 +108,6 @@ impl Facts {
             usually: None,
             update_every: None,
             approval: None,
-            incident: None,
             link: None,
             drill: false,
             asks: false,

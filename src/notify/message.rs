@@ -82,10 +82,7 @@ fn ending_with_command(facts: &Facts, body: &str, command: &str) -> String {
 pub fn dedup_key(facts: &Facts) -> String {
     // An exercise must not be joined to an incident that is open, nor end it.
     let kind = if facts.drill { "runbook-drill" } else { "runbook" };
-    match &facts.incident {
-        Some(incident) => format!("{kind}:{}", tidy(incident)),
-        None => format!("{kind}:{}:{}", tidy(&facts.playbook), digest(&[&sorted(&facts.inputs).to_string()])),
-    }
+    format!("{kind}:{}:{}", tidy(&facts.playbook), digest(&[&sorted(&facts.inputs).to_string()]))
 }
 
 /// The same value with the keys of every object in order, so that equal inputs give equal text.
@@ -215,8 +212,6 @@ mod tests {
         assert_eq!(sent(&first).dedup_key, sent(&second).dedup_key);
         second.inputs["provider"] = json!("other");
         assert_ne!(sent(&first).dedup_key, sent(&second).dedup_key);
-        second.incident = Some("fingerprint-7".into());
-        assert_eq!(sent(&second).dedup_key, "runbook:fingerprint-7");
     }
 
     #[test]

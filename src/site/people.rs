@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Site;
+use super::{Contact, Site};
 
 /// Why a name stands for nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,11 +45,49 @@ impl Site {
         }
         Ok(())
     }
+
+    /// A contact and, of a group, its members and theirs: those of whom more than the name is known, each once.
+    pub fn people_of<'a>(&'a self, name: &'a str) -> Vec<(&'a str, &'a Contact)> {
+        let mut people = Vec::new();
+        self.add_people(name, &mut people);
+        people.retain(|(_, contact)| contact.details().next().is_some());
+        people
+    }
+
+    fn add_people<'a>(&'a self, name: &'a str, people: &mut Vec<(&'a str, &'a Contact)>) {
+        let Some(contact) = self.contacts.get(name).filter(|_| people.iter().all(|(known, _)| *known != name)) else {
+            return;
+        };
+        people.push((name, contact));
+        contact.members.iter().for_each(|member| self.add_people(member, people));
+    }
+
+    /// Names with what somebody needs who wants to talk to them: `on-call (On-call engineer, +49 30 123456)`.
+    pub fn introduce(&self, names: &[String]) -> String {
+        names.iter().map(|name| self.introduced(name)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn introduced(&self, name: &str) -> String {
+        let people = self.people_of(name).into_iter().map(|(person, contact)| {
+            let details = contact.details().collect::<Vec<_>>().join(", ");
+            if person == name { details } else { format!("{person}: {details}") }
+        });
+        match people.collect::<Vec<_>>().join("; ") {
+            details if details.is_empty() => name.to_owned(),
+            details => format!("{name} ({details})"),
+        }
+    }
+}
+
+impl Contact {
+    /// What is known of this one besides the name.
+    fn details(&self) -> impl Iterator<Item = &str> {
+        [&self.title, &self.phone, &self.email].into_iter().flatten().map(String::as_str)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Contact;
     use super::*;
 
     fn site(contacts: &[(&str, &[&str], &[&str])]) -> Site {
@@ -82,5 +120,18 @@ mod tests {
         let site = site(&[("a", &["b"], &[]), ("b", &["a"], &[]), ("c", &["d"], &[])]);
         assert_eq!(logins(&site, "a"), Err(PeopleError::Cycle { name: "a".into() }));
         assert_eq!(logins(&site, "c"), Err(PeopleError::Unknown { name: "d".into() }));
+    }
+
+    #[test]
+    fn people_are_introduced_with_how_they_are_reached() {
+        let mut site = site(&[("team", &["ada", "eve", "team"], &[]), ("ada", &[], &[]), ("eve", &[], &[])]);
+        assert_eq!(site.introduced("team"), "team");
+        let ada =
+            Contact { phone: Some("+49 30 1".into()), email: Some("ada@example.com".into()), ..Contact::default() };
+        site.contacts.insert("ada".into(), ada);
+        assert_eq!(site.introduced("ada"), "ada (+49 30 1, ada@example.com)");
+        site.contacts.get_mut("team").unwrap().title = Some("ML engineering".into());
+        assert_eq!(site.introduced("team"), "team (ML engineering; ada: +49 30 1, ada@example.com)");
+        assert_eq!(site.introduced("slack:ml-alerts"), "slack:ml-alerts");
     }
 }

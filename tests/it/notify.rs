@@ -223,6 +223,7 @@ fn a_called_run_leaves_it_to_its_caller_to_tell_how_it_fares() {
         .does_not_say("Called (called)")
         .does_not_say("Called - called")
         .does_not_say("\u{21b3} escalation");
+    place.call("audit export").exits(0).does_not_say("Called - called");
     // Nobody else would call for help.
     place.write("playbooks/caller.yaml", caller);
     place.call("run caller").exits(1).says("escalation raised to ops");

@@ -69,7 +69,7 @@ fn told(host: &Host, case: &Case, words: &Words, channel: &str, facts: Facts) ->
     match words {
         Words::Level { level, .. } => {
             let names = case.climb.as_ref().and_then(|climb| climb.ladder.levels.get(*level as usize - 1));
-            facts.escalated_to = names.map(|level| level.names.join(", "));
+            facts.escalated_to = names.map(|level| site.introduce(&level.names));
             ask(host, case, channel, &mut facts);
         }
         Words::Final => {

@@ -13,7 +13,7 @@ use crate::report::wording::escalation::how;
 use crate::runtime::escalations::cases;
 use crate::server::api::escalations;
 use crate::server::route::Call;
-use crate::site::Role;
+use crate::site::{Role, Site};
 
 /// The state of an escalation, and what can be said to it.
 pub(super) fn all(call: &Call, case: &Case, path: &str, now: Timestamp) -> Markup {
@@ -26,7 +26,7 @@ pub(super) fn all(call: &Call, case: &Case, path: &str, now: Timestamp) -> Marku
                 p { "Acknowledged by " b { (answer.by) } " " (words::moment(answer.at, now)) @if !answer.reason.is_empty() { ": " (answer.reason) } }
             }
             @if let Some(closed) = &case.closed { p { "Closed " (words::moment(closed.at, now)) ": " (closed.why) } }
-            (ladder(case, climb, now))
+            (ladder(call, case, climb, now))
             @if case.closed.is_none() && call.who.may(Role::Operator) { (forms(call, case, path)) }
         }
     }
@@ -76,15 +76,35 @@ fn state(case: &Case, climb: &Climb) -> Markup {
     }
 }
 
-fn ladder(case: &Case, climb: &Climb, now: Timestamp) -> Markup {
+fn ladder(call: &Call, case: &Case, climb: &Climb, now: Timestamp) -> Markup {
+    let services = call.shared.host.services();
     let levels = climb.ladder.levels.iter().zip(1..);
     html! {
         ol {
-            @for (level, number) in levels { li { b { (level.names.join(", ")) } ": " (told(case, climb, level, number, now)) } }
+            @for (level, number) in levels {
+                li {
+                    b { (level.names.join(", ")) } ": " (told(case, climb, level, number, now))
+                    @for name in &level.names { (people(&services.site, name)) }
+                }
+            }
         }
         @if climb.ladder.repeat > 0 { p.quiet { "Round " (climb.round) " of " (climb.ladder.repeat + 1) "." } }
         @if !climb.ladder.last.is_empty() {
             p { "In the end: " b { (climb.ladder.last.iter().cloned().collect::<Vec<_>>().join(", ")) } }
+        }
+    }
+}
+
+/// How those behind a name are reached; a telephone calls them.
+fn people(site: &Site, name: &str) -> Markup {
+    html! {
+        @for (person, contact) in site.people_of(name) {
+            p {
+                @if person != name { (person) " " }
+                @if let Some(title) = &contact.title { (title) " " }
+                @if let Some(phone) = &contact.phone { a href=(format!("tel:{}", phone.replace(' ', ""))) { (phone) } " " }
+                @if let Some(email) = &contact.email { a href=(format!("mailto:{email}")) { (email) } }
+            }
         }
     }
 }

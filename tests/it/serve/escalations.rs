@@ -34,7 +34,7 @@ pub fn ladder(pager: &Pager, within: &str) -> Runbook {
     let runbook =
         place("    pd: {pagerduty: {secret: {env: PD}}}\n").variable("PAGES", SECRET).variable("PD", "pd-secret");
     let mut site = runbook.read("runbook.yaml");
-    site.push_str("url: https://runbook.example.com\ncontacts: {lead: {channel: 'webhook:lead'}}\n");
+    site.push_str("url: https://runbook.example.com\ncontacts: {lead: {channel: 'webhook:lead', phone: +49 30 1}}\n");
     site.push_str(&format!(
         "escalation:\n  on-call:\n    levels: [{{tell: ['webhook:first'], within: {within}}}, {{tell: [lead], within: \
          {within}}}, {{tell: ['webhook:boss']}}]\nchannels:\n  webhook:\n"

@@ -32,6 +32,9 @@ fn the_page_of_a_run_says_who_is_told_and_somebody_takes_over_there() {
     viewer.post(&format!("{page}/acknowledge"), &[]).is(403);
     operator.post(&format!("{page}/next-level"), &[("reason", "")]).is(303);
     wait_until("the lead is told", || operator.reads(&page).contains("webhook:lead told"));
+    let message = pager.to("lead");
+    assert!(message["text"].as_str().is_some_and(|text| text.contains("lead (+49 30 1)")), "{message}");
+    assert!(operator.get(&page).body.contains(r#"<a href="tel:+49301">+49 30 1</a>"#), "a telephone calls them");
     let answered = operator.post(&format!("{page}/acknowledge"), &[("reason", "on <it>")]).is(303);
     assert!(answered.header("location").is_some_and(|to| to.ends_with("?said=acknowledge")), "{}", answered.headers);
     let text = operator.reads(&page);
