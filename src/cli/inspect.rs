@@ -56,8 +56,7 @@ fn problems_of(file: &Path, library: &Library, site: &Site, templates: &Template
     if let Some(playbook) = &playbook {
         problems.extend(plan::check(playbook));
         problems.extend(plan::check_calls(playbook, library));
-        problems.extend(playbook::check_escalation(playbook, site));
-        problems.extend(playbook::check_notify(playbook, site, templates));
+        problems.extend(playbook::check_people(playbook, site, templates));
     }
     problems.sort_by_key(|problem| problem.place.as_ref().map(|(_, span)| span.start));
     problems

@@ -94,6 +94,10 @@ fn say(reloaded: &Reloaded, format: LogFormat) {
         let wrong = Failure::diagnostics(problems);
         format.warn(&format!("{} is not valid; the last good one stays in use:\n{wrong}", file.display()));
     }
+    for (file, problems) in &reloaded.unheard {
+        let wrong = Failure::diagnostics(problems);
+        format.warn(&format!("warning: {} means to tell people who would not hear of it:\n{wrong}", file.display()));
+    }
     if let Some(gap) = &reloaded.gap {
         format.warn(&format!("warning: {gap}"));
     }

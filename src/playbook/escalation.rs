@@ -8,7 +8,7 @@ use crate::site::{Policy, Site};
 use crate::yaml::Node;
 
 /// The policy of a playbook that the site file does not have. Without any policies there nothing is known of them.
-pub fn check_escalation(playbook: &Playbook, site: &Site) -> Vec<Diagnostic> {
+pub(super) fn check_escalation(playbook: &Playbook, site: &Site) -> Vec<Diagnostic> {
     let Some(escalate) = &playbook.header.escalate else { return Vec::new() };
     let name = escalate.policy.as_str();
     if site.escalation.is_empty() || site.escalation.contains_key(name) || site.contacts.contains_key(name) {

@@ -21,10 +21,9 @@ use sha2::{Digest, Sha256};
 
 use crate::base::{Diagnostic, Source};
 use crate::yaml;
-pub use escalation::check_escalation;
 pub use library::Library;
 pub use model::*;
-pub use notification::check_notify;
+pub use notification::check_people;
 pub use site_file::{load_site, site_schema};
 pub use step::*;
 

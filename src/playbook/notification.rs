@@ -1,12 +1,20 @@
 //! What is wrong with how a playbook tells people: channels that there are not, templates that nobody has written.
 
+use super::escalation::check_escalation;
 use super::model::Playbook;
 use crate::base::{Diagnostic, Route};
 use crate::notify::{self, Templates};
 use crate::site::Site;
 
-/// Channels and templates that the site does not have. Without any channels there nothing is known of them.
-pub fn check_notify(playbook: &Playbook, site: &Site, templates: &Templates) -> Vec<Diagnostic> {
+/// Whom a playbook means to tell and the site does not have: channels, templates, the policy of its escalation.
+pub fn check_people(playbook: &Playbook, site: &Site, templates: &Templates) -> Vec<Diagnostic> {
+    let mut problems = check_notify(playbook, site, templates);
+    problems.extend(check_escalation(playbook, site));
+    problems
+}
+
+/// Without any channels in the site file nothing is known of them.
+fn check_notify(playbook: &Playbook, site: &Site, templates: &Templates) -> Vec<Diagnostic> {
     let Some(notify) = &playbook.header.notify else { return Vec::new() };
     let place = Route::of(["notify"]);
     let mut named = vec![(place.clone(), &notify.to, &notify.template)];

@@ -4,9 +4,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Host;
+use crate::base::Diagnostic;
 use crate::kind::Services;
 use crate::notify::Templates;
 use crate::notify::template::TemplateError;
+use crate::playbook::{self, Playbook};
 use crate::site::Site;
 
 #[derive(Clone)]
@@ -42,6 +44,12 @@ impl Host {
         self.place.now().templates
     }
 
+    /// The site as it is, for whoever reads the playbooks again and not the site file.
+    pub fn same_site(&self) -> NextSite {
+        let Now { services, templates } = self.place.now();
+        NextSite { site: services.site.clone(), templates: templates.as_ref().clone() }
+    }
+
     /// From now on the site is this one. The state folder has to be the same, for the journal is in it.
     pub fn settle(&self, next: NextSite) {
         let NextSite { site, templates } = next;
@@ -72,5 +80,10 @@ impl NextSite {
 
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// Whom the playbook means to tell and this site does not have.
+    pub fn check_people(&self, playbook: &Playbook) -> Vec<Diagnostic> {
+        playbook::check_people(playbook, &self.site, &self.templates)
     }
 }

@@ -186,7 +186,7 @@ impl Server {
         site.meet_secrets().await;
         live::clear(&site.state);
         let shelf = shelf::Shelf::new(host.clone());
-        let reloaded = shelf.take(shelf.read(site)?);
+        let reloaded = shelf.take(shelf.read(&host.same_site())?);
         let door = RwLock::new(Arc::new(door::Door::of(site).await?));
         let listener = listen::Listener::open(&site.serve).await?;
         let (stopping, runs) = (CancellationToken::new(), runs::Runs::new(host.clone()));

@@ -100,7 +100,7 @@ impl Shared {
         let restart = keep_until_a_restart(&mut site, &services.site);
         let site = NextSite::of(site)?;
         let door = Door::of(site.site()).await?;
-        let mut read = self.shelf.read(site.site())?;
+        let mut read = self.shelf.read(&site)?;
         // Nothing can fail from here on.
         self.host.settle(site);
         self.read_trust_store();

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ServeError;
 use super::schedules::{Armed, armed};
-use crate::base::{Diagnostic, Timestamp, suggestion};
+use crate::base::{Diagnostic, suggestion};
 use crate::plan;
 use crate::playbook::{Library, Playbook, Trigger, library};
-use crate::runtime::{Host, routing};
+use crate::runtime::{Host, NextSite, routing};
 use crate::site::Site;
 use crate::trigger::{BadTrigger, Hook, Rule, SiteTrigger, hooks, site_triggers};
 
@@ -20,6 +20,8 @@ pub struct Reloaded {
     pub triggers: usize,
     /// Why somebody may not be told of what goes wrong.
     pub gap: Option<String>,
+    /// Playbooks that start by themselves and mean to tell people whom the site does not have, with what is wrong.
+    pub unheard: Vec<(PathBuf, Vec<Diagnostic>)>,
     /// Schedules and watches that cannot start anything, and sources that nothing comes from, each with the reason.
     pub idle: Vec<(String, String)>,
     /// Files that are not valid, with what is wrong. Of each, the last good one is still in use, if there was one.
@@ -67,7 +69,8 @@ impl Shelf {
 
     /// Reads every playbook again, and changes nothing yet. Of a file that is not valid the last good version is
     /// taken; one that is gone is gone.
-    pub(super) fn read(&self, site: &Site) -> Result<Read, ServeError> {
+    pub(super) fn read(&self, next: &NextSite) -> Result<Read, ServeError> {
+        let site = next.site();
         let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut files, mut problems) = (BTreeMap::new(), Vec::new());
         for file in Library::new(site.playbooks.clone()).files() {
@@ -85,8 +88,10 @@ impl Shelf {
             armed.iter().filter_map(|armed| Some((armed.timer.key.clone(), armed.problem.clone()?))).collect();
         idle.extend(unfed(&rules, &hooks(&site.serve)));
         let triggers = rules.len() + armed.iter().filter(|armed| armed.problem.is_none()).count();
-        let gap = gap(site, &named, &rules, &armed, self.host.clock.now());
-        let reloaded = Reloaded { playbooks: named.len(), triggers, gap, idle, problems, ..Reloaded::default() };
+        let started = started(&named, &rules, &armed);
+        let gap = routing::warning(site, started.iter().map(|playbook| &playbook.header), self.host.clock.now());
+        let unheard = unheard(next, &started);
+        let reloaded = Reloaded { playbooks: named.len(), triggers, gap, unheard, idle, problems, restart: Vec::new() };
         Ok(Read { files, named, rules, armed, reloaded })
     }
 
@@ -128,18 +133,17 @@ fn rules_of(site: &Site, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<R
     Ok(rules)
 }
 
-/// What to say when nobody was chosen to hear that a playbook which starts by itself did not help.
-fn gap(
-    site: &Site,
-    playbooks: &BTreeMap<String, Playbook>,
-    rules: &[Rule],
-    armed: &[Armed],
-    now: Timestamp,
-) -> Option<String> {
+/// The playbooks that start by themselves.
+fn started<'a>(playbooks: &'a BTreeMap<String, Playbook>, rules: &[Rule], armed: &[Armed]) -> Vec<&'a Playbook> {
     let timed = armed.iter().map(|armed| &armed.timer.playbook);
     let started: BTreeSet<&String> = rules.iter().map(|rule| &rule.playbook).chain(timed).collect();
-    let headers = playbooks.values().map(|playbook| &playbook.header).filter(|header| started.contains(&header.name));
-    routing::warning(site, headers, now)
+    playbooks.values().filter(|playbook| started.contains(&playbook.header.name)).collect()
+}
+
+/// A misspelt channel is met when somebody should be told, which is too late.
+fn unheard(next: &NextSite, started: &[&Playbook]) -> Vec<(PathBuf, Vec<Diagnostic>)> {
+    let wrong = started.iter().map(|playbook| (playbook.source.path.clone(), next.check_people(playbook)));
+    wrong.filter(|(_, problems)| !problems.is_empty()).collect()
 }
 
 /// Sources that triggers wait for and that no hook is: a misspelt one would be silent for ever.

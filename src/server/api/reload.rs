@@ -23,6 +23,8 @@ pub(in crate::server) struct InUse {
     restart: Vec<&'static str>,
     /// Playbook files that are not valid; of each, the last good version is in use, if there was one.
     not_valid: Vec<NotValid>,
+    /// Playbook files that start by themselves and mean to tell people whom the site does not have.
+    unheard: Vec<NotValid>,
     /// What starts nothing, and why.
     idle: Vec<Idle>,
     /// Why somebody may not be told of what goes wrong.
@@ -30,7 +32,7 @@ pub(in crate::server) struct InUse {
     warning: Option<String>,
 }
 
-/// A playbook file that is not valid, with what is wrong in it.
+/// A playbook file with what is wrong in it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotValidFile)]
 struct NotValid {
@@ -76,10 +78,12 @@ fn lines(problems: &[Diagnostic]) -> Vec<String> {
 
 impl From<Reloaded> for InUse {
     fn from(reloaded: Reloaded) -> Self {
-        let Reloaded { playbooks, triggers, gap, idle, problems, restart } = reloaded;
-        let not_valid = problems.into_iter().map(|(file, wrong)| NotValid { file, problems: lines(&wrong) }).collect();
+        let Reloaded { playbooks, triggers, gap, unheard, idle, problems, restart } = reloaded;
+        let wrong = |files: Vec<(PathBuf, Vec<Diagnostic>)>| {
+            files.into_iter().map(|(file, wrong)| NotValid { file, problems: lines(&wrong) }).collect()
+        };
         let idle = idle.into_iter().map(|(name, why)| Idle { name, why }).collect();
-        InUse { playbooks, triggers, restart, not_valid, idle, warning: gap }
+        InUse { playbooks, triggers, restart, not_valid: wrong(problems), unheard: wrong(unheard), idle, warning: gap }
     }
 }
 

@@ -236,3 +236,25 @@ fn runs_after_it_tell_whom_the_new_file_names() {
     served.running.until("the second is told", || second.count("team unresolved") == 1);
     assert_eq!(first.told().len(), 1);
 }
+
+/// A channel that is taken out of the site file is still named by a playbook: better known now than at night.
+#[test]
+fn whom_the_new_file_does_not_have_is_named() {
+    let told = format!("{PLAYBOOK}notify: {{on: [started], to: ['ntfy:people']}}\n");
+    let runbook = place("").variable("TOPIC", "topic-of-people").file("playbooks/note.yaml", told);
+    let channels = "channels: {ntfy: {people: {topic: {env: TOPIC}}, others: {topic: {env: TOPIC}}}}\n";
+    runbook.write("runbook.yaml", runbook.read("runbook.yaml") + channels);
+    let served = start(&runbook);
+    let unheard = reload(&served).is(200).json();
+    assert_eq!(unheard["unheard"], json!([]));
+    change(&runbook, "people: {topic: {env: TOPIC}}, ", "");
+    let taken = reload(&served).is(200).json();
+    let wrong = taken["unheard"][0]["problems"][0].as_str().unwrap_or_default();
+    assert!(wrong.contains("the site file has no channel 'ntfy:people'"), "{taken}");
+    let stopped = |served: Served| {
+        served.running.signal(Signal::TERM);
+        served.running.done().exits(0)
+    };
+    stopped(served).does_not_say("would not hear of it");
+    stopped(start(&runbook)).says("note.yaml means to tell people who would not hear of it:");
+}
