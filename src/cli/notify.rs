@@ -17,7 +17,7 @@ use crate::kind::Services;
 use crate::notify::{self, DeliveryPolicy, Facts, Message, Occasion, Templates};
 use crate::playbook::{Library, Notify};
 use crate::report::escape_control;
-use crate::runtime::messages;
+use crate::runtime::{messages, routing};
 use crate::site::Site;
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +76,11 @@ fn preview(site: &Site, arguments: &PreviewArguments) -> Result<Exit, Failure> {
         (None, None) => (Facts::sample(on), None),
     };
     facts.link = site.link_to(&facts.run);
-    let template = told.as_ref().and_then(|told| told.template.as_deref()).unwrap_or(notify::template::DEFAULT);
+    let template = match on {
+        Occasion::StatusUpdate => routing::updates(&site.notify, told.as_ref()).and_then(|it| it.template.as_deref()),
+        _ => told.as_ref().and_then(|told| told.template.as_deref()),
+    };
+    let template = template.unwrap_or(notify::template::DEFAULT);
     let message = setup::templates(site)?.message(template, &facts);
     let message = Redacted::of(message).map_err(|error| Failure::because(Exit::Error, &error))?;
     for target in targets(site, arguments, told, &facts)? {
@@ -95,16 +99,17 @@ fn targets(
     if let Some(channel) = &arguments.channel {
         return Ok(vec![channel.clone()]);
     }
+    let update = facts.on == Occasion::StatusUpdate;
     let routed = match &arguments.playbook {
-        Some(playbook) if !site.notify.routes.is_empty() => routed(site, playbook, facts)?,
+        Some(playbook) if update || !site.notify.routes.is_empty() => routed(site, playbook, facts)?,
         _ => Vec::new(),
     };
     Ok(match told {
-        Some(told) => {
+        Some(told) if !update => {
             told.to.iter().chain(routed.iter().filter(|channel| !told.to.contains(channel))).cloned().collect()
         }
-        None if !routed.is_empty() => routed,
-        None => notify::targets(site).into_iter().chain(["console".to_owned()]).collect(),
+        _ if !routed.is_empty() => routed,
+        _ => notify::targets(site).into_iter().chain(["console".to_owned()]).collect(),
     })
 }
 

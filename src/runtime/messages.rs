@@ -19,6 +19,7 @@ use crate::engine::outbox::Item;
 use crate::engine::{RunState, What};
 use crate::notify::{self, Approval, DeliveryPolicy, Facts, Occasion, Receipt};
 use crate::playbook::Notify;
+use crate::site::Notifications;
 
 pub(super) struct Messages {
     host: Arc<Host>,
@@ -50,10 +51,10 @@ impl Messages {
     /// Keeps people informed, if the playbook asks for it, until the run is over.
     pub(super) fn follow(&self, prepared: &Prepared) {
         let services = self.host.services();
-        let own = self.notify.as_ref().and_then(|notify| notify.status.as_ref());
-        // Who called a run keeps people informed for it.
-        let of_the_site = services.site.notify.status.as_ref().filter(|_| !prepared.run.is_child());
-        let status = own.or(of_the_site);
+        // Whom the site names hears of a called run by its caller.
+        let nobody = Notifications::default();
+        let of_the_site = if prepared.run.is_child() { &nobody } else { &services.site.notify };
+        let status = routing::updates(of_the_site, self.notify.as_ref());
         let Some(status) = status.filter(|_| prepared.graph.look_only.is_none()) else { return };
         let template = status.template.clone().unwrap_or_else(|| Occasion::StatusUpdate.label().to_owned());
         let milliseconds = |seconds: f64| (seconds * 1_000.0) as u64;

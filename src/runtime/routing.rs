@@ -11,6 +11,7 @@ use crate::engine::event::{Event, Severity};
 use crate::notify::route::{self, Choice, Subject};
 use crate::notify::{Facts, Occasion};
 use crate::playbook::{Header, Notify};
+use crate::site::notify::StatusUpdates;
 use crate::site::{Notifications, Site};
 
 /// Who is told of these facts now.
@@ -43,6 +44,11 @@ pub fn named(site: &Site, notify: Option<&Notify>, header: &Header, on: Occasion
     let owner = header.owner.as_ref().filter(|_| broken);
     let contact = owner.and_then(|owner| site.contacts.get(owner)).and_then(|contact| contact.channel.clone());
     wanted.iter().flat_map(|notify| notify.to.iter().cloned()).chain(contact).collect()
+}
+
+/// The status updates of a playbook: its own, else those of the site.
+pub fn updates<'a>(site: &'a Notifications, notify: Option<&'a Notify>) -> Option<&'a StatusUpdates> {
+    notify.and_then(|notify| notify.status.as_ref()).or(site.status.as_ref())
 }
 
 /// The choice as the journal keeps it.

@@ -188,6 +188,11 @@ fn people_who_are_not_on_call_read_what_the_fault_means_for_them() {
         last.contains("Status: Resolved") && last.contains("- Restart search") && last.contains("ETA: done"),
         "{last}"
     );
+    place
+        .call("notify preview status-update --playbook restart.yaml")
+        .exits(0)
+        .says("discord:people  `notify: {status: …}` of the site file")
+        .says("== discord:people (not sent)");
     place.call(&format!("report {run}")).exits(0).says("search: Nobody finds anything since 2 of 3 machines answer");
     place.call(&format!("show {run} --format json")).exits(0).says(r#""affected": "search""#);
 }

@@ -11,8 +11,8 @@ use super::super::output::{self, Failure};
 use crate::base::{Clock, Timestamp};
 use crate::engine::event::Severity;
 use crate::notify::Occasion;
-use crate::notify::route::{Choice, Subject, choose};
-use crate::playbook::{Header, Library};
+use crate::notify::route::{Choice, Subject, Told, choose};
+use crate::playbook::{Header, Library, Notify};
 use crate::report::escape_control;
 use crate::runtime::routing;
 use crate::site::Site;
@@ -68,6 +68,9 @@ type Known<'a> = (&'a str, &'a BTreeMap<String, String>, &'a Value);
 
 /// Who would be told at a moment.
 pub fn of(site: &Site, header: Option<&Header>, on: Occasion, known: Known<'_>, at: Timestamp) -> Choice {
+    if on == Occasion::StatusUpdate {
+        return of_updates(site, header.and_then(|header| header.notify.as_ref()));
+    }
     let named = header.map(|header| routing::named(site, header.notify.as_ref(), header, on)).unwrap_or_default();
     let (severity, labels, inputs) = known;
     let subject = Subject {
@@ -80,6 +83,19 @@ pub fn of(site: &Site, header: Option<&Header>, on: Occasion, known: Known<'_>, 
         labels,
     };
     choose(&site.notify, &named, &subject, &|name| site.windows.get(name).is_some_and(|window| window.is_open(at)))
+}
+
+/// Status updates take no routes.
+fn of_updates(site: &Site, notify: Option<&Notify>) -> Choice {
+    let own = notify.is_some_and(|notify| notify.status.is_some());
+    let why = if own {
+        "the playbook names it in `notify: {status: …}`"
+    } else {
+        "`notify: {status: …}` of the site file"
+    };
+    let to = routing::updates(&site.notify, notify).into_iter().flat_map(|updates| &updates.to);
+    let told = to.map(|channel| Told { channel: channel.clone(), why: why.to_owned() }).collect();
+    Choice { told, ..Choice::default() }
 }
 
 /// Who is told and why, then which routes do not count and why.
