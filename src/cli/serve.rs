@@ -26,6 +26,7 @@ pub struct ServeArguments {
 pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, Failure> {
     // The page of a run shows what its steps print.
     let site = Site { live_output: true, ..setup::site(config)? };
+    let unattended = site.serve.tokens.is_empty();
     let (watch, metrics) = (Watch::default(), Metrics::default());
     // Without the word about runs that were left behind: the server goes on with its own.
     let journal = setup::observed_journal(&site, Arc::new(metrics.clone()))?;
@@ -37,6 +38,9 @@ pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, 
             .await
             .map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))?;
         say(&reloaded, arguments.log_format);
+        if unattended {
+            arguments.log_format.warn("warning: nobody can sign in or call the API: `serve: {tokens: …}` names who can");
+        }
         let stop = CancellationToken::new();
         let supervisor = Supervisor::of_this_process();
         stop_with(stop.clone(), supervisor.clone())?;
@@ -97,6 +101,9 @@ fn say(reloaded: &Reloaded, format: LogFormat) {
     for (file, problems) in &reloaded.unheard {
         let wrong = Failure::diagnostics(problems);
         format.warn(&format!("warning: {} means to tell people who would not hear of it:\n{wrong}", file.display()));
+    }
+    if reloaded.playbooks == 0 {
+        format.warn("warning: there are no playbooks: `playbooks: […]` in the site file names their folders");
     }
     if let Some(gap) = &reloaded.gap {
         format.warn(&format!("warning: {gap}"));

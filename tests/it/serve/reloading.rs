@@ -258,3 +258,11 @@ fn whom_the_new_file_does_not_have_is_named() {
     stopped(served).does_not_say("would not hear of it");
     stopped(start(&runbook)).says("note.yaml means to tell people who would not hear of it:");
 }
+
+#[test]
+fn a_server_that_can_do_nothing_says_what_is_missing() {
+    let served = start(&Runbook::new().file("runbook.yaml", "serve: {address: '127.0.0.1:0'}\n"));
+    served.running.signal(Signal::TERM);
+    let said = served.running.done().exits(0);
+    said.says("warning: there are no playbooks: ").says("warning: nobody can sign in or call the API: ");
+}
