@@ -73,6 +73,9 @@ pub struct Demo {
     /// Approve every step of the playbook.
     #[arg(long)]
     pub yes: bool,
+    /// The `runbook` to run it with. Default: the one of these sources, which is built first.
+    #[arg(long, value_name = "FILE")]
+    pub runbook: Option<PathBuf>,
     /// The system to stand in for.
     #[arg(long, default_value = "cad", value_parser = PossibleValuesParser::new(profile::names()))]
     pub profile: String,

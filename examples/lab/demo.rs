@@ -25,7 +25,10 @@ const TOLD_BY_CARGO: [&str; 7] = [
 ];
 
 pub async fn run(demo: Demo) -> Result<ExitCode, LabError> {
-    let runbook = build_runbook().await?;
+    let runbook = match &demo.runbook {
+        Some(program) => program.clone(),
+        None => build_runbook().await?,
+    };
     // Kept when it is over: the journal in it is what a demonstration is about.
     let root = tempfile::Builder::new().prefix("runbook-lab-").tempdir();
     let root = root.map_err(LabError::file("create a folder in", &std::env::temp_dir()))?.keep();
@@ -85,7 +88,8 @@ fn summarise(folder: &Folder, runbook: &Path) {
     println!("Nothing runs any more; delete {} when you have seen enough.", folder.root().display());
 }
 
-/// The program that belongs to this build of the lab, built first if it is not there yet.
+/// The program that belongs to this build of the lab. One that is there may be of older sources, which `cargo` knows
+/// at once.
 async fn build_runbook() -> Result<PathBuf, LabError> {
     let failed = |source| LabError::Run { program: "this program".into(), source };
     let lab = std::env::current_exe().map_err(failed)?;
@@ -93,11 +97,8 @@ async fn build_runbook() -> Result<PathBuf, LabError> {
     let Some(target) = lab.parent().and_then(Path::parent) else {
         return Err(LabError::impossible("the lab is not in a target folder", "run it with `cargo run --example lab`"));
     };
-    let runbook = target.join("runbook");
-    if !runbook.exists() {
-        build(target).await?;
-    }
-    Ok(runbook)
+    build(target).await?;
+    Ok(target.join("runbook"))
 }
 
 async fn build(target: &Path) -> Result<(), LabError> {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ack;
+mod alert;
 mod answer;
 mod ask;
 mod audit;
@@ -58,6 +59,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Show what `runbook serve` runs by itself: next times, last outcomes, missed ones.
     Schedule(schedule::ScheduleArguments),
+    /// Show what an alert would start, and why other triggers are not for it; starts nothing.
+    Alert(alert::AlertArguments),
     /// Check playbooks and show every mistake with its place.
     Validate(ValidateArguments),
     /// List the playbooks, or explain one: its inputs, causes and remediations.
@@ -350,6 +353,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, output::Failure> {
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Serve(arguments) => serve::serve(config, &arguments),
         Command::Schedule(arguments) => schedule::schedule(config, &arguments),
+        Command::Alert(arguments) => alert::alert(config, &arguments),
         Command::Validate(arguments) => inspect::validate(config, &arguments),
         Command::List { playbook } => describe::list(config, playbook.as_deref()),
         Command::History(arguments) => inspect::history(config, &arguments),

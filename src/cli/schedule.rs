@@ -1,6 +1,5 @@
 //! `schedule`: what `runbook serve` runs by itself, when next, and how it went last.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::{Exit, Format, setup};
 use crate::base::{Clock, RunId, Timestamp, units};
 use crate::engine::intake::{self, Intake};
 use crate::engine::schedule::{self, Timetable};
-use crate::playbook::{Library, Playbook, library};
+use crate::playbook::{Library, library};
 use crate::report::escape_control;
 use crate::server::{Kind, Last, Listed, armed, listed};
 use crate::site::Site;
@@ -28,11 +27,8 @@ pub struct ScheduleArguments {
 
 pub fn schedule(config: Option<&Path>, arguments: &ScheduleArguments) -> Result<Exit, Failure> {
     let site = setup::site(config)?;
-    let library = Library::new(site.playbooks.clone());
     // One that is not valid is for `validate`; the others have their times nevertheless.
-    let playbooks = library.files().into_iter().filter_map(|file| library::load(&file).ok());
-    let playbooks: BTreeMap<String, Playbook> =
-        playbooks.map(|playbook| (playbook.header.name.clone(), playbook)).collect();
+    let playbooks = library::valid(&Library::new(site.playbooks.clone()));
     let armed = armed(&site, &playbooks).map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))?;
     let (timetable, intake) = known(&site)?;
     let mut all = listed(&armed, &timetable, &intake, Clock::start().now());

@@ -39,7 +39,9 @@ pub fn serve(config: Option<&Path>, arguments: &ServeArguments) -> Result<Exit, 
             .map_err(|error| Failure::because(Exit::Invalid, &error).help(error.help()))?;
         say(&reloaded, arguments.log_format);
         if unattended {
-            arguments.log_format.warn("warning: nobody can sign in or call the API: `serve: {tokens: …}` names who can");
+            arguments
+                .log_format
+                .warn("warning: nobody can sign in or call the API: `serve: {tokens: …}` names who can");
         }
         let stop = CancellationToken::new();
         let supervisor = Supervisor::of_this_process();

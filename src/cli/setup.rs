@@ -150,6 +150,16 @@ fn inputs_of_file(file: &Path, playbook: &Playbook) -> Result<BTreeMap<String, G
     Ok(given)
 }
 
+/// Names and values as they are written in arguments: `name=value`.
+pub fn pairs(noun: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| {
+        let wrong = || Failure::new(Exit::Invalid, format!("'{text}' is not a {noun}"));
+        let (name, value) = text.split_once('=').ok_or_else(|| wrong().help(format!("write --{noun} name=value")))?;
+        Ok((name.trim().to_owned(), value.to_owned()))
+    };
+    texts.iter().map(pair).collect()
+}
+
 /// The reporters for a run: live on a terminal, lines elsewhere, or JSON.
 pub fn reporter(format: Format) -> FanOut {
     let stdout = io::stdout();

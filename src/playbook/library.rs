@@ -83,6 +83,12 @@ impl Library {
     }
 }
 
+/// The playbooks of a library by their names; one that is not valid is for `validate`.
+pub fn valid(library: &Library) -> BTreeMap<String, Playbook> {
+    let playbooks = library.files().into_iter().filter_map(|file| load(&file).ok());
+    playbooks.map(|playbook| (playbook.header.name.clone(), playbook)).collect()
+}
+
 /// Reads and parses a playbook file.
 pub fn load(path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
     parse(&source(path)?)

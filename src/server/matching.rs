@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Shared;
 use crate::engine::intake::{Demand, What};
-use crate::playbook::inputs;
+use crate::playbook::{Playbook, inputs};
 use crate::trigger::{Delivery, Hook, Rule, Signal};
 
 /// Everything that a delivery asks of the intake; nothing when no trigger is for it.
@@ -31,11 +31,7 @@ fn identity(hook: &Hook, signal: &Signal) -> String {
 }
 
 fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rule: &Rule) -> What {
-    let (inputs, wrong) = match rule.from_event(signal) {
-        Ok(inputs) => (inputs, None),
-        Err(why) => (BTreeMap::new(), Some(why.to_string())),
-    };
-    let wrong = wrong.or_else(|| unfit(shared, rule, &inputs));
+    let (inputs, wrong) = filled(&shared.shelf.playbooks(), rule, signal);
     let target = serde_json::to_string(&inputs).unwrap_or_default();
     let from_outside = inputs.keys().cloned().collect();
     let all = rule.fixed().iter().chain(&inputs).map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -60,10 +56,23 @@ fn offer(shared: &Shared, hook: &Hook, delivery: &Delivery, signal: &Signal, rul
     }
 }
 
-/// Why the inputs are none for the playbook. What an alert says is data from outside: it must fit the types and
-/// patterns of the playbook before anything else looks at it.
-fn unfit(shared: &Shared, rule: &Rule, inputs: &BTreeMap<String, Value>) -> Option<String> {
-    let playbooks = shared.shelf.playbooks();
+/// The inputs that an event gives, or why they are none for the playbook. What an alert says is data from outside: it
+/// must fit the types and patterns of the playbook before anything else looks at it.
+pub(super) fn filled(
+    playbooks: &BTreeMap<String, Playbook>,
+    rule: &Rule,
+    signal: &Signal,
+) -> (BTreeMap<String, Value>, Option<String>) {
+    match rule.from_event(signal) {
+        Ok(inputs) => {
+            let wrong = unfit(playbooks, rule, &inputs);
+            (inputs, wrong)
+        }
+        Err(why) => (BTreeMap::new(), Some(why.to_string())),
+    }
+}
+
+fn unfit(playbooks: &BTreeMap<String, Playbook>, rule: &Rule, inputs: &BTreeMap<String, Value>) -> Option<String> {
     let Some(playbook) = playbooks.get(&rule.playbook) else { return Some("its playbook is gone".into()) };
     let problems = inputs::resolve(playbook, &inputs::given(rule.fixed().iter().chain(inputs))).err()?;
     Some(problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "))

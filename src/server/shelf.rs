@@ -116,7 +116,7 @@ pub(super) struct Read {
     pub reloaded: Reloaded,
 }
 
-fn rules_of(site: &Site, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
+pub(super) fn rules_of(site: &Site, playbooks: &BTreeMap<String, Playbook>) -> Result<Vec<Rule>, ServeError> {
     let of_site = site_triggers(&site.serve);
     let mut rules = Vec::new();
     for SiteTrigger { playbook: name, alert, .. } in &of_site {

@@ -1,6 +1,7 @@
 //! Which events start which playbook, and with which inputs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use regex::Regex;
 use schemars::JsonSchema;
@@ -101,6 +102,34 @@ pub struct BadTrigger {
 #[error("{0}")]
 pub struct Unwanted(pub String);
 
+/// Why a trigger is not for an event.
+#[derive(Debug)]
+pub enum Miss<'a> {
+    Label {
+        name: &'a str,
+        label: Option<&'a String>,
+        wanted: &'a Match,
+    },
+    /// The condition that does not hold.
+    When(&'a str),
+    /// Why the condition cannot be decided.
+    Unknown(String),
+}
+
+impl fmt::Display for Miss<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::Label { name, label: None, .. } => write!(formatter, "it has no label {name}"),
+            Miss::Label { name, label: Some(label), wanted } => match wanted {
+                Match::Equal(text) => write!(formatter, "its {name} is '{label}' and not '{text}'"),
+                Match::Regex(Pattern { regex }) => write!(formatter, "its {name} is '{label}', which is not {regex}"),
+            },
+            Miss::When(text) => write!(formatter, "`when` does not hold: {text}"),
+            Miss::Unknown(why) => write!(formatter, "`when` cannot be decided: {why}"),
+        }
+    }
+}
+
 /// A trigger, ready to be held against events.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -152,10 +181,21 @@ impl Rule {
 
     /// Whether this trigger is for such an event.
     pub fn takes(&self, hook: &Hook, signal: &Signal) -> bool {
-        let labelled =
-            |(name, regex): &(String, Regex)| signal.labels.get(name).is_some_and(|label| regex.is_match(label));
-        let holds = |when: &Expression| when.truth(&Facts(facts(signal))) == Truth::True;
-        self.is_fed_by(hook) && self.patterns.iter().all(labelled) && self.when.as_ref().is_none_or(holds)
+        self.is_fed_by(hook) && self.misses(signal).is_none()
+    }
+
+    /// Why this trigger is not for such an event, if it is not.
+    pub fn misses<'a>(&'a self, signal: &'a Signal) -> Option<Miss<'a>> {
+        let unlabelled = |(name, regex): &'a (String, Regex)| match signal.labels.get(name) {
+            Some(label) if regex.is_match(label) => None,
+            label => Some(Miss::Label { name, label, wanted: self.trigger.labels.get(name)? }),
+        };
+        let undecided = |when: &'a Expression| match when.truth(&Facts(facts(signal))) {
+            Truth::True => None,
+            Truth::False => Some(Miss::When(when.text())),
+            Truth::Unknown(why) => Some(Miss::Unknown(why)),
+        };
+        self.patterns.iter().find_map(unlabelled).or_else(|| undecided(self.when.as_ref()?))
     }
 
     /// The inputs that the event gives, as it says them.

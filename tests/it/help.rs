@@ -2,11 +2,12 @@
 
 use crate::support::Runbook;
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
     "",
     "run",
     "serve",
     "schedule",
+    "alert",
     "plan",
     "validate",
     "list",

@@ -275,7 +275,8 @@ fn an_alert_leads_to_the_response() {
 fn the_demonstration_ends_well() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let mut demo = in_repository(lab_program(), place.path());
-    let demo = Called::of(demo.args(["demo", "model-load-error", "--yes"]).env("TMPDIR", place.path()));
+    let demo = demo.args(["demo", "model-load-error", "--yes", "--runbook", env!("CARGO_BIN_EXE_runbook")]);
+    let demo = Called::of(demo.env("TMPDIR", place.path()));
     assert_eq!(demo.status.code(), Some(0), "{}", demo.everything);
     assert!(demo.everything.contains("resolved after"), "{}", demo.everything);
 }

@@ -1,5 +1,6 @@
 //! Tests of the program as people and scripts use it: the real binary, its text, its exit codes.
 
+mod alert;
 mod answers;
 mod approvals;
 mod approvers;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::Exit;
 use super::super::output::{self, Failure};
+use super::super::setup;
 use crate::base::{Clock, Timestamp};
 use crate::engine::event::Severity;
 use crate::notify::Occasion;
@@ -52,8 +53,8 @@ pub fn route(site: &Site, arguments: &RouteArguments) -> Result<Exit, Failure> {
     };
     let at = moment(arguments.at.as_deref())?;
     let on = Occasion::ALL.into_iter().find(|on| on.label() == arguments.on).unwrap_or(Occasion::Unresolved);
-    let labels = pairs("label", &arguments.labels)?;
-    let inputs = pairs("input", &arguments.inputs)?;
+    let labels = setup::pairs("label", &arguments.labels)?;
+    let inputs = setup::pairs("input", &arguments.inputs)?;
     let inputs = Value::Object(inputs.into_iter().map(|(name, value)| (name, value.into())).collect::<Map<_, _>>());
     let facts = (arguments.severity.as_str(), &labels, &inputs);
     let choice = of(site, header.as_ref(), on, facts, at);
@@ -120,13 +121,4 @@ fn moment(text: Option<&str>) -> Result<Timestamp, Failure> {
     Timestamp::parse(text).or_else(of_today).ok_or_else(|| {
         Failure::new(Exit::Invalid, format!("'{text}' is no moment")).help("write 03:00 or 2026-12-24 18:00".to_owned())
     })
-}
-
-fn pairs(noun: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let pair = |text: &String| {
-        let wrong = || Failure::new(Exit::Invalid, format!("'{text}' is not a {noun}"));
-        let (name, value) = text.split_once('=').ok_or_else(|| wrong().help(format!("write --{noun} name=value")))?;
-        Ok((name.trim().to_owned(), value.to_owned()))
-    };
-    texts.iter().map(pair).collect()
 }
