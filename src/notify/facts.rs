@@ -42,6 +42,8 @@ pub struct Facts {
     pub causes: Vec<(String, String)>,
     pub actions_done: Vec<String>,
     pub next_steps: Vec<String>,
+    /// Whether a fix is under way, or waits for somebody's word.
+    pub fixing: bool,
     pub impact: Option<String>,
     pub escalated_to: Option<String>,
     /// How long it usually takes until such a fault is gone.
@@ -103,6 +105,7 @@ impl Facts {
             causes: Vec::new(),
             actions_done: Vec::new(),
             next_steps: Vec::new(),
+            fixing: false,
             impact: None,
             escalated_to: None,
             usually: None,
@@ -190,9 +193,7 @@ impl Facts {
             || (self.on == Occasion::StatusUpdate && over);
         match self {
             _ if fixed => "Resolved",
-            _ if self.on == Occasion::Resolved || !self.actions_done.is_empty() || self.approval.is_some() => {
-                "Mitigating"
-            }
+            _ if self.on == Occasion::Resolved || !self.actions_done.is_empty() || self.fixing => "Mitigating",
             _ => "Investigating",
         }
     }

@@ -279,6 +279,7 @@ pub fn facts(on: Occasion, record: &Record, state: &RunState) -> Option<Facts> {
     facts.causes = found.map(|cause| (cause.finding.name.clone(), cause.title.clone())).collect();
     facts.actions_done = actions_done(header, state);
     facts.next_steps = next_steps::told(header, state);
+    facts.fixing = next_steps::fixes(state).next().is_some();
     facts.affected = state.impact.as_ref().and_then(|impact| impact.affected.clone());
     facts.impact = state.impact.as_ref().and_then(|impact| impact.summary.clone());
     match &record.event {

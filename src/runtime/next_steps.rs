@@ -27,17 +27,18 @@ fn while_it_goes_on(header: &RunStarted, state: &RunState) -> Vec<String> {
     let mut next = Vec::new();
     match state.phase {
         Some(Phase::Detect | Phase::Diagnose) | None => next.push("Find the cause".to_owned()),
-        // What nothing calls for was skipped when the phase began.
-        Some(Phase::Remediate) => {
-            let open = state.steps_of(Phase::Remediate).filter(|step| state.steps[*step].status.is_none());
-            next.extend(open.map(|step| remediation(header, state, step)));
-        }
-        _ => {}
+        _ => next.extend(fixes(state).map(|step| remediation(header, state, step))),
     }
     if matches!(state.phase, Some(Phase::Remediate | Phase::Verify)) {
         next.push("Make sure that the fault is gone".to_owned());
     }
     next
+}
+
+/// Remediations that are called for and have not ended: what nothing calls for was skipped when their phase began.
+pub(super) fn fixes(state: &RunState) -> impl Iterator<Item = StepIndex> + '_ {
+    let open = state.steps_of(Phase::Remediate).filter(|step| state.steps[*step].status.is_none());
+    open.filter(|_| state.phase == Some(Phase::Remediate))
 }
 
 fn remediation(header: &RunStarted, state: &RunState, step: StepIndex) -> String {

@@ -174,7 +174,7 @@ fn people_who_are_not_on_call_read_what_the_fault_means_for_them() {
     let before = &told[told.len() - 2];
     for line in [
         "The service hangs - search",
-        "Status: Investigating",
+        "Status: Mitigating",
         "Impact: Nobody finds anything since 2 of 3 machines answer",
         "ETA: about ",
         "Restart search (somebody has to agree to that)",
